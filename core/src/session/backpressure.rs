@@ -159,10 +159,15 @@ impl<M> Session<M> {
         let timeouts = self.config.timeouts();
         let may_stall = self.config.stall_timeout_max.is_some();
         let stall = may_stall.then(|| reader.stall_estimator.timeout(timeouts.stall));
-        let are_others_pending = self.requests.pending.len() > *pending;
-        let hold = are_others_pending.then(|| timeouts.hold.nanos());
+        let hold = self.hold_timeout(*pending).map(Timeout::nanos);
         let timeout = stall.into_iter().chain(hold).min().filter(|nanos| *nanos < u64::MAX)?;
         let remaining = timeout.saturating_sub(*earlier_silence);
         reader.silent_since.deadline_after(Timeout::from_nanos(remaining)).finite()
+    }
+
+    /// Returns how long a reader may be silent while requests of other streams are pending, if
+    /// they are. Its own stream has `pending` of them.
+    pub(super) fn hold_timeout(&self, pending: usize) -> Option<Timeout> {
+        (self.requests.pending.len() > pending).then(|| self.config.timeouts().hold)
     }
 }

@@ -12,16 +12,19 @@ impl<M> Session<M> {
     }
 
     fn has_stopped(&self, key: ConnectionKey) -> bool {
-        let has_passed = |deadline: Option<Instant>| deadline.is_some_and(|it| it <= self.now);
         self.connections[key].is_stalled
-            || has_passed(self.stops_at(key))
-            || has_passed(self.stuck_on(key))
+            || self.stops_at(key).is_some_and(|deadline| deadline <= self.now)
     }
 
     /// Returns when a reader stops by its silence.
     fn stops_at(&self, key: ConnectionKey) -> Option<Instant> {
         let connection = &self.connections[key];
-        let timeout = connection.stall_estimator.stop_timeout(self.config.timeouts().stall);
+        let stop = connection.stall_estimator.stop_timeout(self.config.timeouts().stall);
+        let pending = connection.role.stream().map_or(0, |stream| self.streams[stream].pending);
+        let timeout = match self.hold_timeout(pending) {
+            Some(hold) if hold.nanos() < stop.nanos() => hold,
+            Some(_) | None => stop,
+        };
         connection.silent_since.deadline_after(timeout).finite()
     }
 

@@ -257,6 +257,30 @@ fn longest_silent_stopped_reader_is_cut_first() {
 }
 
 #[test]
+fn reader_that_comes_back_has_time_to_read() {
+    let hold_timeout = Some(Duration::from_millis(250));
+    check_pending(
+        2,
+        Config { hold_timeout, ..config() },
+        "
+        > backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > +250ms tick
+        > get 3 after 0/0
+          cut 1: Replaced
+          to 3: 1/0 progress t (700 bytes)
+        > backend progress u (300 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > +249ms tick
+        > +1ms tick
+          cut 3: Stalled
+          release 1
+        ",
+    );
+}
+
+#[test]
 fn reader_is_not_cut_within_twice_its_longest_pause() {
     check_pending(
         2,

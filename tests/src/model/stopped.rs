@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::ConnectionId;
 
-use super::{
-    Case, Model,
-    connection::{Connection, Role},
-    state::Stamp,
-};
+use super::{Case, Model, connection::Connection, state::Stamp};
 
 impl Model {
     /// Cuts connections whose readers have stopped, while a stream waits for room.
@@ -27,6 +23,11 @@ impl Model {
         let nanosecond = Duration::from_nanos(1);
         let more_than_twice = connection.longest_pause.saturating_mul(2).saturating_add(nanosecond);
         let timeout = self.config.stall_timeout_min.max(more_than_twice);
+        let own = connection.stream.and_then(|stream| self.streams.get(stream));
+        let own_pending = own.map_or(0, |stream| stream.pending().len());
+        let are_others_pending = self.pending_requests() > own_pending;
+        let hold = self.config.hold_timeout.filter(|_| are_others_pending);
+        let timeout = timeout.min(hold.unwrap_or(Duration::MAX));
         let silent_since = connection.silent_since.filter(|_| connection.keeps_events())?;
         Some((silent_since, timeout))
     }
@@ -40,10 +41,8 @@ impl Model {
     }
 
     fn has_stopped(&self, connection: &Connection) -> bool {
-        let attached_stream = connection.stream.filter(|_| connection.role == Role::Attached);
         connection.keeps_events()
             && (self.stop_timeout(connection).is_some_and(|it| self.has_passed(it))
-                || connection.is_stalled
-                || attached_stream.is_some_and(|stream| self.is_stuck(stream)))
+                || connection.is_stalled)
     }
 }
