@@ -3,10 +3,16 @@
 use core::time::Duration;
 
 use super::{
-    Session, connection::ConnectionKey, kept::UnloggedEvent, requests::ServerRequest,
+    Session,
+    connection::ConnectionKey,
+    kept::UnloggedEvent,
+    requests::{ServerRequest, failure},
     stream::StreamKey,
 };
-use crate::{ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, MessageKind};
+use crate::{
+    ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, FailureReason, MessageKind,
+    UnansweredReason,
+};
 
 impl<M: Clone> Session<M> {
     /// Records an event on an open stream: sends it if possible, and logs it.
@@ -15,13 +21,10 @@ impl<M: Clone> Session<M> {
         let reader = self.streams[stream].attached;
         let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
         let index = self.allocate_index(stream);
-        let entry = match entry {
-            Entry::Message { kind, .. } if !fits => self.evict_new(stream, kind, out),
-            Entry::Message { .. } | Entry::Failure(_) => Some(entry),
-        };
-        match entry {
-            Some(entry) => self.send_and_log(stream, reader, index, entry, out),
-            None => self.note_missed(stream, reader, index, out),
+        if fits {
+            self.send_and_log(stream, reader, index, entry, out);
+        } else {
+            self.record_evicted(stream, reader, index, entry, out);
         }
         self.enforce_stream_limits(stream, out);
         if self.streams[stream].attached.is_none()
@@ -58,15 +61,28 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Records that a new event was evicted, and tells a reader that would have been sent it.
+    /// Records a new event that is evicted: a failure is in the place of a response, and a gap in
+    /// that of any other event.
     #[cold]
-    fn note_missed(
+    fn record_evicted(
         &mut self,
         stream: StreamKey,
         reader: Option<ConnectionKey>,
         index: u64,
+        entry: Entry<M>,
         out: &mut Actions<M>,
     ) {
+        match entry {
+            Entry::Message { kind: MessageKind::Response(id), .. } => {
+                self.report_evicted(stream, id.clone(), out);
+                let failure = failure(id, FailureReason::Evicted);
+                return self.send_and_log(stream, reader, index, failure, out);
+            }
+            Entry::Message { kind: MessageKind::Request(id), .. } => {
+                out.push(Action::FailServerRequest { id, reason: UnansweredReason::Evicted });
+            }
+            Entry::Message { kind: MessageKind::Notification, .. } | Entry::Failure(_) => {}
+        }
         self.streams[stream].log.note_missed(index);
         if let Some(connection) = reader {
             self.send_logged(stream, connection, out);

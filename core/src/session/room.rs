@@ -4,8 +4,7 @@ use core::ops::Range;
 
 use super::{Session, backpressure::ReaderState, stream::StreamKey};
 use crate::{
-    Action, Actions, Entry, Failure, FailureReason, MessageKind, Report, RequestId,
-    UnansweredReason, log::Evicted, timers::TimerKind,
+    Action, Actions, Report, RequestId, UnansweredReason, log::Evicted, timers::TimerKind,
 };
 
 impl<M> Session<M> {
@@ -138,7 +137,7 @@ impl<M: Clone> Session<M> {
         let max = self.config.session_bytes_max;
         // The last quarter is for events that were not acknowledged.
         let acknowledged_max = max - max.div_ceil(4);
-        if cost == 0 || self.kept_bytes().saturating_add(cost) <= acknowledged_max {
+        if self.kept_bytes().saturating_add(cost) <= acknowledged_max || cost == 0 {
             return true;
         }
         self.evict_acknowledged(cost, acknowledged_max, out);
@@ -217,27 +216,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Evicts a new event. Returns the failure that is recorded in its place, if it is a response.
-    pub(super) fn evict_new(
-        &mut self,
-        stream: StreamKey,
-        kind: MessageKind,
-        out: &mut Actions<M>,
-    ) -> Option<Entry<M>> {
-        match kind {
-            MessageKind::Response(id) => {
-                self.report_evicted(stream, id.clone(), out);
-                Some(Entry::Failure(Failure { id, reason: FailureReason::Evicted }))
-            }
-            MessageKind::Request(id) => {
-                out.push(Action::FailServerRequest { id, reason: UnansweredReason::Evicted });
-                None
-            }
-            MessageKind::Notification => None,
-        }
-    }
-
-    fn report_evicted(&self, stream: StreamKey, id: RequestId, out: &mut Actions<M>) {
+    pub(super) fn report_evicted(&self, stream: StreamKey, id: RequestId, out: &mut Actions<M>) {
         let stream = self.streams[stream].id;
         out.push(Action::Report(Report::ResponseEvicted { stream, id }));
     }
