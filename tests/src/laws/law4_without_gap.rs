@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use rejoin_core::{
-    Action, Config, EVENT_OVERHEAD_BYTES, Input, Instant, Message, Overflow, Report, RequestId,
-    StreamId, UnansweredReason,
+    Action, Config, EVENT_OVERHEAD_BYTES, Input, Instant, Overflow, Report, RequestId, StreamId,
+    UnansweredReason,
 };
 
 use super::readers::Readers;
@@ -63,9 +63,9 @@ pub(super) fn check_in_flight(before: &View, step: &Step, readers: &Readers) -> 
     evicted.map_or(Ok(()), |event| Err(format!("{event:?} is in flight, but was evicted")))
 }
 
-/// Returns whether unacknowledged events of an active reader may be evicted: the sender of the
-/// message cannot wait, and the session is full.
-fn may_evict(config: &Config, before: &View, step: &Step) -> bool {
+/// Returns whether unacknowledged events of an active reader, or the new event, may be evicted: the
+/// sender of the message cannot wait, and the session is full.
+pub(super) fn may_evict(config: &Config, before: &View, step: &Step) -> bool {
     let Input::BackendMessage { message, overflow: Overflow::Evict, .. } = &step.input else {
         return false;
     };
@@ -73,16 +73,17 @@ fn may_evict(config: &Config, before: &View, step: &Step) -> bool {
     step.result.is_ok() && before.bytes.saturating_add(cost) > config.session_bytes_max
 }
 
-/// Checks that a message whose sender can wait is not evicted as soon as it is recorded, unless
-/// the stream limits are zero. If a timer has fired, or a connection was cut, this is not certain.
+/// Checks that a message is not evicted as soon as it is recorded, unless its sender cannot wait and
+/// the session is full, or the stream limits are zero. If a timer has fired, or a connection was
+/// cut, this is not certain.
 fn check_recorded(config: &Config, now: Instant, before: &View, step: &Step) -> Result<(), String> {
-    let Some(message) = held_message(step) else {
+    let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) else {
         return Ok(());
     };
     let is_due = before.deadline.is_some_and(|deadline| deadline <= now);
     let has_cut = step.actions.iter().any(|action| matches!(action, Action::Cut { .. }));
     let has_log = config.stream_events_max > 0 && config.stream_bytes_max > 0;
-    if is_due || has_cut || !has_log {
+    if is_due || has_cut || !has_log || may_evict(config, before, step) {
         return Ok(());
     }
     let has_grown =
@@ -90,14 +91,6 @@ fn check_recorded(config: &Config, now: Instant, before: &View, step: &Step) -> 
     let mut logs = step.after.logs.iter();
     let evicted = logs.find(|log| has_grown(log) && log.newest.is_none());
     evicted.map_or(Ok(()), |log| Err(format!("{message:?} was evicted at once: {log:?}")))
-}
-
-/// Returns the accepted message of a sender that can wait.
-fn held_message(step: &Step) -> Option<&Message<u64>> {
-    match (&step.input, &step.result) {
-        (Input::BackendMessage { message, overflow: Overflow::Hold, .. }, Ok(())) => Some(message),
-        (_, Ok(()) | Err(_)) => None,
-    }
 }
 
 impl ResponseIndexes {

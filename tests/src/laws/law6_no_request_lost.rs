@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_core::{
-    Action, Config, Event, Failure, FailureReason, Head, Input, Message, Method, Overflow,
-    RequestId, StreamId,
+    Action, Config, Event, Failure, FailureReason, Head, Input, Message, Method, RequestId,
+    StreamId,
 };
 
+use super::law4_without_gap::may_evict;
 use super::readers::{Sent, SentEvent};
-use super::{Step, answered_id, cancelled_id, posted, request_id};
+use super::{Step, View, answered_id, cancelled_id, posted, request_id};
 
 /// The requests of the client, and their outcomes.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +39,11 @@ enum Outcome {
 pub(super) fn check(
     requests: &mut Requests,
     config: &Config,
-    step: &Step,
+    (before, step): (&View, &Step),
     sent: &[Sent],
 ) -> Result<(), String> {
     requests.note_orphaned(step)?;
-    requests.note_input(config, step, sent)?;
+    requests.note_input(config, before, step, sent)?;
     requests.check_listed(step)?;
     if step.after.closed.is_some() {
         for (id, stream) in std::mem::take(&mut requests.pending) {
@@ -77,7 +78,13 @@ impl Requests {
         Ok(())
     }
 
-    fn note_input(&mut self, config: &Config, step: &Step, sent: &[Sent]) -> Result<(), String> {
+    fn note_input(
+        &mut self,
+        config: &Config,
+        before: &View,
+        step: &Step,
+        sent: &[Sent],
+    ) -> Result<(), String> {
         if step.result.is_err() {
             return Ok(());
         }
@@ -87,9 +94,9 @@ impl Requests {
                 self.pending.retain(|_, other| other != stream);
                 Ok(())
             }
-            Input::BackendMessage { message, overflow, .. } => match answered_id(&message.head) {
+            Input::BackendMessage { message, .. } => match answered_id(&message.head) {
                 Some(id) => {
-                    let may_fail = may_fail(config, message, *overflow);
+                    let may_fail = may_evict(config, before, step) || may_fail(config, message);
                     self.note_response(step, sent, (id, message.body), may_fail)
                 }
                 None => Ok(()),
@@ -239,22 +246,21 @@ impl Requests {
     }
 }
 
-/// Returns whether a response may be replaced by a failure as soon as it is recorded: it is too
-/// large, its sender cannot wait for room, or the log of its stream cannot have it.
-fn may_fail(config: &Config, message: &Message<u64>, overflow: Overflow) -> bool {
+/// Returns whether a response may be replaced by a failure as soon as it is recorded although there
+/// is room: it is too large, or the log of its stream cannot have it.
+fn may_fail(config: &Config, message: &Message<u64>) -> bool {
     message.bytes > config.message_bytes_max
-        || overflow == Overflow::Evict
         || config.stream_events_max == 0
         || config.stream_bytes_max == 0
 }
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId, Post, Rejection};
+    use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId, Overflow, Post, Rejection};
 
+    use super::super::LogView;
     use super::super::fixtures::{backend, gap, log, post, response, send, step};
     use super::super::readers::Readers;
-    use super::super::{LogView, View};
     use super::*;
 
     const STREAM: StreamId = StreamId::Request(0);
@@ -265,7 +271,7 @@ mod tests {
         let mut before = View::default();
         steps.iter().try_for_each(|step| {
             let sent = readers.follow(&before, step);
-            check(&mut requests, &Config::default(), step, &sent)?;
+            check(&mut requests, &Config::default(), (&before, step), &sent)?;
             before = step.after.clone();
             Ok(())
         })
@@ -349,8 +355,11 @@ mod tests {
             }
             failed
         };
-        assert!(run(&[requested(), failed(Overflow::Evict)]).is_ok());
-        assert!(run(&[requested(), failed(Overflow::Hold)]).is_err(), "its sender can wait");
+        let mut full = requested();
+        full.after.bytes = Config::default().session_bytes_max;
+        assert!(run(&[full.clone(), failed(Overflow::Evict)]).is_ok());
+        assert!(run(&[full, failed(Overflow::Hold)]).is_err(), "its sender can wait");
+        assert!(run(&[requested(), failed(Overflow::Evict)]).is_err(), "there is room");
         assert!(run(&[requested(), answered(Some(Event::Message(81)))]).is_err());
         assert!(run(&[requested(), answered(None)]).is_err());
     }
