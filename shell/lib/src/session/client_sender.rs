@@ -181,6 +181,9 @@ impl ClientSender {
 }
 
 /// A message of a backend to its client, or a batch of them: the bytes of its JSON.
+///
+/// A session keeps them as they are, and counts only their length: spare capacity, or a larger
+/// buffer that they are a part of, comes on top.
 #[derive(Debug)]
 pub struct ServerMessage(Form);
 

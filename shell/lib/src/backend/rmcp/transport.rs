@@ -62,7 +62,8 @@ impl SessionTransport {
     }
 
     fn try_send(&self, message: &ServerJsonRpcMessage) -> Result<Sent, TransportError> {
-        let bytes = serde_json::to_vec(message)?;
+        // Without spare capacity, which a session would keep, too.
+        let bytes = serde_json::to_vec(message)?.into_boxed_slice();
         let related = related_request(message);
         let sent = match head::from_typed(message) {
             Some(head) => self.client.send(ServerMessage::with_head(head, bytes), related),
