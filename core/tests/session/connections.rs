@@ -127,6 +127,30 @@ fn acknowledgement_restarts_stall_disconnect_timeout() {
 }
 
 #[test]
+fn repeated_acknowledgement_counts_as_progress() {
+    let config = Config {
+        stall_timeout_min: Duration::from_secs(1),
+        stall_timeout_max: Some(Duration::from_secs(10)),
+        stall_disconnect_timeout: Some(Duration::from_secs(20)),
+        ..Config::default()
+    };
+    check_live(
+        "2025-06-18",
+        config,
+        "
+        > get 1
+        > backend notification (9000 bytes)
+          to 1: 1 notification (9000 bytes)
+        > +15s ack 1 through 0
+        > +15s ack 1 through 0
+        > +19s tick
+        > +1s tick
+          cut 1: Stalled
+        ",
+    );
+}
+
+#[test]
 fn draining_connection_is_cut_when_stalled() {
     check_live(
         "2025-06-18",
