@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_core::Config;
 
-use crate::script::{check, check_live, check_pending};
+use crate::script::{Run, check, check_live, check_pending};
 
 /// Two messages of 308 bytes cost 1,000 bytes.
 fn config() -> Config {
@@ -99,4 +99,28 @@ fn undelivered_server_request_that_was_not_sent_is_not_kept() {
         > backend notification (600 bytes)
         ",
     );
+}
+
+#[test]
+fn closed_session_keeps_nothing() {
+    let config = Config { retention: Some(Duration::ZERO), ..config() };
+    let mut run = Run::live("2025-06-18", config);
+    run.check(
+        "
+        > post 1 request 7
+          to backend: request 7
+        > backend response 7 (8 bytes)
+          to 1: 1/0 response 7 (8 bytes)
+          close 1: Complete
+        > backend notification (108 bytes)
+        ",
+    );
+    assert_eq!(run.kept_bytes(), 500);
+    run.check(
+        "
+        > delete
+          session closed: Deleted
+        ",
+    );
+    assert_eq!(run.kept_bytes(), 0);
 }

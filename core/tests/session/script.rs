@@ -71,6 +71,10 @@ impl Run {
         self.session.has_backlog(ConnectionId(connection))
     }
 
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.session.kept_bytes()
+    }
+
     /// Runs the inputs of a script, and compares the resulting transcript with it.
     pub(crate) fn check(&mut self, script: &str) {
         let expected: Vec<&str> =
