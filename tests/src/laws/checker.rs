@@ -118,6 +118,7 @@ impl Checker {
             (7, law7_bounded::check(&self.server_requests, config, step, &self.readers)),
             (7, law7_bounded::check_kept(config, step, &self.readers)),
             (7, law7_bounded::check_logs(config, now, before, step, &self.silence)),
+            (7, law7_room::check_cut(&self.waiting, config, now, (before, step), &self.silence)),
             (7, law7_cancelled::check(&mut self.cancelled, config, now, before, step)),
         ];
         self.silence.follow(now, before, step);

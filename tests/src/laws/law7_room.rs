@@ -1,15 +1,17 @@
 //! Law 7, room: a message is rejected as full only if there is no room for it. Its sender is
-//! released as soon as there is, and not before; meanwhile no reader that has stopped keeps its
-//! connection.
+//! released as soon as there is, and not before; meanwhile readers that have stopped are cut, and no
+//! others.
 //!
 //! What cannot be evicted is known by bounds: all that is in flight, and what readers have yet
 //! to acknowledge, if they are active.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use rejoin_core::{Action, Config, EVENT_OVERHEAD_BYTES, Input, Instant, Rejection, StreamId};
+use rejoin_core::{
+    Action, Config, CutReason, EVENT_OVERHEAD_BYTES, Input, Instant, Rejection, StreamId,
+};
 
-use super::readers::Readers;
+use super::readers::{InFlight, Readers};
 use super::silence::Silence;
 use super::{ConnectionView, Step, View};
 
@@ -67,13 +69,47 @@ pub(super) fn check(
         if unevictable.certainly_has_room(config, *cost) && !may_be_behind(config, step, *stream) {
             return Err(format!("{stream} waits for room for {cost} bytes, but {unevictable:?}"));
         }
-        let mut connections = readers.in_flight().map(|event| event.connection);
+        let has_stopped = |event: &InFlight| {
+            let mut pending = step.after.requests.iter();
+            let are_others = pending.any(|(_, stream)| Some(*stream) != event.stream);
+            silence.has_stopped(config, now, event.connection, are_others)
+        };
         if unevictable.certainly_lacks_room(config, *cost)
-            && let Some(stopped) = connections.find(|it| silence.has_stopped(config, now, *it))
+            && let Some(event) = readers.in_flight().find(has_stopped)
         {
             return Err(format!(
-                "{stream} waits for room, but connection {stopped}, whose reader has stopped, is not cut"
+                "{stream} waits for room, but the reader of {event:?} has stopped, and is not cut"
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that only readers are cut that have been silent: for `stall_disconnect_timeout`, or for
+/// a shorter time while a stream waits for room.
+pub(super) fn check_cut(
+    waiting: &Waiting,
+    config: &Config,
+    now: Instant,
+    (before, step): (&View, &Step),
+    silence: &Silence,
+) -> Result<(), String> {
+    let shorter = config.stall_timeout_min.min(config.hold_timeout.unwrap_or(Duration::MAX));
+    let may_wait = !waiting.is_empty() || step.result == Err(Rejection::Full);
+    let timeout = config.stall_disconnect_timeout.unwrap_or(Duration::MAX);
+    let timeout = if may_wait { timeout.min(shorter) } else { timeout };
+    for action in &step.actions {
+        let Action::Cut { connection, reason: CutReason::Stalled } = action else {
+            continue;
+        };
+        let is_idle = before.connection(*connection).is_some_and(|view| view.stream.is_none());
+        let has_stopped = match silence.of(now, *connection) {
+            Some(silence) => silence >= timeout,
+            // It drains, and was not reported as closed.
+            None => is_idle || timeout.is_zero(),
+        };
+        if !has_stopped {
+            return Err(format!("connection {connection} is cut, but its reader has not stopped"));
         }
     }
     Ok(())
@@ -155,8 +191,6 @@ fn logged_in_flight(view: &View, connection: &ConnectionView) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use rejoin_core::{ConnectionId, Event, EventId};
 
     use super::super::LogView;
@@ -250,6 +284,22 @@ mod tests {
         assert!(run(&config(1), &released).is_err());
         released.after.logs.clear();
         assert!(run(&config(1), &released).is_ok(), "the stream was removed");
+    }
+
+    #[test]
+    fn a_reader_that_has_not_stopped_and_is_cut_is_detected() {
+        let (_, silence, before) = sent();
+        let config = Config { stall_disconnect_timeout: Some(Duration::from_secs(5)), ..config(1) };
+        let run = |connection, seconds, waiting: &Waiting| {
+            let mut cut = step(Input::Tick);
+            let connection = ConnectionId(connection);
+            cut.actions = vec![Action::Cut { connection, reason: CutReason::Stalled }];
+            check_cut(waiting, &config, at(seconds), (&before, &cut), &silence).is_ok()
+        };
+        let waiting = Waiting::from([(STREAM, COST)]);
+        assert!(!run(1, 2, &waiting) && run(1, 3, &waiting));
+        assert!(!run(1, 5, &Waiting::new()) && run(1, 6, &Waiting::new()));
+        assert!(!run(2, 9, &waiting), "it was just opened");
     }
 
     #[test]

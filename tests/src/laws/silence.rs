@@ -25,7 +25,12 @@ pub(super) struct Silence {
 impl Silence {
     /// Returns for how long a reader has been silent.
     pub(super) fn current(&self, now: Instant, reader: ConnectionId) -> Duration {
-        self.since.get(&reader).map_or(Duration::ZERO, |since| now.since(*since))
+        self.of(now, reader).unwrap_or_default()
+    }
+
+    /// Returns for how long a reader has been silent, if anything is in flight.
+    pub(super) fn of(&self, now: Instant, reader: ConnectionId) -> Option<Duration> {
+        self.since.get(&reader).map(|since| now.since(*since))
     }
 
     /// Returns for how long a reader and the earlier ones of its stream have been silent.
@@ -44,15 +49,23 @@ impl Silence {
     }
 
     /// Returns whether a reader has certainly stopped, if something that costs something is in
-    /// flight.
-    pub(super) fn has_stopped(&self, config: &Config, now: Instant, reader: ConnectionId) -> bool {
+    /// flight. Requests of other streams may be pending.
+    pub(super) fn has_stopped(
+        &self,
+        config: &Config,
+        now: Instant,
+        reader: ConnectionId,
+        are_others_pending: bool,
+    ) -> bool {
         let Some(since) = self.since.get(&reader) else {
             return false;
         };
         let longest = self.longest_pause.get(&reader).copied().unwrap_or_default();
         let more_than_twice = longest.saturating_mul(2).saturating_add(Duration::from_nanos(1));
         let timeout = config.stall_timeout_min.max(more_than_twice);
-        let timeout = timeout.min(config.stall_timeout_max.unwrap_or(Duration::MAX));
+        let hold_timeout = config.hold_timeout.filter(|_| are_others_pending);
+        let shorter = [config.stall_timeout_max, hold_timeout].into_iter().flatten().min();
+        let timeout = timeout.min(shorter.unwrap_or(Duration::MAX));
         let end = since.saturating_add(timeout);
         end <= now && end < Instant::MAX
     }
@@ -190,8 +203,11 @@ mod tests {
             stall_timeout_max: Some(Duration::from_secs(8)),
             ..Config::default()
         };
-        let stopped = |silence: &Silence, now| silence.has_stopped(&config, at(now), one);
+        let stopped = |silence: &Silence, now| silence.has_stopped(&config, at(now), one, true);
         assert!(!stopped(&silence, 2) && stopped(&silence, 3));
+        let held = Config { hold_timeout: Some(Duration::from_secs(1)), ..config.clone() };
+        let stopped_sooner = |others| silence.has_stopped(&held, at(2), one, others);
+        assert!(stopped_sooner(true) && !stopped_sooner(false));
         let acknowledged = Input::Acknowledged { connection: one, through: 1 };
         silence.follow(at(4), &sent(1, 0), &after(acknowledged.clone(), sent(1, 1)));
         assert!(!stopped(&silence, 10) && stopped(&silence, 11), "its longest pause was 3 s");
