@@ -1,5 +1,5 @@
 //! Memory for responses that their client does not read, in paused time.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     alloc::System,
