@@ -226,6 +226,24 @@ fn sender_that_cannot_wait_evicts_what_was_not_sent() {
 }
 
 #[test]
+fn reader_is_sent_what_is_left_of_a_new_event_that_was_evicted() {
+    check_pending(
+        2,
+        config(),
+        "
+        > backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > backend-evicting progress u (700 bytes)
+          to 2: 1/1 gap 1..=1
+        > backend-evicting response 8 (700 bytes)
+          report ResponseEvicted { stream: Request(1), id: 8 }
+          to 2: 2/1 failure 8 Evicted
+          close 2: Complete
+        ",
+    );
+}
+
+#[test]
 fn server_request_that_is_evicted_at_once_fails() {
     check_live(
         "2025-11-25",
