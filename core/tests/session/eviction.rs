@@ -67,6 +67,25 @@ fn stalled_reader_gets_a_gap_for_evicted_events() {
 }
 
 #[test]
+fn events_in_flight_without_a_reader_stay_and_do_not_count() {
+    check_pending(
+        1,
+        Config { stream_events_max: 1, ..Config::default() },
+        "
+        > backend progress t
+          to 1: 1/0 progress t
+        > disconnect 0
+          close 1: Requested
+        > backend progress t
+        > get 2 after 0/0
+          cut 1: Replaced
+          to 2: 1/0 progress t
+          to 2: 2/0 progress t
+        ",
+    );
+}
+
+#[test]
 fn events_of_silent_readers_are_evicted_first() {
     let config = Config { session_bytes_max: 576, window_events_max: 1, ..Config::default() };
     check_pending(
