@@ -106,6 +106,30 @@ fn stopped_readers_are_cut_until_there_is_room_for_the_largest_message() {
 }
 
 #[test]
+fn reader_that_was_sent_something_later_may_stop_first() {
+    check_pending(
+        3,
+        config(),
+        "
+        > backend progress t (408 bytes)
+          to 1: 1/0 progress t (408 bytes)
+        > +3s ack 1 through 0
+        > backend progress u (408 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > backend progress v (8 bytes)
+          to 3: 1/2 progress v (8 bytes)
+        > +1s tick
+          cut 3: Stalled
+        > +5s tick
+        > +1ms tick
+          cut 1: Stalled
+          release 1
+        ",
+    );
+}
+
+#[test]
 fn stalled_reader_is_cut_within_twice_its_longest_pause() {
     check_pending(
         2,
