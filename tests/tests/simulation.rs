@@ -16,9 +16,10 @@ const SUITE: Suite = Suite {
 /// Seeds that once failed because of a wrong check: a cancellation overtakes its request, whose
 /// client does not wait forever; the id of a duplicate is in use; a request is repeated with
 /// the same progress token; a late response resets the idle timer; the id of a cancelled
-/// request blocks the next one; a stream is resumed and ends within one step.
-const REGRESSION_SEEDS: [u64; 8] =
-    [977, 2_642, 5_959, 50_169, 1_000_081, 3_000_189, 4_000_939, 24_000_761];
+/// request blocks the next one; a stream is resumed and ends within one step; a client was told to
+/// come back later.
+const REGRESSION_SEEDS: [u64; 9] =
+    [977, 2_642, 5_959, 50_169, 1_000_081, 3_000_189, 4_000_939, 24_000_761, 100_588];
 
 #[test]
 fn simulations_pass_and_cover_everything() {

@@ -1,9 +1,11 @@
 //! Servers: a session each, checked against the laws.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use rejoin_core::{
-    ConnectionId, EventId, Input, Instant, ProtocolVersion, Session, StreamId, ValidConfig,
+    Action, ConnectionId, Event, EventId, Input, Instant, ProtocolVersion, Session, StreamId,
+    ValidConfig,
 };
 
 use super::backend::Backend;
@@ -28,7 +30,7 @@ pub(super) struct Server {
     /// The state of the session after the last step.
     pub(super) view: View,
     pub(super) ground_truth: GroundTruth,
-    /// Since when a stream has been detached.
+    /// Since when a stream has been detached, and its client has been expected.
     pub(super) detached_since: BTreeMap<StreamId, Instant>,
     /// The last acknowledged index of each stream.
     pub(super) acknowledged: BTreeMap<StreamId, u64>,
@@ -87,7 +89,7 @@ impl Server {
         *acknowledged = id.index.max(*acknowledged);
     }
 
-    /// Notes which streams are detached after a step, and since when.
+    /// Notes which streams are detached after a step, and since when their clients are expected.
     fn note_detached(&mut self, step: &Step) {
         let view = &self.view;
         if let (Input::Get { last_event_id: Some(id), .. }, Ok(())) = (&step.input, &step.result) {
@@ -99,7 +101,8 @@ impl Server {
         let is_detached = |stream: &StreamId| !attached.contains(stream);
         self.detached_since.retain(|stream, _| is_detached(stream) && view.log(*stream).is_some());
         for log in view.logs.iter().filter(|log| is_detached(&log.stream)) {
-            self.detached_since.entry(log.stream).or_insert(step.now);
+            let retry = sent_retry(step, log.stream).unwrap_or_default();
+            self.detached_since.entry(log.stream).or_insert(step.now.saturating_add(retry));
         }
     }
 
@@ -161,4 +164,14 @@ impl Server {
         self.note_detached(&step);
         Ok((step, client_request))
     }
+}
+
+/// Returns the reconnection delay that a step sends the client of a stream.
+fn sent_retry(step: &Step, stream: StreamId) -> Option<Duration> {
+    step.actions.iter().find_map(|action| {
+        let Action::Send { id, event: Event::Priming { retry }, .. } = action else {
+            return None;
+        };
+        retry.filter(|_| id.stream == stream)
+    })
 }
