@@ -204,11 +204,13 @@
 //!    was sent everything that its window admits.
 //! 2. `deadline()` is later than the last `now`, or `None`; a tick at the deadline
 //!    makes progress.
-//! 3. After a [`Rejection`], state and actions are the same as after the tick alone, unless the
-//!    input closed the session: a first POST or GET that is not `initialize`.
+//! 3. After a [`Rejection`], state and actions are the same as after the tick alone, with two
+//!    exceptions: the input closed the session (a first POST or GET that is not `initialize`), or
+//!    there is no room for the message and its sender is held ([`Rejection::Full`]).
 //! 4. Exactly once, in order: on one stream, a client that always resumes after
 //!    the last id it saw, within retention, sees every event once, in order. If events
-//!    are missing, it gets a gap. A client that keeps reading misses nothing.
+//!    are missing, it gets a gap. A client that keeps reading misses nothing, if
+//!    the senders of messages can wait ([`Overflow::Hold`]).
 //! 5. Every message is sent on one stream only, on one connection at a time, and never in
 //!    another session.
 //! 6. A forwarded request ends in exactly one way: its response is acknowledged or
