@@ -143,8 +143,9 @@ fn large(members: &str) -> Bytes {
     message(&format!("{members}{:LARGE$}", ""))
 }
 
-fn data(event: Option<SseEvent>) -> Option<Bytes> {
-    match event? {
+/// Reads a message that was sent already.
+async fn read(connection: &mut Connection) -> Option<Bytes> {
+    match now(next(connection)).await?? {
         SseEvent::Message { data, .. } => Some(data),
         SseEvent::Priming { .. } | SseEvent::Gap { .. } => None,
     }
@@ -161,10 +162,10 @@ async fn response_waits_until_there_is_room_for_it() {
     let mut sent = full.respond();
     assert_eq!(sent.result(), Ok(()));
     assert_eq!(now(&mut sent).await, None);
-    assert_eq!(now(next(&mut full.other)).await, None);
-    assert_eq!(data(next(&mut full.unread).await), Some(large(r#""method":"n""#)));
+    assert_eq!(read(&mut full.other).await, None);
+    assert_eq!(read(&mut full.unread).await, Some(large(r#""method":"n""#)));
     assert_eq!(now(sent).await, Some(Ok(())));
-    assert_eq!(data(next(&mut full.other).await), Some(large(r#""id":2,"result":{}"#)));
+    assert_eq!(read(&mut full.other).await, Some(large(r#""id":2,"result":{}"#)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,10 +174,10 @@ async fn response_whose_sender_stops_waiting_is_replaced_by_an_error() {
     let mut sent = full.respond();
     assert_eq!(now(&mut sent).await, None);
     drop(sent);
-    let response = data(now(next(&mut full.other)).await.flatten()).unwrap();
+    let response = read(&mut full.other).await.unwrap();
     let response: serde_json::Value = serde_json::from_slice(&response).unwrap();
     assert!(response["id"] == 2 && response["error"].is_object(), "{response}");
-    assert_eq!(data(next(&mut full.unread).await), Some(large(r#""method":"n""#)));
+    assert_eq!(read(&mut full.unread).await, Some(large(r#""method":"n""#)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,11 +188,11 @@ async fn rest_of_a_batch_waits_behind_a_message_that_has_no_room() {
     let batch = [&b"["[..], &messages.join(&b','), b"]"].concat();
     let mut sent = full.backend.client().send(batch, Some(2.into()));
     assert_eq!(now(&mut sent).await, None);
-    assert_eq!(now(next(&mut full.other)).await, None);
-    next(&mut full.unread).await;
+    assert_eq!(read(&mut full.other).await, None);
+    read(&mut full.unread).await;
     assert_eq!(now(sent).await, Some(Ok(())));
     for message in messages {
-        assert_eq!(data(next(&mut full.other).await), Some(message));
+        assert_eq!(read(&mut full.other).await, Some(message));
     }
 }
 
@@ -200,8 +201,8 @@ async fn message_has_room_at_once_if_a_reader_has_stopped() {
     let (_server, mut full) = FullSession::new().await;
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(now(full.respond()).await, Some(Ok(())));
-    assert_eq!(data(next(&mut full.other).await), Some(large(r#""id":2,"result":{}"#)));
-    assert!(next(&mut full.unread).await.is_none(), "its connection was cut");
+    assert_eq!(read(&mut full.other).await, Some(large(r#""id":2,"result":{}"#)));
+    assert_eq!(now(next(&mut full.unread)).await, Some(None), "its connection was cut");
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,7 +222,7 @@ async fn request_that_waits_for_room_can_be_rejected_later() {
     let mut sent = client.send(request(), Some(2.into()));
     assert_eq!(now(&mut sent).await, None);
     client.send(message(r#""id":7,"method":"ping""#), Some(2.into())).await.unwrap();
-    next(&mut full.unread).await;
+    read(&mut full.unread).await;
     let in_use = BackendFault::RequestIdInUse(7.into());
     assert_eq!(now(sent).await, Some(Err(SendError::Rejected(in_use))));
 }

@@ -335,11 +335,15 @@ mod tests {
         assert!(is_held(forwarder).await && forwarder.parts.len() > 0, "by a slow reader");
         forwarder.forward_rest_without_waiting();
         let is_last = |event: &SseEvent| matches!(event, SseEvent::Message { id: Some(id), .. } if id.index == MESSAGES);
-        let mut is_received = false;
-        while !is_received && let Some(event) = next(&mut standalone).await {
-            is_received = is_last(&event);
-        }
-        assert!(is_received);
+        let has_last = async {
+            while let Some(event) = next(&mut standalone).await {
+                if is_last(&event) {
+                    return true;
+                }
+            }
+            false
+        };
+        assert_eq!(timeout(Duration::from_secs(60), has_last).await, Ok(true));
     }
 
     #[tokio::test(start_paused = true)]
