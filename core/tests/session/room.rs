@@ -86,6 +86,58 @@ fn sender_is_released_when_there_is_room_for_its_smallest_message() {
 }
 
 #[test]
+fn all_senders_for_whose_messages_there_is_room_are_released_in_order() {
+    check_pending(
+        3,
+        config(),
+        "
+        > backend progress t (708 bytes)
+          to 1: 1/0 progress t (708 bytes)
+        > backend progress v (308 bytes)
+          hold 2
+          rejected: the session has no room for the message until its readers have caught up
+        > backend progress u (8 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > backend notification (8 bytes)
+          hold standalone
+          rejected: the session has no room for the message until its readers have caught up
+        > ack 1 through 1
+          release standalone
+          release 1
+          release 2
+        ",
+    );
+}
+
+#[test]
+fn message_waits_until_a_stream_is_stuck() {
+    let hold_timeout = Some(Duration::from_millis(250));
+    check_pending(
+        2,
+        Config { hold_timeout, window_events_max: 1, ..config() },
+        "
+        > backend progress t (408 bytes)
+          to 1: 1/0 progress t (408 bytes)
+        > backend progress t (8 bytes)
+        > +200ms get 3 after 0/0
+          cut 1: Replaced
+          to 3: 1/0 progress t (408 bytes)
+        > backend progress u (108 bytes)
+          hold 1
+          rejected: the session has no room for the message until its readers have caught up
+        > +49ms tick
+        > +1ms tick
+          release 1
+        > backend progress u (108 bytes)
+          to 2: 1/1 progress u (108 bytes)
+        > ack 3 through 1
+          to 3: 2/0 gap 2..=2
+        ",
+    );
+}
+
+#[test]
 fn single_message_may_be_larger_than_the_limit() {
     check_pending(
         2,
@@ -258,27 +310,6 @@ fn server_request_that_is_evicted_at_once_fails() {
           fail 5: Evicted
         > get 2
           to 2: 1 gap 1..=1
-        ",
-    );
-}
-
-#[test]
-fn all_senders_for_whose_messages_there_is_room_are_released() {
-    check_pending(
-        3,
-        config(),
-        "
-        > backend progress t (708 bytes)
-          to 1: 1/0 progress t (708 bytes)
-        > backend progress u (8 bytes)
-          hold 1
-          rejected: the session has no room for the message until its readers have caught up
-        > backend progress v (308 bytes)
-          hold 2
-          rejected: the session has no room for the message until its readers have caught up
-        > ack 1 through 1
-          release 1
-          release 2
         ",
     );
 }

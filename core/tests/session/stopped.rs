@@ -242,3 +242,26 @@ fn reader_does_not_stop_when_the_clock_ends() {
         ",
     );
 }
+
+#[test]
+fn no_reader_is_cut_for_a_message_of_a_cancelled_request() {
+    let hold_timeout = Some(Duration::from_millis(250));
+    check_live(
+        "2025-03-26",
+        Config { hold_timeout, ..config() },
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > backend progress t (700 bytes)
+          to 1: 1/0 progress t (700 bytes)
+        > backend progress t (700 bytes)
+          hold 0
+          rejected: the session has no room for the message until its readers have caught up
+        > +250ms post 2 batch [request 8, cancelled 7]
+          to backend: request 8
+          to backend: cancelled 7
+          close 1: Cancelled
+          release 0
+        ",
+    );
+}
