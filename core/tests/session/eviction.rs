@@ -171,6 +171,25 @@ fn the_oldest_acknowledged_event_of_all_streams_is_evicted() {
 }
 
 #[test]
+fn the_oldest_event_of_all_unread_streams_is_evicted() {
+    check_pending(
+        2,
+        Config { session_bytes_max: 384, ..Config::default() },
+        "
+        > closed 1
+        > closed 2
+        > backend progress u
+        > backend progress t
+        > backend notification
+        > get 3 after 0/0
+          to 3: 1/0 progress t
+        > get 4 after 0/1
+          to 4: 1/1 gap 1..=1
+        ",
+    );
+}
+
+#[test]
 fn replayed_events_count_as_unacknowledged() {
     let config = Config { session_bytes_max: 1_536, window_events_max: 1, ..Config::default() };
     check_pending(
