@@ -65,26 +65,22 @@ impl<M> Session<M> {
         kept > 0 && kept.saturating_add(cost) > bytes_max
     }
 
-    /// Returns whether a log exceeds the limits of a stream.
-    fn exceeds_stream_limits(&self, stream: StreamKey) -> bool {
+    /// Returns whether a log exceeds the limits of a stream, if events of it with this number and
+    /// cost do not count.
+    fn exceeds_stream_limits(&self, stream: StreamKey, exempt: (usize, usize)) -> bool {
         let log = &self.streams[stream].log;
-        self.are_stream_limits_exceeded_by(log.len(), log.bytes())
-    }
-
-    /// Returns whether a log exceeds the limits of a stream without what is in flight.
-    fn is_unsent_above_stream_limits(&self, stream: StreamKey) -> bool {
-        let unsent = self.streams[stream].log.outside(self.in_flight(stream));
-        let costs = unsent.map(|logged| logged.entry.cost());
-        let (events, bytes) =
-            costs.fold((0, 0), |(events, bytes), cost| (events + 1, bytes + cost));
-        self.are_stream_limits_exceeded_by(events, bytes)
-    }
-
-    fn are_stream_limits_exceeded_by(&self, events: usize, bytes: usize) -> bool {
+        let (events, bytes) = (log.len() - exempt.0, log.bytes() - exempt.1);
         let bytes_max = self.config.stream_bytes_max;
         // A single event that exceeds the limit is still kept for its reader.
-        let exempt_events = usize::from(bytes_max > 0);
-        events > self.config.stream_events_max || bytes > bytes_max && events > exempt_events
+        let single = usize::from(bytes_max > 0);
+        events > self.config.stream_events_max || bytes > bytes_max && events > single
+    }
+
+    /// Returns the number and the cost of the logged events of a stream that are in flight.
+    fn logged_in_flight(&self, stream: StreamKey) -> (usize, usize) {
+        let in_flight = self.streams[stream].log.range(self.in_flight(stream));
+        let costs = in_flight.map(|logged| logged.entry.cost()).filter(|cost| *cost > 0);
+        costs.fold((0, 0), |(events, bytes), cost| (events + 1, bytes + cost))
     }
 
     /// Returns the index of the oldest event of a stream that was acknowledged, and that its
@@ -182,18 +178,30 @@ impl<M: Clone> Session<M> {
     /// is still in flight does not count.
     #[inline]
     pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        if self.exceeds_stream_limits(stream) {
+        if self.exceeds_stream_limits(stream, (0, 0)) {
             self.evict_by_stream_limits(stream, out);
         }
     }
 
     fn evict_by_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        let (awaited, has_reader) = match self.reader(stream) {
-            Some(reader) => (reader.cursor.first_unacknowledged()..u64::MAX, true),
-            None => (self.in_flight(stream), false),
-        };
-        while self.exceeds_stream_limits(stream)
-            && (has_reader || self.is_unsent_above_stream_limits(stream))
+        if let Some(reader) = self.reader(stream) {
+            let awaited = reader.cursor.first_unacknowledged()..u64::MAX;
+            self.evict_outside(stream, awaited, (0, 0), out);
+        } else {
+            let exempt = self.logged_in_flight(stream);
+            self.evict_outside(stream, self.in_flight(stream), exempt, out);
+        }
+    }
+
+    #[inline]
+    fn evict_outside(
+        &mut self,
+        stream: StreamKey,
+        awaited: Range<u64>,
+        exempt: (usize, usize),
+        out: &mut Actions<M>,
+    ) {
+        while self.exceeds_stream_limits(stream, exempt)
             && let Some(index) = self.oldest_outside(stream, awaited.clone())
         {
             self.evict(stream, index, out);
