@@ -178,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn skipping_moves_a_cursor_forwards_only() {
+        let mut cursor = Cursor::after(4);
+        cursor.skip(2);
+        assert_eq!(cursor, Cursor::after(4));
+        cursor.skip(6);
+        assert_eq!(cursor, Cursor::after(6));
+    }
+
+    #[test]
     fn discarded_events_count_as_not_sent() {
         let mut cursor = Cursor::after(0);
         (1..=3).for_each(|index| cursor.sent(index));
