@@ -87,8 +87,12 @@ fn readers_of_many_streams_miss_nothing() {
     const EVENTS: u64 = 100;
     // All events together are larger than `session_bytes_max`.
     const BYTES: usize = 10_000;
+    const ROUNDS_MAX: usize = 10_000;
     let mut readers = Readers::open(READERS, Config::default());
+    let mut rounds = 0;
     while readers.readers.iter().any(|reader| reader.acknowledged < EVENTS) {
+        rounds += 1;
+        assert!(rounds < ROUNDS_MAX, "a reader gets no event, or a sender is never released");
         for reader in 0..READERS {
             while readers.readers[reader].sent < EVENTS && !readers.readers[reader].is_held {
                 readers.send(reader, BYTES);
