@@ -86,8 +86,7 @@ impl Driver {
         result
     }
 
-    /// Reports a message of the backend, and waits while a stream is held. If there is no room
-    /// for the message, it is reported again.
+    /// Reports a message of the backend: again after a wait, if there was no room for it.
     fn send(&self, json: &str) -> Result<(), Box<dyn Error>> {
         let (message, overflow) = (message(json)?, Overflow::Hold);
         let mut input = Input::BackendMessage { message, related: None, overflow };
@@ -108,10 +107,7 @@ impl Driver {
         loop {
             let buffer = buffer(&mut state.buffers, connection);
             if let Some(item) = buffer.items.pop_front() {
-                let through = match &item {
-                    Item::Event(id, _) => id.index,
-                    Item::Answer(_) => ANSWER_INDEX,
-                };
+                let through = if let Item::Event(id, _) = &item { id.index } else { ANSWER_INDEX };
                 // Never rejected.
                 let _ = self.handle_locked(&mut state, Input::Acknowledged { connection, through });
                 return Some(item);
@@ -139,9 +135,7 @@ impl Driver {
         while state.session.close_reason().is_none() {
             let now = Instant::new(self.started_at.elapsed());
             match state.session.deadline().map(|deadline| deadline.since(now)) {
-                Some(Duration::ZERO) => {
-                    let _ = self.handle_locked(&mut state, Input::Tick);
-                }
+                Some(Duration::ZERO) => drop(self.handle_locked(&mut state, Input::Tick)),
                 Some(wait) => drop(self.changed.wait_for(&mut state, wait)),
                 None => self.changed.wait(&mut state),
             }
@@ -207,9 +201,8 @@ fn serve(driver: &Driver, commands: &Receiver<Command>) -> Result<(), Box<dyn Er
         match command {
             Command::Handle(body) if &*body == INITIALIZE => driver.send(INITIALIZED)?,
             Command::Handle(_) => {
-                [PROGRESS, PROGRESS, RESPONSE]
-                    .into_iter()
-                    .try_for_each(|json| driver.send(json))?;
+                let answers = [PROGRESS, PROGRESS, RESPONSE];
+                answers.into_iter().try_for_each(|json| driver.send(json))?;
             }
             Command::Forget(id) => println!("no response to {id}"),
         }
