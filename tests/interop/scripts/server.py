@@ -1,7 +1,9 @@
 """A stdio server with tools that misbehave.
 
 Tools:
-- `late`: sends progress every 20 ms for `ms`, even after cancellation, then the response
+- `late`: sends progress every 20 ms for `ms`, then the response
+- `cancelled`: sends three progress notifications, waits for its cancellation, and goes on like
+  `late`
 - `answered`: sends the response, then five progress notifications
 - `count`: sends `total` progress notifications, each after `interval_ms` and with its time of
   sending as message, then the response
@@ -15,9 +17,11 @@ import sys
 import threading
 import time
 
-TOOLS = ["late", "answered", "count", "log", "flood"]
+TOOLS = ["late", "cancelled", "answered", "count", "log", "flood"]
 
 lock = threading.Lock()
+# Calls of `cancelled`, by request id: set when the cancellation arrives.
+cancellations = {}
 
 
 def send(**message):
@@ -36,11 +40,18 @@ def respond(call, text):
     send(id=call, result={"content": [{"type": "text", "text": text}]})
 
 
-def late(call, token, ms):
-    for number in range(1, ms // 20 + 1):
+def late(call, token, ms, first=1):
+    for number in range(first, first + ms // 20):
         time.sleep(0.02)
         progress(token, number)
     respond(call, "late")
+
+
+def cancelled(call, token, ms):
+    for number in range(1, 4):
+        progress(token, number)
+    cancellations[call].wait()
+    late(call, token, ms, first=4)
 
 
 def answered(call, token):
@@ -74,8 +85,9 @@ def flood(call, token, total, bytes):
 
 def call_tool(call, params):
     token = params.get("_meta", {}).get("progressToken")
-    tools = {"late": late, "answered": answered, "count": count, "log": log, "flood": flood}
-    tool = tools[params["name"]]
+    tools = [late, cancelled, answered, count, log, flood]
+    tool = next(tool for tool in tools if tool.__name__ == params["name"])
+    cancellations[call] = threading.Event()
     work = lambda: tool(call, token, **params.get("arguments", {}))
     threading.Thread(target=work, daemon=True).start()
 
@@ -96,6 +108,8 @@ def handle(message):
         send(id=call, result={"tools": tools})
     elif method == "tools/call":
         call_tool(call, params)
+    elif method == "notifications/cancelled" and params["requestId"] in cancellations:
+        cancellations[params["requestId"]].set()
     elif method is not None and call is not None:
         send(id=call, result={})
 

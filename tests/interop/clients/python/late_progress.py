@@ -44,7 +44,7 @@ async def check_late_progress(name, library, url, connect):
             received.append(progress)
 
         call = asyncio.create_task(
-            session.call_tool("late", {"ms": 600}, progress_callback=on_progress)
+            session.call_tool("cancelled", {"ms": 600}, progress_callback=on_progress)
         )
         await until(f"{name} receives progress", lambda: len(received) >= 3)
         await cancel()

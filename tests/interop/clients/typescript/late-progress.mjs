@@ -22,7 +22,7 @@ export async function testLateProgress(name, url, connect) {
     const abort = new AbortController();
     const received = [];
     const onprogress = ({ progress }) => received.push(progress);
-    const cancelled = call('late', { ms: 600 }, { signal: abort.signal, onprogress });
+    const cancelled = call('cancelled', { ms: 600 }, { signal: abort.signal, onprogress });
     const outcome = cancelled.then(
         () => 'answered',
         () => 'cancelled',
