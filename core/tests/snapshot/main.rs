@@ -191,6 +191,23 @@ fn restored_session_behaves_like_the_stored_one() {
 }
 
 #[test]
+fn restored_shadow_is_not_primed_again() {
+    let inputs = vec![
+        request(1, 0, None),
+        response(0),
+        closed(1, Some(1)),
+        get(10, None),
+        Input::Acknowledged { connection: ConnectionId(10), through: 0 },
+        // It becomes a shadow, and is promoted when this one is closed.
+        get(2, Some(EventId::new(StreamId::Standalone, 0))),
+    ];
+    let stored = run(inputs, &config());
+    let mut out = Actions::new();
+    Session::restore(stored.snapshot(), config(), at(0), &mut out).unwrap();
+    assert!(out.is_empty(), "{out:?}");
+}
+
+#[test]
 fn snapshot_of_another_format_is_rejected() {
     let mut json = serde_json::to_value(run(busy(), &config()).snapshot()).unwrap();
     *json.pointer_mut("/state/format").unwrap() = 1.into();
