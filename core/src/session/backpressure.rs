@@ -42,6 +42,7 @@ impl HeldStream {
 impl<M> Session<M> {
     /// Holds the sender of a message that was just recorded on `stream`, if it should wait.
     pub(super) fn hold_sender(&mut self, stream: StreamId, out: &mut Actions<M>) {
+        // Usually false, and cheaper than the rest.
         if self.is_half_full()
             && let Some(key) = self.streams.find(stream).filter(|key| self.should_hold(*key))
         {
