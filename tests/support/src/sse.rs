@@ -19,7 +19,7 @@ pub enum Item {
     /// An event with empty data.
     Priming {
         /// Its id.
-        id: Option<EventId>,
+        id: EventId,
         /// The reconnect delay.
         retry: Option<Duration>,
     },
@@ -48,7 +48,8 @@ impl Item {
     #[must_use]
     pub fn id(&self) -> Option<String> {
         match self {
-            Self::Priming { id, .. } | Self::Message { id, .. } => id.map(|id| id.to_string()),
+            Self::Priming { id, .. } => Some(id.to_string()),
+            Self::Message { id, .. } => id.map(|id| id.to_string()),
             Self::KeepAlive | Self::Gap(_) => None,
         }
     }
@@ -162,10 +163,12 @@ fn read(block: &Bytes) -> Result<Item, &'static str> {
             _ => return Err("duplicate or unknown field"),
         }
     }
-    match (data, is_message) {
-        (Some(data), true) if retry.is_none() && !data.is_empty() => Ok(Item::Message { id, data }),
-        (Some(data), false) if data.is_empty() => Ok(Item::Priming { id, retry }),
-        (Some(_) | None, _) => Err("not a valid event"),
+    match (data, is_message, id) {
+        (Some(data), true, id) if retry.is_none() && !data.is_empty() => {
+            Ok(Item::Message { id, data })
+        }
+        (Some(data), false, Some(id)) if data.is_empty() => Ok(Item::Priming { id, retry }),
+        (Some(_) | None, _, _) => Err("not a valid event"),
     }
 }
 
@@ -203,12 +206,13 @@ mod tests {
     fn parses_chunks_of_any_size() {
         let text = "id: 0/7\nretry: 1500\ndata:\n\n:\n\n: gap: events 1 to 3 are missing\n\n\
                     event: message\nid: 4/7\ndata: {}\n\nevent: message\ndata: []\n\n";
-        let id = |text: &str| text.parse::<EventId>().ok();
+        let id = |text: &str| text.parse::<EventId>().unwrap();
+        let retry = Some(Duration::from_millis(1_500));
         let expected = vec![
-            Item::Priming { id: id("0/7"), retry: Some(Duration::from_millis(1_500)) },
+            Item::Priming { id: id("0/7"), retry },
             Item::KeepAlive,
             Item::Gap(1..=3),
-            Item::Message { id: id("4/7"), data: Bytes::from_static(b"{}") },
+            Item::Message { id: Some(id("4/7")), data: Bytes::from_static(b"{}") },
             Item::Message { id: None, data: Bytes::from_static(b"[]") },
         ];
         for piece in [1, 2, 7, 1_000] {
@@ -227,6 +231,7 @@ mod tests {
             "event: message\ndata: {}\ndata: {}\n\n",
             "id: 1/1\n\n",
             "retry: soon\ndata:\n\n",
+            "retry: 1500\ndata:\n\n",
             "nothing\n\n",
             ": hello\n\n",
             ": gap: events 1 to x are missing\n\n",

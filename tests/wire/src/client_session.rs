@@ -87,7 +87,7 @@ pub(crate) enum ReaderKind {
 pub(crate) enum Observation {
     Gap(RangeInclusive<u64>),
     Priming {
-        id: Option<EventId>,
+        id: EventId,
         retry: Option<Duration>,
     },
     Message {
@@ -232,7 +232,8 @@ impl ClientSession {
     pub(crate) fn observe(&self, reader: usize, observation: Observation) {
         if let Some(reader) = self.record.lock().readers.get_mut(reader) {
             match &observation {
-                Observation::Priming { id, .. } | Observation::Message { id, .. } => {
+                Observation::Priming { id, .. } => reader.last_event_id = Some(*id),
+                Observation::Message { id, .. } => {
                     reader.last_event_id = id.or(reader.last_event_id);
                 }
                 Observation::Gap(_)

@@ -51,7 +51,7 @@ pub(super) fn check(
                 span = Some(Span { from: *at, is_fault_free: *is_fault_free });
             }
             Observation::Gap(missed) => gaps.push(missed),
-            Observation::Priming { id, .. } => last = id.map(|id| id.index).or(last),
+            Observation::Priming { id, .. } => last = Some(id.index),
             Observation::Message { id: None, .. } => {}
             Observation::Message { id: Some(id), at, .. } => {
                 last = Some(id.index);

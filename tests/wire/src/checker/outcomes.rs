@@ -63,7 +63,8 @@ fn saw_id(record: &Record, request: &ClientRequest) -> bool {
     let observations =
         record.readers.get(request.reader).map(|reader| reader.observations.as_slice());
     observations.unwrap_or_default().iter().any(|observation| match observation {
-        Observation::Priming { id, .. } | Observation::Message { id, .. } => id.is_some(),
+        Observation::Priming { .. } => true,
+        Observation::Message { id, .. } => id.is_some(),
         Observation::Gap(_)
         | Observation::Connected { .. }
         | Observation::Disconnected { .. }

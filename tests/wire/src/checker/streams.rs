@@ -41,10 +41,8 @@ pub(super) fn check(
                 continue;
             }
             Observation::Priming { id, retry } => {
-                if id.is_none() {
-                    return Err("a priming event has no id".to_owned());
-                }
-                checker.on_event(&history.ground_truth, *id, &Event::Priming { retry: *retry })?;
+                let event = Event::Priming { retry: *retry };
+                checker.on_event(&history.ground_truth, Some(*id), &event)?;
             }
             Observation::Message { id, data, .. } => {
                 let message: Value = serde_json::from_slice(data).map_err(|it| it.to_string())?;

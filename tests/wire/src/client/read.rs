@@ -108,8 +108,8 @@ impl Client {
                 self.session.observe(reader, Observation::Gap(missed));
             }
             Item::Priming { id, retry } => {
-                self.session.trace(format!("< {} priming {retry:?}", display_id(id)));
-                self.offer_to_others(id);
+                self.session.trace(format!("< {id} priming {retry:?}"));
+                self.offer_to_others(Some(id));
                 if retry.is_some() {
                     self.simulation.hit("retry hints");
                 }
