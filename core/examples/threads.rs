@@ -86,7 +86,7 @@ impl Driver {
         result
     }
 
-    /// Reports a message of the backend: again after a wait, if there was no room for it.
+    /// Reports a message of the backend, and retries while the session has no room for it.
     fn send(&self, json: &str) -> Result<(), Box<dyn Error>> {
         let (message, overflow) = (message(json)?, Overflow::Hold);
         let mut input = Input::BackendMessage { message, related: None, overflow };

@@ -78,8 +78,9 @@ pub enum Action<M> {
     },
     /// Let the sender of the message that is the input wait for the [`Action::Release`] of this
     /// stream: its reader makes progress but is behind, and at least half of
-    /// [`session_bytes_max`](crate::Config::session_bytes_max) is used. Or there is no room for
-    /// the message, which was rejected with [`Rejection::Full`](crate::Rejection::Full).
+    /// [`session_bytes_max`](crate::Config::session_bytes_max) is used. The other reason is
+    /// that the session has no room for the message: it was rejected with
+    /// [`Rejection::Full`](crate::Rejection::Full).
     Hold {
         /// The stream.
         stream: StreamId,

@@ -113,10 +113,8 @@ impl<M: Clone> Session<M> {
         let Message { head, body, bytes } = message;
         let is_too_large = bytes > self.config.message_bytes_max;
         if is_too_large {
-            let report =
-                Report::ResponseEvicted { stream: self.streams[stream].id, id: id.clone() };
             self.record(stream, failure(id.clone(), FailureReason::Evicted), out);
-            out.push(Action::Report(report));
+            self.report_evicted(stream, id.clone(), out);
         } else {
             let kind = MessageKind::Response(id.clone());
             self.record(stream, Entry::Message { body, bytes, kind }, out);

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct HeldStream {
     pub(super) stream: StreamId,
-    /// The cost of the smallest message that was rejected because there is no room for it.
+    /// The cost of the smallest message that was rejected for lack of room.
     pub(super) waits_for: Option<usize>,
     /// Fires when a sender may no longer have to wait.
     timer: Option<TimerKey>,

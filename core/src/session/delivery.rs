@@ -4,7 +4,6 @@ use core::{iter, mem};
 
 use super::{
     Session,
-    connection::ConnectionKey,
     kept::UnloggedEvent,
     requests::{ServerRequest, ServerRequestKey},
     stream::{STANDALONE, StreamKey},
@@ -138,11 +137,9 @@ impl<M> Session<M> {
         if let Some(stream) = self.streams.find(request.stream) {
             let cost = self.streams[stream].log.retract(request.index);
             self.logged_bytes -= cost;
-            let holder = self.streams[stream].holder();
-            let is_in_flight = |holder: &ConnectionKey| {
-                self.connections[*holder].cursor.in_flight().contains(&request.index)
-            };
-            if let Some(holder) = holder.filter(is_in_flight) {
+            if let Some(holder) = self.streams[stream].holder()
+                && self.connections[holder].cursor.in_flight().contains(&request.index)
+            {
                 self.add_unlogged(holder, UnloggedEvent { index: request.index, cost });
             }
         }

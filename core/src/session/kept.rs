@@ -1,5 +1,7 @@
 //! Kept bytes: the cost of all events that are logged or in flight.
 
+use smallvec::SmallVec;
+
 use super::{Session, connection::ConnectionKey, stream::StreamKey};
 use crate::Entry;
 
@@ -30,13 +32,12 @@ impl<M> Session<M> {
     pub(super) fn add_unlogged_from(&mut self, stream: StreamKey) {
         let Some(connection) = self.streams[stream].holder() else { return };
         let in_flight = self.connections[connection].cursor.in_flight();
-        let Self { streams, connections, unlogged_bytes, .. } = self;
-        for logged in streams[stream].log.range(in_flight) {
-            let event = UnloggedEvent { index: logged.index, cost: logged.entry.cost() };
-            if event.cost > 0 {
-                *unlogged_bytes = unlogged_bytes.saturating_add(event.cost);
-                connections[connection].unlogged.push(event);
-            }
+        let in_flight = self.streams[stream].log.range(in_flight);
+        let events: SmallVec<[_; 1]> = in_flight
+            .map(|logged| UnloggedEvent { index: logged.index, cost: logged.entry.cost() })
+            .collect();
+        for event in events {
+            self.add_unlogged(connection, event);
         }
     }
 

@@ -61,8 +61,8 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Records a new event that is evicted: a failure is in the place of a response, and a gap in
-    /// that of any other event.
+    /// Records a new event that is evicted: a response is replaced by a failure, and any other
+    /// event by a gap.
     #[cold]
     fn record_evicted(
         &mut self,
