@@ -87,6 +87,7 @@ mod backend;
 mod byte_counter;
 #[cfg_attr(all(test, shuttle), path = "races/clock.rs")]
 mod clock;
+mod config;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "journal")]
@@ -117,7 +118,8 @@ pub use crate::http::{HttpConfig, HttpConfigError, PeerAddress, ResponseBody, St
 
 pub use crate::{
     backend::{Backend, OpenError, Overloaded},
-    manager::{ManagerConfig, ManagerConfigError, ManagerError, SessionManager},
+    config::{ManagerConfig, ManagerConfigError},
+    manager::{ManagerError, SessionManager},
     message::{TooDeep, parse_message},
     permits::SessionPermit,
     session::{

@@ -3,8 +3,11 @@
 use rejoin_core::{CloseReason, Rejection};
 use thiserror::Error;
 
-use super::registry::PermitError;
-use crate::{backend::OpenError, render, session::SessionError};
+use crate::{
+    backend::OpenError,
+    render,
+    session::{PermitError, SessionError},
+};
 
 /// Why an operation of the manager failed.
 #[derive(Debug, Error)]

@@ -1,34 +1,24 @@
-//! The session manager: the registry, limits, deadlines and draining.
+//! The session manager: creation, limits, draining and closing of sessions.
 
-mod config;
-mod deadlines;
-mod drain;
 mod error;
-mod registry;
 mod unopened;
-mod unused;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rejoin_core::{AnswerFormat, CloseReason, Post, Rejection, ValidConfig};
+use rejoin_core::{AnswerFormat, CloseReason, Post, Rejection};
 
-pub use self::{
-    config::{ManagerConfig, ManagerConfigError},
-    error::ManagerError,
-};
-use self::{
-    deadlines::Deadlines, drain::Drain, registry::Registry, unopened::UnopenedSession,
-    unused::UnusedSessions,
-};
+pub use self::error::ManagerError;
+use self::unopened::UnopenedSession;
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
     Backend, ClientSender, Connection, SessionError, SessionHandle, SessionId,
     backend::AnyBackend,
-    clock::{self, Clock},
+    clock,
+    config::{ManagerConfig, ManagerConfigError},
     peers::{PeerPermit, PeerSessions},
-    session::SessionInner,
+    session::{SessionInner, Shared},
     sync::yield_now,
 };
 
@@ -61,27 +51,14 @@ const SESSIONS_PER_YIELD: usize = 64;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionManager {
-    inner: Arc<CloseOnDrop>,
+    inner: Arc<Inner>,
 }
 
 /// Closes all sessions when the last manager is dropped.
-#[derive(Debug)]
-struct CloseOnDrop(Arc<Shared>);
-
-/// The state that all sessions share.
-pub(crate) struct Shared {
-    pub(crate) config: ManagerConfig,
-    pub(crate) session_config: ValidConfig,
-    pub(crate) clock: Clock,
-    pub(crate) deadlines: Arc<Deadlines>,
-    pub(crate) drain: Drain,
-    /// Sessions that were initialized but never used.
-    pub(crate) unused: UnusedSessions,
+struct Inner {
+    shared: Arc<Shared>,
     peers: Arc<PeerSessions>,
-    registry: Registry,
     backend: Box<dyn AnyBackend>,
-    #[cfg(feature = "journal")]
-    pub(crate) journal: Option<Journal>,
 }
 
 impl SessionManager {
@@ -91,7 +68,7 @@ impl SessionManager {
     ///
     /// The configuration is invalid: the caller is at fault.
     pub fn new(backend: impl Backend, config: ManagerConfig) -> Result<Self, ManagerConfigError> {
-        Ok(Self::from_shared(Shared::new(backend, config)?))
+        Ok(Self::from_shared(backend, Shared::new(config)?))
     }
 
     /// Creates a manager that records the inputs of every session in a journal.
@@ -105,13 +82,14 @@ impl SessionManager {
         config: ManagerConfig,
         journal: Journal,
     ) -> Result<Self, ManagerConfigError> {
-        let mut shared = Shared::new(backend, config)?;
+        let mut shared = Shared::new(config)?;
         shared.journal = Some(journal);
-        Ok(Self::from_shared(shared))
+        Ok(Self::from_shared(backend, shared))
     }
 
-    fn from_shared(shared: Shared) -> Self {
-        Self { inner: Arc::new(CloseOnDrop(Arc::new(shared))) }
+    fn from_shared(backend: impl Backend, shared: Shared) -> Self {
+        let (shared, backend) = (Arc::new(shared), Box::new(backend));
+        Self { inner: Arc::new(Inner { shared, peers: Arc::default(), backend }) }
     }
 
     /// Returns the configuration.
@@ -145,7 +123,7 @@ impl SessionManager {
     ) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
         shared.deadlines.start(shared.clock);
-        let peer_permit = shared.peer_permit(peer)?;
+        let peer_permit = self.inner.peer_permit(peer)?;
         let id = SessionId::random();
         let permit = shared.registry.reserve(&shared.unused, shared.config.queue_timeout).await?;
         let (session, mut messages) =
@@ -164,7 +142,7 @@ impl SessionManager {
             // `close_all` may have run before this session was inserted.
             return Err(ManagerError::Closing);
         }
-        let opening = shared.backend.open_any(client, messages);
+        let opening = self.inner.backend.open_any(client, messages);
         let opened = clock::timeout(shared.config.start_timeout, opening).await;
         let error = match opened {
             Ok(Ok(())) => return Ok(unopened.into_opened()),
@@ -263,70 +241,41 @@ impl SessionManager {
     /// Closes all sessions for a shutdown, and refuses new ones. Pending requests fail with an
     /// error.
     pub fn close_all(&self) {
-        self.shared().close_all();
+        self.inner.close_all();
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.inner.0
+        &self.inner.shared
     }
 }
 
-impl Shared {
-    fn new(backend: impl Backend, config: ManagerConfig) -> Result<Self, ManagerConfigError> {
-        let session_config = config.validate()?;
-        let registry = Registry::new(config.sessions_max);
-        Ok(Self {
-            config,
-            session_config,
-            clock: Clock::start(),
-            deadlines: Arc::new(Deadlines::default()),
-            drain: Drain::default(),
-            unused: UnusedSessions::default(),
-            peers: Arc::default(),
-            registry,
-            backend: Box::new(backend),
-            #[cfg(feature = "journal")]
-            journal: None,
-        })
-    }
-
+impl Inner {
     /// Counts a session for the address of its client.
     fn peer_permit(&self, peer: Option<IpAddr>) -> Result<Option<PeerPermit>, ManagerError> {
-        let (Some(peer), Some(max)) = (peer, self.config.sessions_per_ip_max) else {
+        let (Some(peer), Some(max)) = (peer, self.shared.config.sessions_per_ip_max) else {
             return Ok(None);
         };
         let permit = self.peers.try_acquire(peer, max);
         permit.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
     }
 
-    /// Removes a session that is closed.
-    pub(crate) fn remove(&self, id: SessionId) {
-        self.registry.remove(id);
-        self.drain.on_session_removed();
-    }
-
-    #[cfg(all(test, not(shuttle)))]
-    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<SessionInner>> {
-        self.registry.find(id)
-    }
-
     fn close_all(&self) {
-        self.registry.begin_closing();
-        for session in self.registry.all() {
+        self.shared.registry.begin_closing();
+        for session in self.shared.registry.all() {
             SessionHandle::new(session).close(CloseReason::ServerShutdown);
         }
     }
 }
 
-impl Drop for CloseOnDrop {
+impl Drop for Inner {
     fn drop(&mut self) {
-        self.0.close_all();
-        self.0.deadlines.stop();
+        self.close_all();
+        self.shared.deadlines.stop();
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("sessions", &self.registry.len()).finish_non_exhaustive()
+        f.debug_struct("Inner").field("shared", &self.shared).finish_non_exhaustive()
     }
 }

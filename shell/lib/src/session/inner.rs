@@ -12,9 +12,10 @@ use super::{
     backend_message::{BackendMessage, Recorded},
     client_messages::{BackendQueue, ClientMessages},
     connection::Connection,
+    shared::Shared,
     state::{LockedSession, SessionState},
 };
-use crate::{SessionId, log, manager::Shared, permits::WeakPermit, sync::Mutex};
+use crate::{SessionId, log, permits::WeakPermit, sync::Mutex};
 
 /// A session, with all that its actions need.
 #[derive(Debug)]

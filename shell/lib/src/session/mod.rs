@@ -3,6 +3,7 @@
 //! `inner` owns the lock, and is called by `handle` for the client, by `connection` for an HTTP
 //! body, by `client_sender` for the backend, and by the manager. Under the lock, `state` passes
 //! inputs to the core, and `actions` carries out what it requires; `after_unlock` is the rest.
+//! `shared` has the tables that sessions are listed in.
 
 mod actions;
 mod after_unlock;
@@ -18,6 +19,7 @@ mod inner;
 mod post;
 mod request_timeouts;
 mod sent;
+mod shared;
 mod state;
 #[cfg(test)]
 #[cfg(not(shuttle))]
@@ -26,7 +28,6 @@ mod unused;
 
 #[cfg(feature = "http")]
 pub(crate) use self::buffer::MessagePart;
-pub(crate) use self::inner::SessionInner;
 pub use self::{
     buffer::SseEvent,
     client_messages::ClientMessages,
@@ -34,4 +35,8 @@ pub use self::{
     connection::Connection,
     handle::{SessionError, SessionHandle},
     sent::{SendError, Sent},
+};
+pub(crate) use self::{
+    inner::SessionInner,
+    shared::{PermitError, Shared},
 };

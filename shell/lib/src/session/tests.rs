@@ -107,7 +107,7 @@ impl Fixture {
         let response = message(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#);
         client.send(response, None).await.unwrap();
         read_to_end(&mut connection).await;
-        let inner = sessions.shared().find(session.id()).unwrap();
+        let inner = sessions.shared().registry.find(session.id()).unwrap();
         let sessions = sessions.clone();
         let mut this = Self { sessions, session, inner, client, messages, connection: None };
         if has_request {

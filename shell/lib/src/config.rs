@@ -1,4 +1,4 @@
-//! Configuration of a manager: limits and timeouts beyond those of a single session.
+//! Configuration of a manager and its sessions: limits and timeouts beyond those of the core.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Default for ManagerConfig {
 }
 
 impl ManagerConfig {
-    pub(super) fn validate(&self) -> Result<ValidConfig, ManagerConfigError> {
+    pub(crate) fn validate(&self) -> Result<ValidConfig, ManagerConfigError> {
         if self.sessions_max == 0 {
             return Err(ManagerConfigError::ZeroSessions);
         }

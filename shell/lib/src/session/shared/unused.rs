@@ -34,7 +34,7 @@ impl UnusedSessions {
     }
 
     /// Closes the oldest session that has no connection, if there is one.
-    pub(super) fn close_oldest(&self) {
+    pub(crate) fn close_oldest(&self) {
         let mut after = Bound::Unbounded;
         while let Some((number, session)) = self.first(after) {
             if session.is_some_and(|session| session.close_if_unused()) {

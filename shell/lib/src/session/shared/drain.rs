@@ -18,7 +18,7 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    pub(super) fn start(&self, retry: Duration) {
+    pub(crate) fn start(&self, retry: Duration) {
         let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         self.retry_ms.store(retry_ms, Ordering::Relaxed);
         self.is_started.store(true, Ordering::Release);
@@ -31,14 +31,14 @@ impl Drain {
     }
 
     /// Handles a session that was removed.
-    pub(super) fn on_session_removed(&self) {
+    pub(crate) fn on_session_removed(&self) {
         if self.is_started.load(Ordering::Acquire) {
             self.session_removed.notify_one();
         }
     }
 
     /// Waits until the next session was removed.
-    pub(super) async fn next_removal(&self) {
+    pub(crate) async fn next_removal(&self) {
         self.session_removed.notified().await;
     }
 }

@@ -27,7 +27,7 @@ const RECONNECT_GRACE: Duration = Duration::from_millis(250);
 
 /// All sessions. No lock is held while a session is called.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     shards: [RwLock<Shard>; SHARDS],
     sessions: AtomicUsize,
     permits: Arc<SessionPermits>,
@@ -45,7 +45,7 @@ struct IdHasher(u64);
 
 /// Why there is no permit for a session.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum PermitError {
+pub(crate) enum PermitError {
     /// The limit is reached.
     Full(usize),
     Closing,
@@ -71,7 +71,7 @@ impl Drop for Waiter<'_> {
 }
 
 impl Registry {
-    pub(super) fn new(sessions_max: usize) -> Self {
+    pub(crate) fn new(sessions_max: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
             sessions: AtomicUsize::new(0),
@@ -84,7 +84,7 @@ impl Registry {
 
     /// Acquires a permit, if one is available or will be soon: at the limit, it closes an unused
     /// session, and waits for the servers of closed sessions to exit. Cancel-safe.
-    pub(super) async fn reserve(
+    pub(crate) async fn reserve(
         &self,
         unused: &UnusedSessions,
         timeout: Duration,
@@ -117,36 +117,36 @@ impl Registry {
     }
 
     /// Inserts a session, which holds its permit until it is removed.
-    pub(super) fn insert(&self, session: Arc<SessionInner>, permit: SessionPermit) {
+    pub(crate) fn insert(&self, session: Arc<SessionInner>, permit: SessionPermit) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
         self.shard(session.id()).write().insert(session.id(), (session, permit));
     }
 
     /// Refuses new sessions from now on.
-    pub(super) fn begin_closing(&self) {
+    pub(crate) fn begin_closing(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::SeqCst)
     }
 
-    pub(super) fn find(&self, id: SessionId) -> Option<Arc<SessionInner>> {
+    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<SessionInner>> {
         self.shard(id).read().get(&id).map(|(session, _)| Arc::clone(session))
     }
 
-    pub(super) fn remove(&self, id: SessionId) {
+    pub(crate) fn remove(&self, id: SessionId) {
         let removed = self.shard(id).write().remove(&id);
         if removed.is_some() {
             self.sessions.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<SessionInner>> {
+    pub(crate) fn all(&self) -> Vec<Arc<SessionInner>> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
             all.extend(shard.read().values().map(|(session, _)| Arc::clone(session)));
