@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use rejoin_core::{ConcurrentGet, Config, Priming, UnrelatedRouting};
 
-use super::{Faults, Rng};
+use super::{DeliberateBug, Faults, Rng};
 
 /// Minimum number of accepted requests in a simulation, over all clients.
 pub const ACCEPTED_REQUESTS_MIN: usize = 200;
+/// The maximum duration of the phase with faults, in virtual time.
+pub const FAULT_PHASE_MAX: Duration = Duration::from_secs(48 * 3_600);
 /// How many requests are made, some of which are cancelled before they are accepted.
 const REQUESTS: usize = 230;
 
@@ -34,25 +36,20 @@ pub struct Parameters {
     pub faults: Faults,
     /// The config of every session.
     pub config: Config,
-    /// A deliberate bug of the driver, to test the checkers.
+    /// A deliberate bug, to test the checkers.
     pub bug: Option<DeliberateBug>,
 }
 
-/// A deliberate bug of the driver, which a check must find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliberateBug {
-    /// Loses an event now and then.
-    LosesEvent,
-    /// Sends an event twice.
-    DuplicatesEvent,
-    /// Sends an event on another connection.
-    MisroutesEvent,
-    /// Does not report gaps.
-    HidesGaps,
-    /// Never releases held senders.
-    NeverReleases,
-    /// Does not report closed connections to the session.
-    LeaksConnection,
+impl AsRef<Self> for Parameters {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsMut<Self> for Parameters {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
 }
 
 impl Parameters {

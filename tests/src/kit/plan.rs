@@ -49,6 +49,27 @@ const UNRELATED: [BackendAction; 4] = [
     BackendAction::ServerRequest,
 ];
 
+/// Plans the action for a request `initialize`, with its delay.
+pub fn plan_initialize(
+    actions: &mut VecDeque<(Duration, BackendAction)>,
+    rng: &mut Rng,
+    faults: &Faults,
+    coverage: &mut Coverage,
+) {
+    if rng.chance(faults.rate(Fault::NoResponse)) {
+        coverage.hit_fault(Fault::NoResponse);
+        return;
+    }
+    let exits = rng.chance(faults.rate(Fault::BackendExit));
+    let fails = rng.chance(faults.rate(Fault::UnknownResponse));
+    let action = match (exits, fails) {
+        (true, _) => BackendAction::Exit,
+        (false, true) => BackendAction::ErrorResponse,
+        (false, false) => BackendAction::Initialized,
+    };
+    actions.push_back((rng.millis(0, 300), action));
+}
+
 /// Plans messages that belong to no request, each with its delay.
 pub fn plan_unrelated(
     actions: &mut VecDeque<(Duration, BackendAction)>,

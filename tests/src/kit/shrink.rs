@@ -2,45 +2,67 @@
 
 use rejoin_core::{Config, Input, Instant};
 
-use super::Parameters;
+use super::{Coverage, Failure, Parameters};
 use crate::journal::Journal;
 
 /// The numbers of requests per client that are tried.
 const FEWER: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
-/// Minimizes the parameters of a failing simulation by removing clients, requests, faults and
-/// limits, where `fails` returns the failure of a simulation if it is of the same class.
-pub fn minimize<F>(
-    parameters: Parameters,
-    failure: F,
-    mut fails: impl FnMut(&Parameters) -> Option<F>,
-) -> (Parameters, F) {
-    let mut found = (parameters, failure);
-    let mut try_with = |found: &mut (Parameters, F), change: &dyn Fn(&mut Parameters)| {
-        let mut parameters = found.0.clone();
-        change(&mut parameters);
-        if parameters == found.0 || parameters.clients.is_empty() {
+/// Minimizes a failing simulation by removing clients, requests, faults and limits, and its
+/// journal to the inputs that break a law. `run` runs a simulation; another failure counts as
+/// the same if it is of the same class.
+pub fn shrink<P>(
+    failure: Box<Failure<P>>,
+    run: impl Fn(&P) -> Result<Coverage, Box<Failure<P>>>,
+) -> Box<Failure<P>>
+where
+    P: Clone + PartialEq + AsRef<Parameters> + AsMut<Parameters>,
+{
+    let class = failure_class(&failure.message);
+    let fails = |parameters: &P| {
+        run(parameters).err().filter(|failure| failure_class(&failure.message) == class)
+    };
+    let mut found = minimize(failure, fails);
+    let journal = found.journal().and_then(|text| Journal::read(text).ok());
+    found.minimized = journal.and_then(|journal| minimize_journal(&journal));
+    found
+}
+
+/// Minimizes the parameters of a failing simulation, where `fails` returns its failure with
+/// other parameters if it is of the same class.
+fn minimize<P>(
+    mut found: Box<Failure<P>>,
+    fails: impl Fn(&P) -> Option<Box<Failure<P>>>,
+) -> Box<Failure<P>>
+where
+    P: Clone + PartialEq + AsRef<Parameters> + AsMut<Parameters>,
+{
+    let base = |found: &Failure<P>| found.parameters.as_ref().clone();
+    let try_with = |found: &mut Box<Failure<P>>, change: &dyn Fn(&mut Parameters)| {
+        let mut parameters = found.parameters.clone();
+        change(parameters.as_mut());
+        if parameters == found.parameters || parameters.as_ref().clients.is_empty() {
             return false;
         }
         let Some(failure) = fails(&parameters) else {
             return false;
         };
-        *found = (parameters, failure);
+        *found = failure;
         true
     };
-    for client in found.0.clients.clone() {
+    for client in base(&found).clients {
         try_with(&mut found, &|parameters| parameters.clients.retain(|other| *other == client));
     }
-    for client in found.0.clients.clone() {
+    for client in base(&found).clients {
         try_with(&mut found, &|parameters| parameters.clients.retain(|other| *other != client));
     }
-    let most = found.0.requests;
+    let most = base(&found).requests;
     for fewer in FEWER.into_iter().filter(|fewer| *fewer < most) {
         if try_with(&mut found, &|parameters| parameters.requests = fewer) {
             break;
         }
     }
-    for fault in found.0.faults.present() {
+    for fault in base(&found).faults.present() {
         try_with(&mut found, &|parameters| parameters.faults.remove(fault));
     }
     try_with(&mut found, &|parameters| parameters.pending_max = 1);
@@ -80,8 +102,7 @@ pub fn without_limits(config: &Config) -> Config {
 }
 
 /// Minimizes a journal that breaks a law. `None` if it breaks none.
-#[must_use]
-pub fn minimize_journal(journal: &Journal) -> Option<(Journal, String)> {
+fn minimize_journal(journal: &Journal) -> Option<(Journal, String)> {
     let journal_of = |inputs: &[(Instant, Input<()>)]| {
         let Journal { config, started_at, .. } = journal;
         Journal { config: config.clone(), started_at: *started_at, inputs: inputs.to_vec() }

@@ -11,7 +11,7 @@
 //! - `crash` replaces a session by one that is restored from its snapshot.
 //!
 //! `run` has the phases, `state` what all actors share, and `event_queue` the virtual time, which
-//! jumps from one event to the next. `shrink` minimizes a [`Failure`]. What these simulations have
+//! jumps from one event to the next. What these simulations have
 //! in common with those over the wire is in [`crate::kit`].
 //!
 //! A simulation has two phases. In the first, faults are injected, the nine laws are checked
@@ -33,10 +33,8 @@ mod network;
 mod packet;
 mod run;
 mod server;
-mod shrink;
 mod state;
 
 pub use failure::Failure;
 pub use run::run;
-pub use shrink::shrink;
 use state::Simulation;

@@ -9,12 +9,10 @@ use serde_json::Value;
 use super::checker::check_quiescence;
 use super::event_queue::{NextEvent, ServerNo, SimEvent};
 use super::{Failure, Simulation};
-use crate::kit::{Coverage, Fault, Faults, Parameters};
+use crate::kit::{Coverage, FAULT_PHASE_MAX, Fault, Faults, Parameters};
 
 /// After this many events, a simulation counts as livelocked.
 const EVENTS_MAX: u64 = 1_000_000;
-/// The maximum duration of the phase with faults.
-const FAULT_PHASE_MAX: Duration = Duration::from_secs(48 * 3_600);
 
 /// Runs a simulation, and checks it after every step.
 ///
@@ -25,7 +23,7 @@ const FAULT_PHASE_MAX: Duration = Duration::from_secs(48 * 3_600);
 pub fn run(parameters: &Parameters) -> Result<Coverage, Box<Failure>> {
     let config = match parameters.config.clone().validate() {
         Ok(config) => config,
-        Err(error) => return Err(Box::new(Failure::before_start(parameters, error.to_string()))),
+        Err(error) => return Err(Failure::new(parameters, error.to_string(), None)),
     };
     let mut simulation = Simulation::new(parameters.clone(), config);
     let result =
@@ -44,7 +42,7 @@ pub fn run(parameters: &Parameters) -> Result<Coverage, Box<Failure>> {
                 u64::try_from(simulation.servers.len()).unwrap_or(0);
             Ok(simulation.coverage)
         }
-        Err(message) => Err(Box::new(Failure::new(parameters, &mut simulation, message))),
+        Err(message) => Err(Failure::new(parameters, message, simulation.take_failed_session())),
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rejoin::{SessionManager, StreamableHttp, journal::Journal};
 use rejoin_core::CloseReason;
-use rejoin_tests::kit::{self, Coverage, Fault, Rng, failure_class, minimize};
+use rejoin_tests::kit::{Coverage, DeliberateBug, FAULT_PHASE_MAX, Fault, Rng};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep};
 
 use crate::backend::{BackendContext, Backends, Opened};
-use crate::deliberate_bugs::{BuggyService, DeliberateBug};
+use crate::deliberate_bugs::BuggyService;
 use crate::failure::Failure;
 use crate::log_monitor::LogMonitor;
 use crate::parameters::Parameters;
@@ -21,8 +21,6 @@ use crate::run::{check_all, run};
 use crate::server::Server;
 use crate::simulation::Simulation;
 
-/// The maximum duration of the phase with faults.
-const FAULT_PHASE_MAX: Duration = Duration::from_secs(48 * 3_600);
 /// Maximum size of the journals of a simulation, in bytes.
 const JOURNAL_BYTES_MAX: u64 = 1 << 30;
 /// The kind of actor that the operator's generator belongs to.
@@ -34,7 +32,7 @@ const RNG_OPERATOR: u64 = 16;
 ///
 /// The first failure.
 pub fn run_in_process(parameters: &Parameters) -> Result<Coverage, Box<Failure>> {
-    let fail = |message: String| Failure::new(parameters, message);
+    let fail = |message: String| Failure::new(parameters, message, None);
     let journals = tempfile::tempdir().map_err(|error| fail(error.to_string()))?;
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| fail(error.to_string()))?;
@@ -69,19 +67,6 @@ pub fn run_in_process(parameters: &Parameters) -> Result<Coverage, Box<Failure>>
     Ok(records.coverage)
 }
 
-/// Minimizes a failure.
-#[must_use]
-pub fn shrink_in_process(failure: Box<Failure>) -> Box<Failure> {
-    let parameters = failure.parameters.clone();
-    let known = failure_class(&failure.message);
-    let fails = |base: &kit::Parameters| {
-        let failure =
-            run_in_process(&Parameters { base: base.clone(), ..parameters.clone() }).err();
-        failure.filter(|failure| failure_class(&failure.message) == known)
-    };
-    minimize(failure.parameters.base.clone(), failure, fails).1.save_journal()
-}
-
 type RunResult = (Arc<Simulation>, Arc<Mutex<Opened>>, Result<(), String>);
 
 async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<RunResult, String> {
@@ -91,13 +76,14 @@ async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<Ru
     let journal = Journal::create(journals.path(), JOURNAL_BYTES_MAX);
     let journal = journal.map_err(|error| error.to_string())?;
     let mut config = parameters.manager_config();
-    config.session.shadows_max += usize::from(parameters.bug == Some(DeliberateBug::WrongLimits));
+    config.session.shadows_max +=
+        usize::from(parameters.base.bug == Some(DeliberateBug::WrongLimits));
     let manager = SessionManager::with_journal(backends, config, journal);
     let manager = manager.map_err(|error| error.to_string())?;
     let service = StreamableHttp::new(manager.clone(), parameters.http_config());
     let service = service.map_err(|error| error.to_string())?;
     let service =
-        BuggyService::new(service, parameters.bug, parameters.base.seed.is_multiple_of(2));
+        BuggyService::new(service, parameters.base.bug, parameters.base.seed.is_multiple_of(2));
     let buffers = parameters.tcp.map(|tcp| tcp.buffers);
     let server = Server::InProcess { service, pipe_bytes: parameters.base.pipe_bytes, buffers };
     let simulation = Simulation::new(parameters.clone(), server, context.is_fault_free);

@@ -42,9 +42,8 @@ mod simulation;
 mod soak;
 
 pub use backend::run_child;
-pub use deliberate_bugs::DeliberateBug;
 pub use failure::Failure;
-pub use in_process::{run_in_process, shrink_in_process};
+pub use in_process::run_in_process;
 pub use kernel::TcpModel;
 pub use over_sockets::{Programs, run_over_sockets};
 pub use parameters::{BackendKind, Flood, Parameters};

@@ -56,7 +56,7 @@ pub fn run_over_sockets(
     parameters: &Parameters,
     programs: &Programs,
 ) -> Result<Coverage, Box<Failure>> {
-    let fail = |message: String| Failure::new(parameters, message);
+    let fail = |message: String| Failure::new(parameters, message, None);
     let served = Served::start(parameters, programs).map_err(|error| fail(error.to_string()))?;
     let simulation = served.run(parameters)?;
     let files = served.stop().map_err(|error| fail(error.to_string()))?;
@@ -108,7 +108,7 @@ impl Served {
 
     /// Runs a simulation until only its journals are left.
     pub(crate) fn run(&self, parameters: &Parameters) -> Result<Arc<Simulation>, Box<Failure>> {
-        let fail = |message: String| Failure::new(parameters, message);
+        let fail = |message: String| Failure::new(parameters, message, None);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| fail(error.to_string()))?;
         let server = Server::Socket(self.program.address);
@@ -175,7 +175,7 @@ pub(crate) fn check_sessions(
     let outlived = records.coverage.hits("ends: other");
     if outlived > 0 {
         let message = format!("{outlived} sessions were open until the program was stopped");
-        failures.push(*Failure::new(parameters, message));
+        failures.push(*Failure::new(parameters, message, None));
     }
     records.coverage.hit("simulations");
     Ok((records.coverage, failures))

@@ -6,7 +6,6 @@ use rejoin::{HttpConfig, ManagerConfig};
 use rejoin_core::Config;
 use rejoin_tests::kit::{self, Faults, Rng};
 
-use crate::deliberate_bugs::DeliberateBug;
 use crate::kernel::TcpModel;
 use crate::link::LinkTimeouts;
 
@@ -31,8 +30,6 @@ pub struct Parameters {
     pub flood: Option<Flood>,
     /// Whether it is a round of a soak, whose phase with faults has a fixed duration.
     pub is_soak: bool,
-    /// A deliberate bug of the server, to test the checker.
-    pub bug: Option<DeliberateBug>,
 }
 
 /// More than the buffers of a session and of both kernels hold.
@@ -57,6 +54,18 @@ pub enum BackendKind {
     Child,
     /// The demo server of the program.
     Demo,
+}
+
+impl AsRef<kit::Parameters> for Parameters {
+    fn as_ref(&self) -> &kit::Parameters {
+        &self.base
+    }
+}
+
+impl AsMut<kit::Parameters> for Parameters {
+    fn as_mut(&mut self) -> &mut kit::Parameters {
+        &mut self.base
+    }
 }
 
 impl Parameters {
@@ -87,7 +96,6 @@ impl Parameters {
             tcp: None,
             flood: None,
             is_soak: false,
-            bug: None,
             base,
         }
     }

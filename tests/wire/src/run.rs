@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_tests::{journal::Journal, kit::Coverage};
+use rejoin_tests::journal::Journal;
+use rejoin_tests::kit::{Coverage, FailedSession};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -15,7 +16,7 @@ use crate::backend::ReceivedBySession;
 use crate::checker::{Case, check};
 use crate::client;
 use crate::client_session::ClientSession;
-use crate::failure::{Failure, journal_name};
+use crate::failure::{Failure, failed_session, journal_name};
 use crate::parameters::Parameters;
 use crate::simulation::{Records, Simulation, Workload};
 
@@ -99,10 +100,8 @@ pub(crate) fn check_all(
     let mut failures = Vec::new();
     if let Some((session, message)) = records.failure.take() {
         // The sessions were not run to their ends.
-        failures.push(*match session {
-            Some(session) => Failure::in_session(parameters, message, &session, journals),
-            None => Failure::new(parameters, message),
-        });
+        let session = session.map(|session| failed_session(&session, journals));
+        failures.push(*Failure::new(parameters, message, session));
         return Ok(failures);
     }
     let files = fs::read_dir(journals)?.map(|file| Ok(file?.path()));
@@ -111,7 +110,8 @@ pub(crate) fn check_all(
     for session in &records.sessions {
         if !paths.iter().any(|path| path.ends_with(journal_name(&session.id))) {
             let message = "the journal of a session is missing".to_owned();
-            failures.push(*Failure::in_session(parameters, message, session, journals));
+            let session = failed_session(session, journals);
+            failures.push(*Failure::new(parameters, message, Some(session)));
         }
     }
     for path in paths {
@@ -127,10 +127,15 @@ pub(crate) fn check_all(
             &mut records.coverage,
         );
         if let Err(message) = checked {
-            failures.push(*match session {
-                Some(session) => Failure::in_session(parameters, message, session, journals),
-                None => Failure::new(parameters, message).with_journal(text),
-            });
+            let session = session.map_or_else(
+                || FailedSession {
+                    description: format!("{}, which no client knows", path.display()),
+                    trace: Vec::new(),
+                    journal: Some(text),
+                },
+                |session| failed_session(session, journals),
+            );
+            failures.push(*Failure::new(parameters, message, Some(session)));
         }
     }
     Ok(failures)

@@ -158,7 +158,7 @@ impl<'a> SoakRunner<'a> {
         let sessions = self.served.program.opened() - sessions_before;
         let files = &self.served.files;
         let late = self.runtime.block_on(wait_for_journals(files.journals.path(), sessions)).err();
-        let late = late.map(|late| *Failure::new(&parameters, late.to_string()));
+        let late = late.map(|late| *Failure::new(&parameters, late.to_string(), None));
         let mut failures: Vec<Failure> = late.into_iter().collect();
         match outcome {
             Ok(simulation) => {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rejoin_core::{Method, ProgressToken, RequestId};
 
 use super::Task;
-use crate::kit::{BackendAction, Fault, plan_response, plan_unrelated};
+use crate::kit::{Fault, plan_initialize, plan_response, plan_unrelated};
 use crate::simulation::Simulation;
 use crate::simulation::event_queue::{ServerNo, SimEvent};
 
@@ -26,18 +26,7 @@ impl Simulation {
         let mut actions = VecDeque::new();
         match (&request, method) {
             (Some(_), Method::Initialize { .. }) => {
-                if rng.chance(faults.rate(Fault::NoResponse)) {
-                    coverage.hit_fault(Fault::NoResponse);
-                } else {
-                    let exits = rng.chance(faults.rate(Fault::BackendExit));
-                    let is_error = rng.chance(faults.rate(Fault::UnknownResponse));
-                    let action = match (exits, is_error) {
-                        (true, _) => BackendAction::Exit,
-                        (_, true) => BackendAction::ErrorResponse,
-                        _ => BackendAction::Initialized,
-                    };
-                    actions.push_back((rng.millis(0, 300), action));
-                }
+                plan_initialize(&mut actions, rng, &faults, coverage);
             }
             (Some(_), _) => plan_response(&mut actions, rng, &faults, coverage),
             (None, _) => plan_unrelated(&mut actions, rng, &faults, coverage),

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rejoin_core::{AnswerFormat, Head, Message, Method, Post, Profile, RequestId};
+use rejoin_core::{AnswerFormat, Head, Message, Method, Post, Profile};
 
-use crate::kit::Fault;
 use crate::kit::checker::StreamChecker;
+use crate::kit::{Fault, request_id};
 use crate::simulation::Simulation;
 use crate::simulation::backend::token_of;
 use crate::simulation::event_queue::{ClientNo, ReaderNo, Serial, ServerNo, SimEvent};
@@ -97,7 +97,7 @@ impl Simulation {
             }
             has_token = client.rng.chance(700);
         }
-        let id = id_of(serial);
+        let id = request_id(serial);
         let progress_token = has_token.then(|| token_of(&id));
         let head = Head::Request {
             id: id.clone(),
@@ -144,13 +144,4 @@ impl Simulation {
         let client = self.clients.get_mut(&no);
         client.map_or(Duration::ZERO, |client| client.rng.millis(50, 800))
     }
-}
-
-/// Returns the id of a request: integers and strings in turn.
-fn id_of(serial: Serial) -> RequestId {
-    let number = i64::try_from(serial).unwrap_or(i64::MAX);
-    if serial.is_multiple_of(2) {
-        return number.into();
-    }
-    RequestId::try_from(number.to_string().as_str()).unwrap_or(number.into())
 }

@@ -31,7 +31,7 @@ pub(crate) struct Opened {
 
 impl Backends {
     pub(crate) fn new(context: BackendContext) -> Self {
-        let delivery = BuggyDelivery::new(context.parameters.bug);
+        let delivery = BuggyDelivery::new(context.parameters.base.bug);
         Self { context, opened: AtomicU64::new(0), record: Arc::default(), delivery }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rejoin_core::{Head, Method, ProgressToken, RequestId};
 use rejoin_tests::kit::{
-    BackendAction, Coverage, Fault, Faults, Rng, plan_response, plan_unrelated,
+    BackendAction, Coverage, Fault, Faults, Rng, plan_initialize, plan_response, plan_unrelated,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -176,18 +176,7 @@ impl<M: MessageSink> ScriptedBackend<M> {
             let rng = &mut state.rng;
             if matches!(method, Method::Initialize { .. }) {
                 self.tasks.spawn(self.script.clone().time_out_server_requests());
-                if rng.chance(faults.rate(Fault::NoResponse)) {
-                    coverage.hit_fault(Fault::NoResponse);
-                } else {
-                    let exits = rng.chance(faults.rate(Fault::BackendExit));
-                    let fails = rng.chance(faults.rate(Fault::UnknownResponse));
-                    let action = match (exits, fails) {
-                        (true, _) => BackendAction::Exit,
-                        (_, true) => BackendAction::ErrorResponse,
-                        (false, false) => BackendAction::Initialized,
-                    };
-                    plan.push_back((rng.millis(0, 300), action));
-                }
+                plan_initialize(&mut plan, rng, &faults, &mut coverage);
                 state.session = text("/params/clientInfo/name").unwrap_or_default();
             } else {
                 plan_response(&mut plan, rng, &faults, &mut coverage);

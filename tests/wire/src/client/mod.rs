@@ -12,7 +12,7 @@ mod standalone;
 use std::sync::Arc;
 
 use rejoin_core::RequestId;
-use rejoin_tests::kit::{Fault, Rng};
+use rejoin_tests::kit::{Fault, Rng, request_id};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -133,14 +133,10 @@ impl Client {
     }
 }
 
-/// Returns the id of the next request: integers and strings in turn.
+/// Returns the id of the next request.
 fn next_id(serial: &mut u64) -> RequestId {
     *serial += 1;
-    let number = i64::try_from(*serial).unwrap_or(i64::MAX);
-    if serial.is_multiple_of(2) {
-        return number.into();
-    }
-    RequestId::try_from(number.to_string().as_str()).unwrap_or(number.into())
+    request_id(*serial)
 }
 
 pub(crate) fn wide(no: usize) -> u64 {

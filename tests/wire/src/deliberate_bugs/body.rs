@@ -12,8 +12,7 @@ use http_body::{Body, Frame};
 use parking_lot::Mutex;
 use rejoin::ResponseBody;
 use rejoin_core::EventId;
-
-use super::DeliberateBug;
+use rejoin_tests::kit::DeliberateBug;
 
 /// State shared by all bodies.
 #[derive(Debug)]

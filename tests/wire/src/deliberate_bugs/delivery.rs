@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-
-use super::DeliberateBug;
+use rejoin_tests::kit::DeliberateBug;
 
 /// Passes messages to the backends, with a deliberate bug.
 #[derive(Clone, Debug)]

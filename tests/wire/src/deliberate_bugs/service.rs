@@ -11,11 +11,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use rejoin::StreamableHttp;
+use rejoin_tests::kit::DeliberateBug;
 use serde_json::Value;
 use tower_service::Service;
 
 use super::body::{BuggyBody, State};
-use super::{DeliberateBug, has};
+use super::has;
 
 /// The service, with a deliberate bug.
 #[derive(Clone, Debug)]
