@@ -11,6 +11,6 @@ fn main() -> anyhow::Result<()> {
     match cli::read() {
         cli::Task::Serve(config) => serve::run(*config),
         cli::Task::Replay(replay) => replay::run(&replay.file, replay.json),
-        cli::Task::Watchdog => Ok(rejoin::run_watchdog()?),
+        cli::Task::Watchdog => Ok(rejoin::watchdog::run()?),
     }
 }

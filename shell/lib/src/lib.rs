@@ -112,7 +112,7 @@ pub use rejoin_core;
 #[cfg(feature = "rmcp")]
 pub use crate::backend::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
-pub use crate::backend::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdog};
+pub use crate::backend::{StdioBackend, StdioConfig, watchdog};
 #[cfg(feature = "http")]
 pub use crate::http::{HttpConfig, HttpConfigError, PeerAddress, ResponseBody, StreamableHttp};
 

@@ -17,8 +17,8 @@ use std::{
 
 use anyhow::Context as _;
 use rejoin::{
-    HttpConfig, ManagerConfig, SessionManager, StdioConfig, StreamableHttp, WatchdogCommand,
-    rejoin_core::UnrelatedRouting,
+    HttpConfig, ManagerConfig, SessionManager, StdioConfig, StreamableHttp,
+    rejoin_core::UnrelatedRouting, watchdog::WatchdogCommand,
 };
 
 use self::values::EnvVariable;

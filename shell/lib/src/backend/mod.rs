@@ -12,7 +12,7 @@ pub use self::overloaded::Overloaded;
 #[cfg(feature = "rmcp")]
 pub use self::rmcp::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
-pub use self::stdio::{StdioBackend, StdioConfig, WatchdogCommand, run_watchdog};
+pub use self::stdio::{StdioBackend, StdioConfig, watchdog};
 use crate::{ClientMessages, ClientSender};
 
 /// Why a backend could not be opened. It is logged, and sent to the client.

@@ -15,8 +15,9 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    WatchdogCommand, command,
+    command,
     process::{MARK_VARIABLE, Mark},
+    watchdog::WatchdogCommand,
 };
 
 /// How the child of each session is started and stopped.
@@ -48,7 +49,8 @@ pub struct StdioConfig {
     pub start_grace: Duration,
     /// Soft limit of open files for children, on Linux. Default: that of this process.
     pub open_files: Option<u64>,
-    /// Process that kills all children when this process is killed. Default: none.
+    /// Process that kills all children when this process is killed: see
+    /// [`watchdog`](crate::watchdog). Default: none.
     pub watchdog: Option<WatchdogCommand>,
     /// Whether this process adopts and reaps orphaned descendants of its children
     /// (`PR_SET_CHILD_SUBREAPER`). Default false; Linux only.

@@ -15,10 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use self::{child::Child, parked::Parked, process::Supervisor, throttle::Throttle};
-pub use self::{
-    config::StdioConfig,
-    process::{WatchdogCommand, run_watchdog},
-};
+pub use self::{config::StdioConfig, process::watchdog};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 
 #[cfg(not(unix))]

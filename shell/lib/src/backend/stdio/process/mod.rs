@@ -24,7 +24,7 @@ mod supervisor;
 mod table;
 #[cfg(test)]
 mod tests;
-mod watchdog;
+pub mod watchdog;
 
 use std::{
     io, mem,
@@ -47,7 +47,6 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-pub use self::watchdog::{WatchdogCommand, run_watchdog};
 use self::{
     exit::ExitWatch,
     supervisor::{KILL_INTERVAL, KILL_TIMEOUT},

@@ -18,7 +18,8 @@ use tokio::{
 use super::super::table::{ProcessEntry, ProcessTable};
 
 /// Runs the watchdog until stdin ends. This is the main function of the process that
-/// [`WatchdogCommand`](super::WatchdogCommand) starts.
+/// [`WatchdogCommand`](super::WatchdogCommand) starts: call it before anything else, in no tokio
+/// runtime.
 ///
 /// It reads from stdin which children there are. When stdin ends, it kills those that are left,
 /// with all processes that they have started, and names on stderr what survives that. It ignores
@@ -32,7 +33,7 @@ use super::super::table::{ProcessEntry, ProcessTable};
 ///
 /// The runtime cannot be created, the signal handlers cannot be installed, or the working
 /// directory cannot be changed.
-pub fn run_watchdog() -> io::Result<()> {
+pub fn run() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let ignored = [

@@ -1,4 +1,38 @@
-//! Handle of the watchdog, a process that outlives rejoin and kills its children.
+//! The watchdog: a process that outlives this one, and kills the children of a
+//! [`StdioBackend`](crate::StdioBackend) that are left.
+//!
+//! A program that is killed by SIGKILL, or by the out-of-memory killer, cannot stop its children.
+//! Most servers exit when their stdin is closed, but not those that hang, and not the processes
+//! that a server has started. With a watchdog, nothing of a session survives its program.
+//!
+//! The watchdog is a program that calls [`run`]. This can be the same one, with an argument:
+//!
+//! ```no_run
+//! use std::{env, io};
+//!
+//! use rejoin::{
+//!     StdioBackend, StdioConfig,
+//!     watchdog::{self, WatchdogCommand},
+//! };
+//!
+//! fn main() -> io::Result<()> {
+//!     if env::args_os().nth(1).is_some_and(|argument| argument == "watchdog") {
+//!         return watchdog::run();
+//!     }
+//!     let watchdog =
+//!         WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
+//!     let backend = StdioBackend::new(StdioConfig {
+//!         watchdog: Some(watchdog),
+//!         ..StdioConfig::new("my-mcp-server")
+//!     })?;
+//!     // …
+//!     # drop(backend);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The backend starts the watchdog, reports every child to it, and restarts it if it exits. When
+//! the program ends in any way, the watchdog kills what is left, and exits.
 
 mod main;
 
@@ -15,10 +49,10 @@ use std::{
 use parking_lot::Mutex;
 use rustix::process::Pid;
 
-pub use self::main::run_watchdog;
+pub use self::main::run;
 use super::{mark::MARK_VARIABLE, spawned::SpawnedProcesses};
 
-/// Command that starts the watchdog: a program that calls [`run_watchdog`].
+/// Command that starts the watchdog: a program that calls [`run`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchdogCommand {
     /// Path of the program.
