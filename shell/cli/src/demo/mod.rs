@@ -1,4 +1,5 @@
-//! The demo server: a backend with a few tools to try lost connections and resumption with.
+//! The demo server: an example of a [`Backend`], with tools to try lost connections and resumption
+//! with.
 #![expect(clippy::indexing_slicing, reason = "a member that JSON does not have is null")]
 
 #[cfg(test)]
@@ -19,10 +20,8 @@ use rejoin::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
-use self::tools::Call;
+use self::tools::{RunningCall, Tool};
 
 /// The backend. Its sessions share nothing.
 pub(crate) struct Demo;
@@ -56,33 +55,47 @@ struct Message {
     error: Value,
 }
 
-/// A running call of a tool.
-struct RunningCall {
-    task: AbortOnDropHandle<()>,
-    /// Sends it the response to its server request.
-    responses: mpsc::Sender<Message>,
-}
+/// The running calls of a session: at most [`CALLS_MAX`].
+type Calls = HashMap<RequestId, RunningCall>;
 
-/// Maximum number of running calls in a session.
 const CALLS_MAX: usize = 1_000;
 
 /// Handles messages until the session ends. Running calls are then dropped, and so aborted.
-async fn serve(session: Arc<Session>, mut messages: ClientMessages) -> serde_json::Result<()> {
-    let mut calls: HashMap<RequestId, RunningCall> = HashMap::new();
+async fn serve(session: Arc<Session>, mut messages: ClientMessages) {
+    let mut calls = Calls::new();
     while let Some(message) = messages.recv().await {
-        let message: Message = serde_json::from_slice(&message)?;
-        calls.retain(|_, call| !call.task.is_finished());
+        match serde_json::from_slice(&message) {
+            Ok(message) => session.handle(message, &mut calls),
+            // Pending requests fail with this reason.
+            Err(error) => return messages.close(format!("cannot parse a message: {error}")),
+        }
+    }
+}
+
+/// A result, or the code and message of a JSON-RPC error.
+type Response = Result<Value, (i32, String)>;
+
+impl Session {
+    fn handle(self: &Arc<Self>, message: Message, calls: &mut Calls) {
+        let params = &message.params;
         match (message.method.as_deref(), &message.id) {
-            (Some("tools/call"), Some(id)) if calls.len() < CALLS_MAX => {
-                let id = id.clone();
-                let (responses, receiver) = mpsc::channel(1);
-                let call = Call::new(Arc::clone(&session), id.clone(), message.params, receiver);
-                let task = AbortOnDropHandle::new(tokio::spawn(call.run()));
-                calls.insert(id, RunningCall { task, responses });
+            (Some("tools/call"), Some(id)) => {
+                calls.retain(|_, call| !call.task.is_finished());
+                match Tool::deserialize(params) {
+                    Ok(tool) if calls.len() < CALLS_MAX => {
+                        let token = params["_meta"]["progressToken"].clone();
+                        calls.insert(id.clone(), RunningCall::start(self, id, token, tool));
+                    }
+                    Ok(_) => {
+                        let error = format!("the session has {CALLS_MAX} calls already");
+                        self.respond(id, Err((-32_603, error)));
+                    }
+                    Err(error) => self.respond(id, Err((-32_602, error.to_string()))),
+                }
             }
-            (Some(method), Some(id)) => session.respond(id, handle(&session, method, &message)),
+            (Some(method), Some(id)) => self.respond(id, self.result(method, params)),
             (Some("notifications/cancelled"), None) => {
-                if let Ok(request) = RequestId::deserialize(&message.params["requestId"]) {
+                if let Ok(request) = RequestId::deserialize(&params["requestId"]) {
                     calls.remove(&request);
                 }
             }
@@ -96,47 +109,34 @@ async fn serve(session: Arc<Session>, mut messages: ClientMessages) -> serde_jso
             (Some(_) | None, None) => {}
         }
     }
-    Ok(())
-}
 
-/// The code and the message of a JSON-RPC error.
-type Error = (i32, String);
-
-/// Handles a request that is complete at once.
-fn handle(session: &Session, method: &str, message: &Message) -> Result<Value, Error> {
-    let params = &message.params;
-    match method {
-        "initialize" => {
-            let requested = params["protocolVersion"].as_str().and_then(ProtocolVersion::new);
-            // The core rejects a second `initialize`.
-            let _ = session.capabilities.set(params["capabilities"].clone());
-            Ok(json!({
-                "protocolVersion": Profile::governing(requested).version,
-                "capabilities": { "logging": {}, "tools": {} },
-                "serverInfo": { "name": "rejoin-demo", "version": env!("CARGO_PKG_VERSION") },
-            }))
+    /// Returns the result of a request that is complete at once.
+    fn result(&self, method: &str, params: &Value) -> Response {
+        match method {
+            "initialize" => {
+                let requested = params["protocolVersion"].as_str().and_then(ProtocolVersion::new);
+                // The core rejects a second `initialize`.
+                let _ = self.capabilities.set(params["capabilities"].clone());
+                Ok(json!({
+                    "protocolVersion": Profile::governing(requested).version,
+                    "capabilities": { "logging": {}, "tools": {} },
+                    "serverInfo": { "name": "rejoin-demo", "version": env!("CARGO_PKG_VERSION") },
+                }))
+            }
+            "ping" => Ok(json!({})),
+            "logging/setLevel" => {
+                let is_quiet = !matches!(params["level"].as_str(), Some("debug" | "info"));
+                self.is_quiet.store(is_quiet, Ordering::Relaxed);
+                Ok(json!({}))
+            }
+            "tools/list" => Ok(tools::list()),
+            _ => Err((-32_601, format!("unknown method `{method}`"))),
         }
-        "ping" => Ok(json!({})),
-        "logging/setLevel" => {
-            let is_quiet = !matches!(params["level"].as_str(), Some("debug" | "info"));
-            session.is_quiet.store(is_quiet, Ordering::Relaxed);
-            Ok(json!({}))
-        }
-        "tools/list" => Ok(tools::list()),
-        "tools/call" => Err((-32_603, format!("the session has {CALLS_MAX} calls already"))),
-        _ => Err((-32_601, format!("unknown method `{method}`"))),
-    }
-}
-
-impl Session {
-    /// Returns whether the client declared a capability.
-    fn has(&self, capability: &str) -> bool {
-        self.capabilities.get().is_some_and(|declared| declared.get(capability).is_some())
     }
 
     /// Responds to a request, without waiting for backpressure: it is only one message.
-    fn respond(&self, id: &RequestId, result: Result<Value, Error>) {
-        let response = match result {
+    fn respond(&self, id: &RequestId, response: Response) {
+        let response = match response {
             Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
             Err((code, message)) => {
                 let error = json!({ "code": code, "message": message });

@@ -6,7 +6,7 @@ mod client;
 use std::{future::poll_fn, time::Duration};
 
 use rejoin::SseEvent;
-use rejoin_core::{EventId, StreamId};
+use rejoin_core::{AnswerFormat, EventId, StreamId};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -229,12 +229,24 @@ async fn a_cancelled_call_stops() {
 #[tokio::test(start_paused = true)]
 async fn errors_name_the_unknown_tool_method_or_argument() {
     let client = connect().await;
-    let call = response(client.call(1, "sing", json!({})).await).await;
-    assert_eq!(call["error"]["message"], "unknown tool `sing`");
-    let list = response(client.request(2, "prompts/list", json!({})).await).await;
-    assert_eq!(list["error"]["message"], "unknown method `prompts/list`");
-    let echo = response(client.call(3, "echo", json!({ "message": 1 })).await).await;
-    assert_eq!(failure(&echo), "`message` must be a string");
-    let count = response(client.call(4, "count", json!({ "total": -1 })).await).await;
-    assert_eq!(failure(&count), "`total` must be an integer from 0 to 1000000");
+    let cases = [
+        ("tools/call", json!({ "name": "sing", "arguments": {} }), "unknown variant `sing`"),
+        ("tools/call", json!({ "name": "echo", "arguments": {} }), "missing field `message`"),
+        ("prompts/list", json!({}), "unknown method `prompts/list`"),
+    ];
+    for (id, (method, params, expected)) in (1..).zip(cases) {
+        let response = response(client.request(id, method, params).await).await;
+        let message = response["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_parsed_fails_with_a_reason() {
+    let client = connect().await;
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"number":1e999}}"#;
+    let post = rejoin::parse_message(ping.into(), 0).unwrap();
+    let response = response(client.session.request(post, AnswerFormat::Sse).await.unwrap()).await;
+    let message = response["error"]["message"].as_str().unwrap();
+    assert!(message.contains("cannot parse a message: number out of range"), "{message}");
 }
