@@ -1,21 +1,14 @@
 //! rmcp services behind a session manager, in paused time.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[path = "rmcp/client.rs"]
-mod client;
 #[path = "rmcp/service.rs"]
 mod service;
 
 use std::time::Duration;
 
-use client::{Client, next, outcome, response};
 use rejoin::{ManagerConfig, RmcpBackend, SessionManager, SseEvent};
 use rejoin_core::{AnswerFormat, CloseReason, StreamId};
+use rejoin_local_client::{Client, next, outcome, post, response};
 use serde_json::json;
 use service::{Server, ServiceEvent};
 
@@ -187,7 +180,7 @@ async fn service_that_never_initializes_is_dropped_with_its_session() {
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     let backend = RmcpBackend::new(move || Ok(service::NeverInitializes(sender.clone())));
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
-    let initialize = client::post(&json!({
+    let initialize = post(&json!({
         "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25",
             "capabilities": {},

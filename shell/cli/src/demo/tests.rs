@@ -1,16 +1,13 @@
 //! The demo server behind a session manager, in paused time.
 
-#[path = "../../../lib/tests/rmcp/client.rs"]
-mod client;
-
 use std::{future::poll_fn, time::Duration};
 
 use rejoin::SseEvent;
 use rejoin_core::{AnswerFormat, EventId, StreamId};
+use rejoin_local_client::{Client, next, outcome, response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use self::client::{Client, next, outcome, response};
 use super::{CALLS_MAX, Demo};
 
 async fn connect() -> Client {

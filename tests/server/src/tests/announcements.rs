@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
+use rejoin_local_client::{next, response};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    client::{next, response},
-    connect, failure, text,
-};
+use super::{connect, failure, text};
 
 #[tokio::test(start_paused = true)]
 async fn announcements_follow_the_response_on_the_standalone_stream() {

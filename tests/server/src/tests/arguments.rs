@@ -1,8 +1,9 @@
 //! Invalid tool arguments.
 
+use rejoin_local_client::response;
 use serde_json::{Value, json};
 
-use super::{client::response, connect, failure};
+use super::{connect, failure};
 
 #[tokio::test(start_paused = true)]
 async fn errors_name_the_wrong_argument() {

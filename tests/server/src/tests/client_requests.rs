@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use rejoin_local_client::{Client, next, outcome, response};
 use serde_json::{Value, json};
 
-use super::{
-    client::{Client, next, outcome, response},
-    connect, failure, text,
-};
+use super::{connect, failure, text};
 use crate::http::backend;
 
 #[tokio::test(start_paused = true)]

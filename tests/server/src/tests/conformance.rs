@@ -1,11 +1,9 @@
 //! The expectations of the conformance suite, without the suite.
 
+use rejoin_local_client::{Client, next, outcome, response};
 use serde_json::{Value, json};
 
-use super::{
-    client::{Client, next, outcome, response},
-    connect, failure, text,
-};
+use super::{connect, failure, text};
 
 #[tokio::test(start_paused = true)]
 async fn every_content_type_is_returned() {

@@ -2,17 +2,14 @@
 
 mod announcements;
 mod arguments;
-#[path = "../../../../shell/lib/tests/rmcp/client.rs"]
-mod client;
 mod client_requests;
 mod conformance;
 mod prompts;
 mod resources;
 mod tools;
 
+use rejoin_local_client::Client;
 use serde_json::Value;
-
-use self::client::Client;
 
 async fn connect() -> Client {
     Client::connect(super::http::backend()).await

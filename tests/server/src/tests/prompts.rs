@@ -1,11 +1,9 @@
 //! Prompts, and the completion of their arguments.
 
+use rejoin_local_client::{Client, response};
 use serde_json::{Value, json};
 
-use super::{
-    client::{Client, response},
-    connect,
-};
+use super::connect;
 
 #[tokio::test(start_paused = true)]
 async fn prompts_are_listed_and_returned() {

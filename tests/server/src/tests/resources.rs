@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
+use rejoin_local_client::{next, response};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    client::{next, response},
-    connect,
-};
+use super::connect;
 
 const WATCHED: &str = "test://watched-resource";
 

@@ -4,13 +4,11 @@ use std::{future::poll_fn, time::Duration};
 
 use rejoin::SseEvent;
 use rejoin_core::{EventId, StreamId};
+use rejoin_local_client::{Client, next, outcome, response};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    client::{Client, next, outcome, response},
-    connect, text,
-};
+use super::{connect, text};
 use crate::http::backend;
 
 #[tokio::test(start_paused = true)]
