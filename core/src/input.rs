@@ -156,6 +156,16 @@ pub enum Input<M> {
     },
     /// The backend has exited and will send nothing more.
     BackendGone,
+    /// The driver limits the memory of the session, or raises the limit again: several sessions
+    /// share a budget, for example.
+    LimitBytes {
+        /// Maximum cost in bytes of all events that the session keeps, in place of
+        /// [`session_bytes_max`](crate::Config::session_bytes_max) if that is higher.
+        ///
+        /// The session evicts at once what no active reader awaits. The rest leaves it when its
+        /// readers have received it, or have stopped reading.
+        bytes_max: usize,
+    },
     /// Time has passed.
     Tick,
 }
@@ -183,13 +193,15 @@ impl<M> Input<M> {
             }
             Self::Disconnect { stream, retry } => Input::Disconnect { stream, retry },
             Self::BackendGone => Input::BackendGone,
+            Self::LimitBytes { bytes_max } => Input::LimitBytes { bytes_max },
             Self::Tick => Input::Tick,
         }
     }
 }
 
-/// What a session does with a message of the backend while it keeps
-/// [`session_bytes_max`](crate::Config::session_bytes_max) for readers that make progress.
+/// What a session does with a message of the backend while what it keeps for readers that make
+/// progress is at its limit: [`session_bytes_max`](crate::Config::session_bytes_max), or that of
+/// [`Input::LimitBytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Overflow {

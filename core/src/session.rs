@@ -10,6 +10,7 @@ mod connection;
 mod delivery;
 mod initialize;
 mod kept;
+mod limit;
 mod record;
 mod requests;
 #[cfg(feature = "serde")]
@@ -30,6 +31,7 @@ use self::{
     backpressure::HeldStream,
     check::PostEffect,
     connection::{Connections, Role},
+    limit::Limit,
     requests::{Requests, ServerRequests},
     stream::Streams,
 };
@@ -77,6 +79,7 @@ pub struct Session<M> {
     logged_bytes: usize,
     /// Total cost of all events in flight that no log has, in bytes.
     unlogged_bytes: usize,
+    limit: Limit,
     /// The last number of the session-wide sequence of stream openings, events and stream ends.
     sequence: u64,
     /// Whether a counter has reached its maximum.
@@ -100,6 +103,7 @@ impl<M: Clone> Session<M> {
     pub fn new(config: ValidConfig, now: Instant) -> Self {
         let mut timers = Timers::new();
         timers.insert(TimerKind::Initialize, 0, now.deadline_after(config.timeouts().init));
+        let limit = Limit::new(config.session_bytes_max, false);
         Self {
             config,
             phase: Phase::New,
@@ -116,6 +120,7 @@ impl<M: Clone> Session<M> {
             timers,
             logged_bytes: 0,
             unlogged_bytes: 0,
+            limit,
             sequence: 0,
             exhausted: false,
             held_streams: Vec::new(),
@@ -144,7 +149,10 @@ impl<M: Clone> Session<M> {
         self.tick(out);
         if let Phase::Closed(reason) = self.phase {
             return match input {
-                Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. } => Ok(()),
+                Input::Tick
+                | Input::LimitBytes { .. }
+                | Input::Acknowledged { .. }
+                | Input::ConnectionClosed { .. } => Ok(()),
                 Input::Post { .. }
                 | Input::Get { .. }
                 | Input::Abandon { .. }
@@ -163,7 +171,7 @@ impl<M: Clone> Session<M> {
             self.close(reason, out);
             return Err(Rejected::boxed(Rejection::Closed(reason), input));
         }
-        let is_activity = !(check::is_from_backend(&input) && self.is_idle());
+        let is_activity = check::is_activity(&input, self.is_idle());
         let is_client_use = check::is_from_client(&input) && matches!(self.phase, Phase::Live);
         let recorded_on = self.apply(input, out)?;
         self.was_used |= is_client_use;
@@ -248,16 +256,20 @@ impl<M: Clone> Session<M> {
                 Err(reason) => return Err(Rejected::boxed(reason, input)),
             },
             Input::BackendGone => self.close(CloseReason::BackendGone, out),
+            Input::LimitBytes { bytes_max } => self.set_limit(bytes_max),
             Input::Tick => {}
         }
         Ok(None)
     }
 
-    /// Does what is deferred to the end of an input, or of the firing of a timer: cuts stopped
-    /// readers if a message waits for room, releases held senders that no longer need to wait,
-    /// and closes the session if a counter is exhausted.
+    /// Does what is deferred to the end of an input, or of the firing of a timer: shrinks to a
+    /// lower limit, cuts stopped readers if a message waits for room, releases held senders that
+    /// no longer need to wait, and closes the session if a counter is exhausted.
     #[inline]
     fn flush_deferred(&mut self, out: &mut Actions<M>) {
+        if self.limit.is_shrinking {
+            self.shrink(out);
+        }
         if !self.held_streams.is_empty() {
             self.cut_stopped(out);
             self.release_senders(out);

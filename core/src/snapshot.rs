@@ -34,6 +34,9 @@ pub struct State {
     pub(crate) was_used: bool,
     pub(crate) retry_in: Option<Duration>,
     pub(crate) idle_in: Option<Duration>,
+    /// Of the last `LimitBytes`, if it is lower than that of the settings.
+    pub(crate) bytes_max: Option<usize>,
+    pub(crate) is_shrinking: bool,
     pub(crate) sequence: u64,
     pub(crate) next_stream: u64,
     /// In the order of the logs.
@@ -57,7 +60,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 8;
+const FORMAT: u32 = 9;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;

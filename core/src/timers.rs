@@ -11,6 +11,8 @@ pub(crate) enum TimerKind {
     Initialize,
     /// Streams that hold a sender, until they are stuck.
     Hold,
+    /// A session above its limit, until a stream is stuck or a reader stops; its key is unused.
+    Shrink,
     /// Connections whose stall timeout is the longest, as it is at first.
     StallLongest,
     /// Connections whose stall timeout is in between. With equal deadlines, a longer timeout
@@ -37,9 +39,10 @@ pub(crate) enum TimerKind {
 const KINDS: usize = TimerKind::ALL.len();
 
 impl TimerKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Initialize,
         Self::Hold,
+        Self::Shrink,
         Self::StallLongest,
         Self::Stall,
         Self::StallShortest,

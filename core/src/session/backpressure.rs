@@ -137,7 +137,7 @@ impl<M> Session<M> {
     }
 
     fn is_half_full(&self) -> bool {
-        self.kept_bytes().saturating_mul(2) >= self.config.session_bytes_max
+        self.kept_bytes().saturating_mul(2) >= self.limit.bytes_max
     }
 
     /// Returns the number of unacknowledged events of the reader of a stream, and their bytes

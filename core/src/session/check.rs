@@ -12,10 +12,10 @@ use crate::{
     Message, Method, Post, Rejection, StreamId, timers::TimerKind,
 };
 
-/// Returns whether an input is activity of the backend, excluding its exit.
-pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
+/// Returns whether an accepted input restarts the idle time. An active backend does not keep open
+/// a session that its client has left.
+pub(super) fn is_activity<M>(input: &Input<M>, is_idle: bool) -> bool {
     match input {
-        Input::BackendMessage { .. } | Input::Disconnect { .. } => true,
         Input::Post { .. }
         | Input::Get { .. }
         | Input::Acknowledged { .. }
@@ -23,8 +23,9 @@ pub(super) fn is_from_backend<M>(input: &Input<M>) -> bool {
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
-        | Input::BackendGone
-        | Input::Tick => false,
+        | Input::BackendGone => true,
+        Input::BackendMessage { .. } | Input::Disconnect { .. } => !is_idle,
+        Input::LimitBytes { .. } | Input::Tick => false,
     }
 }
 
@@ -40,6 +41,7 @@ pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::LimitBytes { .. }
         | Input::Tick => false,
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{
     Phase, Session,
     connection::{Connections, Role},
+    limit::Limit,
     requests::{Requests, ServerRequests},
     stream::{StreamKey, Streams},
 };
@@ -88,6 +89,7 @@ impl<M: Clone> Session<M> {
         self.timers = Timers::new();
         self.logged_bytes = 0;
         self.unlogged_bytes = 0;
+        self.limit = Limit::new(self.config.session_bytes_max, false);
         self.held_streams.clear();
     }
 }

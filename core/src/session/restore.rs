@@ -9,6 +9,7 @@ use super::{
     Phase, Session,
     backpressure::HeldStream,
     connection::{Connection, ConnectionKey, Role, Source},
+    limit::Limit,
     requests::ServerRequest,
     stall_estimator::StallEstimator,
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey},
@@ -54,6 +55,9 @@ impl<M: Clone> Session<M> {
         session.retry_at = now.deadline_after(state.retry_in.into());
         session.idle_at = now.deadline_after(state.idle_in.into());
         session.timers.lower_bound_to(session.idle_at);
+        let bytes_max = session.config.session_bytes_max;
+        let bytes_max = state.bytes_max.map_or(bytes_max, |limit| limit.min(bytes_max));
+        session.limit = Limit::new(bytes_max, state.is_shrinking);
         session.sequence = state.sequence;
         session.streams.next = state.next_stream;
         session.restore_streams(state.streams, logs)?;

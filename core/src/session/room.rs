@@ -16,13 +16,13 @@ impl<M> Session<M> {
 
     /// Returns whether an event can be kept without an eviction.
     pub(super) fn fits(&self, cost: usize) -> bool {
-        !self.exceeds(cost, self.config.session_bytes_max)
+        !self.exceeds(cost, self.limit.bytes_max)
     }
 
     /// Returns the cost of the largest event for which there is room, at most `wanted`.
     #[cold]
     pub(super) fn room(&self, wanted: usize) -> usize {
-        let (kept, max) = (self.kept_bytes(), self.config.session_bytes_max);
+        let (kept, max) = (self.kept_bytes(), self.limit.bytes_max);
         let needed = kept.min(kept.saturating_add(wanted).saturating_sub(max));
         if needed == 0 {
             return wanted;
@@ -115,11 +115,12 @@ impl<M> Session<M> {
     }
 
     /// Returns the stream with the oldest event of those that have one that is not in flight, and
-    /// whose reader comes first in the order of eviction.
-    fn first_with_unsent(&self) -> Option<StreamKey> {
+    /// whose reader comes first in the order of eviction, `last` at most.
+    fn first_with_unsent(&self, last: ReaderState) -> Option<StreamKey> {
         let candidates = self.streams.non_empty().filter_map(|key| {
+            let state = Some(self.reader_state(key)).filter(|state| *state <= last)?;
             let index = self.oldest_unsent(key)?;
-            Some(((self.reader_state(key), self.sequence(key, index)), key))
+            Some(((state, self.sequence(key, index)), key))
         });
         candidates.min_by_key(|(order, _)| *order).map(|(_, key)| key)
     }
@@ -130,15 +131,21 @@ impl<M: Clone> Session<M> {
     /// whether it can.
     #[inline]
     pub(super) fn make_room(&mut self, cost: usize, out: &mut Actions<M>) -> bool {
-        let max = self.config.session_bytes_max;
+        let max = self.limit.bytes_max;
         // The last quarter is for events that were not acknowledged.
         let acknowledged_max = max - max.div_ceil(4);
         if self.kept_bytes().saturating_add(cost) <= acknowledged_max || cost == 0 {
             return true;
         }
         self.evict_acknowledged(cost, acknowledged_max, out);
-        self.evict_unacknowledged(cost, max, out);
+        self.evict_unacknowledged(cost, ReaderState::Active, out);
         self.fits(cost)
+    }
+
+    /// Evicts events until the limit holds, but none that an active reader awaits.
+    pub(super) fn evict_evictable(&mut self, out: &mut Actions<M>) {
+        self.evict_acknowledged(0, self.limit.bytes_max, out);
+        self.evict_unacknowledged(0, ReaderState::Stuck, out);
     }
 
     /// Evicts acknowledged events and fully acknowledged streams.
@@ -160,13 +167,13 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Evicts unacknowledged events.
+    /// Evicts unacknowledged events of streams whose reader is in a state up to `last`.
     #[cold]
-    fn evict_unacknowledged(&mut self, cost: usize, max: usize, out: &mut Actions<M>) {
-        while self.exceeds(cost, max)
-            && let Some(stream) = self.first_with_unsent()
+    fn evict_unacknowledged(&mut self, cost: usize, last: ReaderState, out: &mut Actions<M>) {
+        while !self.fits(cost)
+            && let Some(stream) = self.first_with_unsent(last)
         {
-            while self.exceeds(cost, max)
+            while !self.fits(cost)
                 && let Some(index) = self.oldest_unsent(stream)
             {
                 self.evict(stream, index, out);

@@ -51,6 +51,9 @@ impl<M: Clone> Session<M> {
                 was_used: self.was_used,
                 retry_in: remaining(self.retry_at, self.now),
                 idle_in: remaining(self.idle_at, self.now),
+                bytes_max: Some(self.limit.bytes_max)
+                    .filter(|bytes_max| *bytes_max < self.config.session_bytes_max),
+                is_shrinking: self.limit.is_shrinking,
                 sequence: self.sequence,
                 next_stream: self.streams.next,
                 streams: streams.iter().map(|key| self.stream_state(*key)).collect(),
@@ -176,6 +179,7 @@ impl<M: Clone> Session<M> {
                     TimerTarget::RetainedAcknowledged(stream().number()?)
                 }
                 TimerKind::Hold
+                | TimerKind::Shrink
                 | TimerKind::StallLongest
                 | TimerKind::Stall
                 | TimerKind::StallShortest

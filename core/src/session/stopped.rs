@@ -1,11 +1,12 @@
-//! Stopped readers, whose connections are cut while a message waits for room.
+//! Stopped readers, whose connections are cut while a message waits for room, or while the
+//! session shrinks.
 
 use super::{Session, connection::ConnectionKey};
 use crate::{Actions, Instant};
 
 impl<M> Session<M> {
     /// Returns the connection of the stopped reader that has been silent for the longest time.
-    fn longest_stopped(&self) -> Option<ConnectionKey> {
+    pub(super) fn longest_stopped(&self) -> Option<ConnectionKey> {
         let all = self.connections.iter().map(|(_, key)| key);
         let stopped = all.filter(|key| self.has_kept_in_flight(*key) && self.has_stopped(*key));
         stopped.min_by_key(|key| self.connections[*key].silent_since)

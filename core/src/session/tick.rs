@@ -46,6 +46,7 @@ impl<M: Clone> Session<M> {
     fn clear_timer(&mut self, kind: TimerKind, key: Key) {
         match kind {
             TimerKind::Hold => self.clear_hold_timer(StreamKey(key)),
+            TimerKind::Shrink => self.limit.clear_timer(),
             TimerKind::StallLongest
             | TimerKind::Stall
             | TimerKind::StallShortest
@@ -86,8 +87,8 @@ impl<M: Clone> Session<M> {
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
                 self.replace_with_tombstone(StreamKey(key), false, out);
             }
-            // `flush_deferred` cuts stopped readers, and releases senders.
-            TimerKind::Hold => {}
+            // `flush_deferred` shrinks, cuts stopped readers, and releases senders.
+            TimerKind::Hold | TimerKind::Shrink => {}
         }
     }
 
