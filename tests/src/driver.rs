@@ -178,6 +178,7 @@ impl<M: Clone> CheckedSession<M> {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::LimitBytes { .. }
             | Input::Tick => {}
         }
     }
@@ -275,6 +276,7 @@ fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::LimitBytes { .. }
         | Input::Tick => None,
     }
 }

@@ -12,7 +12,10 @@ use rejoin_core::{
     Report, StreamId, UnansweredReason, UndeliverableReason,
 };
 
-use crate::{laws::Step, model::Case};
+use crate::{
+    laws::Step,
+    model::{Case, Cause},
+};
 
 /// How often each kind of input, rejection, action and event was seen.
 #[derive(Clone, Debug, Default)]
@@ -219,6 +222,7 @@ kinds! {
             "input: disconnect request stream, retry"
         },
         Input::BackendGone => "input: backend gone",
+        Input::LimitBytes { .. } => "input: limit bytes",
         Input::Tick => "input: tick",
     }
     never {}
@@ -285,10 +289,18 @@ kinds! {
 kinds! {
     case of Case, CASE {
         Case::AboveLimit => "case: above the limit",
-        Case::EvictedStream => "case: evicted stream",
-        Case::EvictedAcknowledged => "case: evicted acknowledged event",
-        Case::EvictedWithoutReader => "case: evicted event of a stream without a reader",
-        Case::EvictedStuck => "case: evicted event of a stuck stream",
+        Case::EvictedStream(Cause::NewEvent) => "case: evicted stream",
+        Case::EvictedStream(Cause::Shrinking) => "case: evicted stream to shrink",
+        Case::EvictedAcknowledged(Cause::NewEvent) => "case: evicted acknowledged event",
+        Case::EvictedAcknowledged(Cause::Shrinking) => "case: evicted acknowledged event to shrink",
+        Case::EvictedWithoutReader(Cause::NewEvent) => {
+            "case: evicted event of a stream without a reader"
+        },
+        Case::EvictedWithoutReader(Cause::Shrinking) => {
+            "case: evicted event of a stream without a reader to shrink"
+        },
+        Case::EvictedStuck(Cause::NewEvent) => "case: evicted event of a stuck stream",
+        Case::EvictedStuck(Cause::Shrinking) => "case: evicted event of a stuck stream to shrink",
         Case::EvictedUnsent => "case: evicted unsent event",
         Case::EvictedNewResponse => "case: evicted new response",
         Case::EvictedNewRequest => "case: evicted new server request",
@@ -296,6 +308,10 @@ kinds! {
         Case::CutForRoom => "case: cut for room",
         Case::ReleasedForRoom => "case: released for room",
         Case::Waited => "case: waited",
+        Case::Shrinks => "case: shrinks",
+        Case::CutToShrink => "case: cut to shrink",
+        Case::RaisedToKept => "case: raised to what is kept",
+        Case::ReleasedByLimit => "case: released by a limit",
     }
     never {}
 }

@@ -1,4 +1,4 @@
-//! Inputs of the driver: connections, and the close of the session.
+//! Inputs of the driver: connections, the limit of the kept bytes, and the close of the session.
 
 use rejoin_core::{CloseReason, ConnectionId, Input, StreamId};
 
@@ -113,6 +113,21 @@ impl Environment {
             Some(stream) => Input::Abandon { stream },
             None => self.acknowledge(which, fault),
         }
+    }
+
+    /// Limits the kept bytes: mostly not at all, or to less than what is kept.
+    pub(super) fn limit_bytes(&self, how: u8, size: u8) -> Input<u64> {
+        let bytes_max = match how {
+            0..=79 => usize::MAX,
+            80..=111 => self.config.session_bytes_max,
+            112..=135 => self.config.session_bytes_max / 2,
+            136..=159 => self.kept_bytes / 2,
+            160..=191 => self.kept_bytes.saturating_sub(1),
+            192..=207 => self.kept_bytes,
+            208..=247 => self.size(size),
+            248..=255 => 0,
+        };
+        Input::LimitBytes { bytes_max }
     }
 
     /// Closes the session, if `confirm` is low.

@@ -26,6 +26,8 @@ pub struct Environment {
     pub(super) connections_made: u64,
     pub(super) bodies_made: u64,
     pub(super) ids_made: u64,
+    /// What the session keeps.
+    pub(super) kept_bytes: usize,
     /// The connections that were not reported as closed.
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// How many connections the session knows.
@@ -108,6 +110,7 @@ impl Environment {
             connections_made: 0,
             bodies_made: 0,
             ids_made: 0,
+            kept_bytes: 0,
             connections: BTreeMap::new(),
             known_connections: 0,
             in_use: BTreeSet::new(),
@@ -165,6 +168,7 @@ impl Environment {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::LimitBytes { .. }
             | Input::Tick => false,
         }
     }
@@ -226,6 +230,7 @@ impl Environment {
             OpKind::Abandon { which, fault } => self.abandon(which, fault),
             OpKind::Disconnect { which, retry, fault } => self.disconnect(which, retry, fault),
             OpKind::CloseSession { how, confirm } => self.close_session(how, confirm),
+            OpKind::LimitBytes { how, size } => self.limit_bytes(how, size),
         }
     }
 

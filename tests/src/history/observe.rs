@@ -16,6 +16,7 @@ impl Environment {
     pub fn observe(&mut self, step: &Step) {
         self.now = self.now.max(step.now);
         self.deadline = step.after.deadline;
+        self.kept_bytes = step.after.bytes;
         match &step.result {
             Ok(()) => self.observe_input(step),
             Err(rejection) => self.observe_rejection(&step.input, rejection),
@@ -52,6 +53,7 @@ impl Environment {
             | Input::CloseSession { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::LimitBytes { .. }
             | Input::Tick => {}
         }
     }

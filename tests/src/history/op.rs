@@ -50,6 +50,8 @@ pub enum OpKind {
     Disconnect { which: u8, retry: u8, fault: u8 },
     /// Closes the session, if `confirm` is low.
     CloseSession { how: u8, confirm: u8 },
+    /// The driver limits the kept bytes, or no longer.
+    LimitBytes { how: u8, size: u8 },
 }
 
 impl Op {
@@ -59,7 +61,8 @@ impl Op {
         let [selector, wait, chance, rest @ ..] = bytes;
         let [which, one, two, three, four] = rest;
         let kind = match selector {
-            0..=11 => OpKind::Tick,
+            0..=7 => OpKind::Tick,
+            8..=11 => OpKind::LimitBytes { how: which, size: one },
             12..=63 => OpKind::Acknowledge { which, through_selector: one },
             64..=101 => OpKind::Post { which, shape: one, size: two, count: three, fault: four },
             102..=136 => OpKind::Answer { which, how: one, size: two, fault: three },

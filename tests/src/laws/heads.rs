@@ -16,6 +16,7 @@ pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::LimitBytes { .. }
         | Input::Tick => &[],
     }
 }

@@ -108,6 +108,7 @@ impl Requests {
             | Input::CloseSession { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::LimitBytes { .. }
             | Input::Tick => Ok(()),
         }
     }

@@ -41,7 +41,10 @@ fn check_closed(
     }
     let is_harmless = matches!(
         step.input,
-        Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
+        Input::Tick
+            | Input::LimitBytes { .. }
+            | Input::Acknowledged { .. }
+            | Input::ConnectionClosed { .. }
     );
     let expected = if is_harmless { Ok(()) } else { Err(Rejection::Closed(reason)) };
     if step.result != expected {
@@ -100,6 +103,8 @@ mod tests {
     fn an_input_accepted_after_the_close_is_detected() {
         let mut late = step(Input::Tick);
         late.after = closed();
+        assert!(check(&closed(), &late).is_ok());
+        late.input = Input::LimitBytes { bytes_max: 0 };
         assert!(check(&closed(), &late).is_ok());
         late.input = Input::Delete;
         assert!(check(&closed(), &late).is_err());

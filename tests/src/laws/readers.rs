@@ -237,6 +237,7 @@ impl Readers {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::LimitBytes { .. }
             | Input::Tick => return,
         };
         if may_replace(step) {

@@ -143,6 +143,7 @@ impl Silence {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::LimitBytes { .. }
             | Input::Tick => return,
         };
         let acknowledged = self.acknowledged.entry(stream).or_default();

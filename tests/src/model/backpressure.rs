@@ -79,7 +79,7 @@ impl Model {
     pub(super) fn wait_timeouts(&self) -> Vec<(Stamp, Duration)> {
         let stuck = self.held.iter().filter_map(|held| self.stuck_timeout(held.stream));
         let mut timeouts: Vec<_> = stuck.collect();
-        if self.lacked_room {
+        if self.lacked_room || self.is_shrinking {
             timeouts.extend(self.streams.iter().filter_map(|it| self.stuck_timeout(it.id)));
             timeouts.extend(self.connections.iter().filter_map(|it| self.stop_timeout(it)));
         }
@@ -139,7 +139,7 @@ impl Model {
             return false;
         };
         if !matches!(it.phase, Phase::Standalone | Phase::Open)
-            || self.kept_bytes().saturating_mul(2) < self.config.session_bytes_max
+            || self.kept_bytes().saturating_mul(2) < self.limit
             || self.is_stuck(stream)
         {
             return false;

@@ -5,16 +5,16 @@ use super::Model;
 /// A case that a long run must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// The events that are kept cost more than `session_bytes_max`.
+    /// A new event is kept, and all that are kept cost more than the limit.
     AboveLimit,
-    /// A retained stream was replaced by its tombstone to make room.
-    EvictedStream,
-    /// An acknowledged event was evicted to make room.
-    EvictedAcknowledged,
-    /// An event of a stream without a reader was evicted to make room.
-    EvictedWithoutReader,
-    /// An event of a stuck stream was evicted to make room.
-    EvictedStuck,
+    /// A retained stream was replaced by its tombstone.
+    EvictedStream(Cause),
+    /// An acknowledged event was evicted.
+    EvictedAcknowledged(Cause),
+    /// An event of a stream without a reader was evicted.
+    EvictedWithoutReader(Cause),
+    /// An event of a stuck stream was evicted.
+    EvictedStuck(Cause),
     /// An event that an active reader was not sent was evicted to make room.
     EvictedUnsent,
     /// A new response was evicted.
@@ -27,8 +27,25 @@ pub enum Case {
     CutForRoom,
     /// A stream that waited for room released its senders.
     ReleasedForRoom,
-    /// A timer fired because a sender might no longer have to wait.
+    /// A timer fired because a sender might no longer have to wait, or the session shrink.
     Waited,
+    /// After an input, a session still shrinks: readers that make progress await the rest.
+    Shrinks,
+    /// The connection of a stopped reader was cut while the session shrank.
+    CutToShrink,
+    /// A session reached its limit because that was raised.
+    RaisedToKept,
+    /// A change of the limit released a sender.
+    ReleasedByLimit,
+}
+
+/// Why events are evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// To make room for a new event.
+    NewEvent,
+    /// The session shrinks to its limit.
+    Shrinking,
 }
 
 impl Model {

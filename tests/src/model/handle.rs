@@ -4,7 +4,9 @@ use std::mem;
 
 use rejoin_core::{Action, ApiMisuse, CloseReason, Input, Instant, Rejection, StreamId};
 
-use super::{Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase};
+use super::{
+    Case, Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase,
+};
 
 impl Model {
     /// Applies one input. Returns the result, and the actions in order.
@@ -23,7 +25,10 @@ impl Model {
         if let Some(reason) = self.closed {
             let is_accepted = matches!(
                 input,
-                Input::Tick | Input::Acknowledged { .. } | Input::ConnectionClosed { .. }
+                Input::Tick
+                    | Input::LimitBytes { .. }
+                    | Input::Acknowledged { .. }
+                    | Input::ConnectionClosed { .. }
             );
             return if is_accepted { Ok(()) } else { Err(Rejection::Closed(reason)) };
         }
@@ -41,19 +46,28 @@ impl Model {
         }
         let is_of_backend =
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
-        let resets_idle_timer = input != Input::Tick && !(is_of_backend && self.is_idle());
+        let sets_limit = matches!(input, Input::LimitBytes { .. });
+        let resets_idle_timer =
+            input != Input::Tick && !sets_limit && !(is_of_backend && self.is_idle());
         self.was_used |= is_from_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let recorded_on = self.perform(input);
         if resets_idle_timer {
             self.reset_idle_timer();
         }
         self.hold_above_mark(recorded_on);
+        let before = self.actions.len();
         self.settle();
+        let releases = |action: &Action<u64>| matches!(action, Action::Release { .. });
+        if sets_limit && self.actions[before..].iter().any(releases) {
+            self.reach(Case::ReleasedByLimit);
+        }
         Ok(())
     }
 
-    /// Does what follows each input and each timer: cuts connections, and releases senders.
+    /// Does what follows each input and each timer: shrinks, cuts connections, and releases
+    /// senders.
     pub(super) fn settle(&mut self) {
+        self.shrink();
         self.cut_stopped_readers();
         self.release_senders();
         self.settled_at = self.now;
@@ -75,6 +89,7 @@ impl Model {
             | Input::Delete
             | Input::CloseSession { .. }
             | Input::BackendGone
+            | Input::LimitBytes { .. }
             | Input::Tick => Ok(()),
         }
     }
@@ -105,6 +120,7 @@ impl Model {
             }
             Input::Disconnect { stream, retry } => self.disconnect(stream, retry),
             Input::BackendGone => self.close(CloseReason::BackendGone),
+            Input::LimitBytes { bytes_max } => self.limit_bytes(bytes_max),
             Input::Tick => {}
         }
         None

@@ -96,6 +96,7 @@ fn method(input: &Input<u64>) -> Option<Method> {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::LimitBytes { .. }
         | Input::Tick => None,
     }
 }

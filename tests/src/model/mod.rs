@@ -31,10 +31,11 @@ mod requests;
 mod retention;
 mod room;
 mod server_requests;
+mod shrinking;
 mod state;
 mod stopped;
 mod stream;
 mod table;
 
-pub use case::Case;
+pub use case::{Case, Cause};
 pub use state::Model;

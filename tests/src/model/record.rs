@@ -6,7 +6,7 @@ use rejoin_core::{
 };
 
 use super::{
-    Case, Model,
+    Case, Cause, Model,
     stream::{Entry, Kind, RecordedEvent, Stream},
 };
 
@@ -28,8 +28,8 @@ impl Model {
         let order = self.stamp().order;
         let mut event = RecordedEvent { index, order, kind, cost, entry };
         if cost > 0 {
-            self.evict_acknowledged(cost);
-            self.evict_unacknowledged(cost, overflow);
+            self.evict_acknowledged(cost, three_quarters(self.limit), Cause::NewEvent);
+            self.evict_unacknowledged(cost, overflow, Cause::NewEvent);
         }
         let live = self.live(stream, index).map(|live| (live.id, live.next));
         if cost > 0 && !self.has_room(cost) {
@@ -50,7 +50,7 @@ impl Model {
         }
         self.streams[stream].append(event);
         self.enforce_stream_limits(stream);
-        if self.kept_bytes() > self.config.session_bytes_max {
+        if self.kept_bytes() > self.limit {
             self.reach(Case::AboveLimit);
         }
     }
@@ -67,12 +67,11 @@ impl Model {
         self.send_event(connection, stream, sent, event.to_event(), is_response);
     }
 
-    /// Evicts acknowledged events, to record an event with this cost.
-    fn evict_acknowledged(&mut self, cost: usize) {
-        let max = three_quarters(self.config.session_bytes_max);
+    /// Evicts acknowledged events, while the kept events and one with this cost exceed `max`.
+    pub(super) fn evict_acknowledged(&mut self, cost: usize, max: usize, cause: Cause) {
         while self.exceeds(cost, max) {
             if let Some(first) = self.first_retained(true) {
-                self.reach(Case::EvictedStream);
+                self.reach(Case::EvictedStream(cause));
                 self.leave_tombstone(first, false);
                 continue;
             }
@@ -86,15 +85,16 @@ impl Model {
             while self.exceeds(cost, max)
                 && let Some(oldest) = self.oldest_acknowledged(&self.streams[stream]).cloned()
             {
-                self.reach(Case::EvictedAcknowledged);
+                self.reach(Case::EvictedAcknowledged(cause));
                 self.evict_logged(stream, &oldest);
             }
         }
     }
 
-    /// Evicts unacknowledged events, to record an event with this cost.
-    fn evict_unacknowledged(&mut self, cost: usize, overflow: Overflow) {
-        let max = self.config.session_bytes_max;
+    /// Evicts unacknowledged events, while the kept events and one with this cost exceed the
+    /// limit: those that an active reader awaits only if `overflow` is `Evict`.
+    pub(super) fn evict_unacknowledged(&mut self, cost: usize, overflow: Overflow, cause: Cause) {
+        let max = self.limit;
         while self.exceeds(cost, max) {
             let candidates = self.streams.iter().filter_map(|it| {
                 let is_read = self.reader(it.id).is_some();
@@ -110,8 +110,8 @@ impl Model {
                 && let Some(oldest) = self.oldest_not_in_flight(&self.streams[stream]).cloned()
             {
                 self.reach(match (is_read, is_active) {
-                    (false, _) => Case::EvictedWithoutReader,
-                    (true, false) => Case::EvictedStuck,
+                    (false, _) => Case::EvictedWithoutReader(cause),
+                    (true, false) => Case::EvictedStuck(cause),
                     (true, true) => Case::EvictedUnsent,
                 });
                 self.evict_logged(stream, &oldest);

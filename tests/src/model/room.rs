@@ -27,7 +27,7 @@ impl Model {
                 kept.remove(&(Some(stream.id), event.index));
             }
         }
-        kept.is_empty() || total(&kept).saturating_add(cost) <= self.config.session_bytes_max
+        kept.is_empty() || total(&kept).saturating_add(cost) <= self.limit
     }
 
     /// Returns whether events are kept that together with a new one of this cost exceed `max`.

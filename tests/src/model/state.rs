@@ -31,6 +31,10 @@ pub struct Model {
     pub(super) was_used: bool,
     pub(super) stage: Stage,
     pub(super) closed: Option<CloseReason>,
+    /// The limit of the kept bytes.
+    pub(super) limit: usize,
+    /// Whether the session shrinks to it.
+    pub(super) is_shrinking: bool,
     /// The standalone stream and the request streams, but no tombstones.
     pub(super) streams: Table<Stream>,
     /// The next stream number.
@@ -90,6 +94,8 @@ impl Model {
         let mut streams = Table::new();
         streams.push(Stream::new(StreamId::Standalone, Phase::Standalone));
         Self {
+            limit: config.session_bytes_max,
+            is_shrinking: false,
             config,
             now,
             stamps: 0,

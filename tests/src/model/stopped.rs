@@ -32,7 +32,8 @@ impl Model {
         Some((silent_since, timeout))
     }
 
-    fn longest_stopped(&self) -> Option<ConnectionId> {
+    /// Returns the connection of the stopped reader that is cut first.
+    pub(super) fn longest_stopped(&self) -> Option<ConnectionId> {
         let stopped = self.connections.iter().filter(|it| self.has_stopped(it));
         let since = |connection: &&Connection| {
             (connection.silent_since.map(|silent_since| silent_since.at), connection.id)

@@ -73,6 +73,7 @@ fn describe_input(input: &Input<String>) -> String {
             format!("backend: disconnect {stream}{}", retry.unwrap_or_default())
         }
         Input::BackendGone => "backend: ended".to_owned(),
+        Input::LimitBytes { bytes_max } => format!("limit to {bytes_max} bytes"),
         Input::Tick => "tick".to_owned(),
     }
 }
