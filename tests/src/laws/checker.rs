@@ -9,6 +9,7 @@ use super::law4_without_gap::ResponseIndexes;
 use super::law5_one_stream::Locations;
 use super::law6_no_request_lost::Requests;
 use super::law7_cancelled::Cancelled;
+use super::law7_limit::Limit;
 use super::law7_room::Waiting;
 use super::readers::Readers;
 use super::server_requests::ServerRequests;
@@ -16,13 +17,15 @@ use super::silence::Silence;
 use super::{
     Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
     law4_without_gap, law5_one_stream, law6_no_request_lost, law7_bounded, law7_cancelled,
-    law7_room, law8_end, law9_deterministic,
+    law7_limit, law7_room, law8_end, law9_deterministic,
 };
 
 /// Checks every step of one session, from its beginning, against the laws.
 #[derive(Clone, Debug)]
 pub struct Checker {
+    /// The configuration; `session_bytes_max` is the limit in force.
     config: Config,
+    limit: Limit,
     last: Instant,
     before: View,
     readers: Readers,
@@ -67,6 +70,7 @@ impl Checker {
     #[must_use]
     pub fn new(config: Config, now: Instant, view: View) -> Self {
         Self {
+            limit: Limit::new(config.session_bytes_max),
             config,
             last: now,
             before: view,
@@ -89,9 +93,10 @@ impl Checker {
     ///
     /// The first law that the step breaks. Later steps cannot be checked then.
     pub fn check(&mut self, step: &Step, twin: &Step) -> Result<(), Violation> {
-        let Self { config, before, .. } = self;
         self.last = self.last.max(step.now);
         let now = self.last;
+        self.config.session_bytes_max = self.limit.update(now, &self.before, step);
+        let Self { config, before, limit, .. } = self;
         let sent = self.readers.follow(before, step);
         let mut results = vec![
             (8, law8_end::check(before, step)),
@@ -116,9 +121,19 @@ impl Checker {
             (6, law6_no_request_lost::check(&mut self.requests, config, (before, step), &sent)),
             (6, self.server_requests.follow(step)),
             (7, law7_bounded::check(&self.server_requests, config, step, &self.readers)),
-            (7, law7_bounded::check_kept(config, step, &self.readers)),
+            (7, law7_bounded::check_kept(limit.kept_max(), step, &self.readers)),
+            (7, law7_limit::check_kept(limit, now, before, step)),
             (7, law7_bounded::check_logs(config, now, before, step, &self.silence)),
-            (7, law7_room::check_cut(&self.waiting, config, now, (before, step), &self.silence)),
+            (
+                7,
+                law7_room::check_cut(
+                    (&self.waiting, limit),
+                    config,
+                    now,
+                    (before, step),
+                    &self.silence,
+                ),
+            ),
             (7, law7_cancelled::check(&mut self.cancelled, config, now, before, step)),
         ];
         self.silence.follow(now, before, step);
@@ -131,6 +146,9 @@ impl Checker {
             &self.silence,
         );
         results.push((7, room));
+        let shrunk = law7_limit::check(limit, config, now, step, &self.readers, &self.silence);
+        results.push((7, shrunk));
+        self.limit.follow(step, &self.readers);
         self.before.clone_from(&step.after);
         for (law, result) in results {
             result.map_err(|details| Violation { law, details })?;

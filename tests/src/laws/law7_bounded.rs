@@ -39,7 +39,7 @@ pub(super) fn check(
 
 /// Checks what a session keeps: the logs, and what is in flight and in no log. The response to
 /// `initialize` comes on top.
-pub(super) fn check_kept(config: &Config, step: &Step, readers: &Readers) -> Result<(), String> {
+pub(super) fn check_kept(bytes_max: usize, step: &Step, readers: &Readers) -> Result<(), String> {
     let view = &step.after;
     let is_logged = |stream: StreamId, index: u64| {
         let in_flight = view.log(stream).into_iter().flat_map(|log| &log.in_flight);
@@ -63,7 +63,7 @@ pub(super) fn check_kept(config: &Config, step: &Step, readers: &Readers) -> Res
         return Err(format!("{all} bytes are kept, but the session counts {}", view.bytes));
     }
     if events > 1 {
-        check_limit("bytes", view.bytes - initialize_bytes, config.session_bytes_max)?;
+        check_limit("bytes", view.bytes - initialize_bytes, bytes_max)?;
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ mod tests {
         readers.follow(&View::default(), step);
         let silence = Silence::default();
         check_logs(config, Instant::EPOCH, &View::default(), step, &silence)?;
-        check_kept(config, step, &readers)?;
+        check_kept(config.session_bytes_max, step, &readers)?;
         let mut waiting = ServerRequests::default();
         waiting.follow(step)?;
         check(&waiting, config, step, &readers)
@@ -213,16 +213,15 @@ mod tests {
         sent.actions = vec![send(1, stream, 1, Event::Message(1))];
         sent.after.bytes = EVENT_OVERHEAD_BYTES;
         readers.follow(&View::default(), &sent);
-        assert!(check_kept(&Config::default(), &sent, &readers).is_ok());
+        assert!(check_kept(usize::MAX, &sent, &readers).is_ok());
         sent.after.logs = vec![LogView { bytes: EVENT_OVERHEAD_BYTES, events: 1, ..log(2) }];
-        assert!(check_kept(&Config::default(), &sent, &readers).is_err());
+        assert!(check_kept(usize::MAX, &sent, &readers).is_err());
         sent.after.bytes = 2 * EVENT_OVERHEAD_BYTES;
-        assert!(check_kept(&Config::default(), &sent, &readers).is_ok());
-        let tiny = Config { session_bytes_max: EVENT_OVERHEAD_BYTES, ..Config::default() };
-        assert!(check_kept(&tiny, &sent, &readers).is_err());
+        assert!(check_kept(usize::MAX, &sent, &readers).is_ok());
+        assert!(check_kept(EVENT_OVERHEAD_BYTES, &sent, &readers).is_err());
         sent.after.logs[0].in_flight = vec![(1, EVENT_OVERHEAD_BYTES)];
         sent.after.bytes = EVENT_OVERHEAD_BYTES;
-        assert!(check_kept(&tiny, &sent, &readers).is_ok(), "it is logged, too");
+        assert!(check_kept(EVENT_OVERHEAD_BYTES, &sent, &readers).is_ok(), "it is logged, too");
     }
 
     #[test]
@@ -235,11 +234,10 @@ mod tests {
         readers.follow(&View::default(), &sent);
         sent.after.logs = vec![LogView { bytes: 300, events: 2, ..log(2) }];
         sent.after.bytes = 300 + EVENT_OVERHEAD_BYTES;
-        let limited = |session_bytes_max| Config { session_bytes_max, ..Config::default() };
-        assert!(check_kept(&limited(300), &sent, &readers).is_ok());
-        assert!(check_kept(&limited(299), &sent, &readers).is_err());
+        assert!(check_kept(300, &sent, &readers).is_ok());
+        assert!(check_kept(299, &sent, &readers).is_err());
         sent.after.bytes = 300;
-        assert!(check_kept(&limited(300), &sent, &readers).is_err(), "it is not counted");
+        assert!(check_kept(300, &sent, &readers).is_err(), "it is not counted");
     }
 
     #[test]

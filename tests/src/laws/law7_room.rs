@@ -11,6 +11,7 @@ use rejoin_core::{
     Action, Config, CutReason, EVENT_OVERHEAD_BYTES, Input, Instant, Rejection, StreamId,
 };
 
+use super::law7_limit::Limit;
 use super::readers::{InFlight, Readers};
 use super::silence::Silence;
 use super::{ConnectionView, Step, View};
@@ -20,9 +21,9 @@ pub(super) type Waiting = BTreeMap<StreamId, usize>;
 
 /// Bounds of the kept bytes that cannot be evicted.
 #[derive(Clone, Copy, Debug)]
-struct Unevictable {
+pub(super) struct Unevictable {
     min: usize,
-    max: usize,
+    pub(super) max: usize,
 }
 
 /// What a step did about messages that wait for room.
@@ -69,13 +70,8 @@ pub(super) fn check(
         if unevictable.certainly_has_room(config, *cost) && !may_be_behind(config, step, *stream) {
             return Err(format!("{stream} waits for room for {cost} bytes, but {unevictable:?}"));
         }
-        let has_stopped = |event: &InFlight| {
-            let mut pending = step.after.requests.iter();
-            let are_others = pending.any(|(_, stream)| Some(*stream) != event.stream);
-            silence.has_stopped(config, now, event.connection, are_others)
-        };
         if unevictable.certainly_lacks_room(config, *cost)
-            && let Some(event) = readers.in_flight().find(has_stopped)
+            && let Some(event) = in_flight_to_stopped(config, now, step, readers, silence)
         {
             return Err(format!(
                 "{stream} waits for room, but the reader of {event:?} has stopped, and is not cut"
@@ -86,9 +82,9 @@ pub(super) fn check(
 }
 
 /// Checks that only readers are cut that have been silent: for `stall_disconnect_timeout`, or for
-/// a shorter time while a stream waits for room.
+/// a shorter time while a stream waits for room, or the session shrinks.
 pub(super) fn check_cut(
-    waiting: &Waiting,
+    (waiting, limit): (&Waiting, &Limit),
     config: &Config,
     now: Instant,
     (before, step): (&View, &Step),
@@ -96,8 +92,9 @@ pub(super) fn check_cut(
 ) -> Result<(), String> {
     let shorter = config.stall_timeout_min.min(config.hold_timeout.unwrap_or(Duration::MAX));
     let may_wait = !waiting.is_empty() || step.result == Err(Rejection::Full);
+    let lacks_room = may_wait || limit.is_shrinking();
     let timeout = config.stall_disconnect_timeout.unwrap_or(Duration::MAX);
-    let timeout = if may_wait { timeout.min(shorter) } else { timeout };
+    let timeout = if lacks_room { timeout.min(shorter) } else { timeout };
     for action in &step.actions {
         let Action::Cut { connection, reason: CutReason::Stalled } = action else {
             continue;
@@ -113,6 +110,20 @@ pub(super) fn check_cut(
         }
     }
     Ok(())
+}
+
+/// Returns an event that is in flight to a reader that has stopped, if there is one.
+pub(super) fn in_flight_to_stopped(
+    config: &Config,
+    now: Instant,
+    step: &Step,
+    readers: &Readers,
+    silence: &Silence,
+) -> Option<InFlight> {
+    readers.in_flight().find(|event| {
+        let are_others = step.after.has_pending_except(event.stream);
+        silence.has_stopped(config, now, event.connection, are_others)
+    })
 }
 
 /// Follows a step.
@@ -151,7 +162,7 @@ fn may_be_behind(config: &Config, step: &Step, stream: StreamId) -> bool {
 }
 
 impl Unevictable {
-    fn after(
+    pub(super) fn after(
         config: &Config,
         now: Instant,
         step: &Step,
@@ -162,7 +173,10 @@ impl Unevictable {
         let mut bounds = Self { min: in_flight, max: in_flight };
         for view in &step.after.connections {
             let awaited = view.awaited_bytes.saturating_sub(logged_in_flight(&step.after, view));
-            bounds.max = bounds.max.saturating_add(awaited);
+            let are_others = step.after.has_pending_except(view.stream);
+            if !silence.is_stuck(config, now, view.connection, are_others) {
+                bounds.max = bounds.max.saturating_add(awaited);
+            }
             if silence.is_active(config, now, view.connection) {
                 bounds.min = bounds.min.saturating_add(awaited);
             }
@@ -290,16 +304,19 @@ mod tests {
     fn a_reader_that_has_not_stopped_and_is_cut_is_detected() {
         let (_, silence, before) = sent();
         let config = Config { stall_disconnect_timeout: Some(Duration::from_secs(5)), ..config(1) };
-        let run = |connection, seconds, waiting: &Waiting| {
+        let run = |connection, seconds, waiting: &Waiting, limit: &Limit| {
             let mut cut = step(Input::Tick);
             let connection = ConnectionId(connection);
             cut.actions = vec![Action::Cut { connection, reason: CutReason::Stalled }];
-            check_cut(waiting, &config, at(seconds), (&before, &cut), &silence).is_ok()
+            check_cut((waiting, limit), &config, at(seconds), (&before, &cut), &silence).is_ok()
         };
-        let waiting = Waiting::from([(STREAM, COST)]);
-        assert!(!run(1, 2, &waiting) && run(1, 3, &waiting));
-        assert!(!run(1, 5, &Waiting::new()) && run(1, 6, &Waiting::new()));
-        assert!(!run(2, 9, &waiting), "it was just opened");
+        let (waiting, none) = (Waiting::from([(STREAM, COST)]), Waiting::new());
+        let mut limit = Limit::new(COST);
+        assert!(!run(1, 2, &waiting, &limit) && run(1, 3, &waiting, &limit));
+        assert!(!run(1, 5, &none, &limit) && run(1, 6, &none, &limit));
+        assert!(!run(2, 9, &waiting, &limit), "it was just opened");
+        limit.update(at(1), &before, &step(Input::LimitBytes { bytes_max: 0 }));
+        assert!(!run(1, 2, &none, &limit) && run(1, 3, &none, &limit), "the session shrinks");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod law5_one_stream;
 mod law6_no_request_lost;
 mod law7_bounded;
 mod law7_cancelled;
+mod law7_limit;
 mod law7_room;
 mod law8_end;
 mod law9_deterministic;

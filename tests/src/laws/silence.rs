@@ -63,11 +63,23 @@ impl Silence {
         let longest = self.longest_pause.get(&reader).copied().unwrap_or_default();
         let more_than_twice = longest.saturating_mul(2).saturating_add(Duration::from_nanos(1));
         let timeout = config.stall_timeout_min.max(more_than_twice);
-        let hold_timeout = config.hold_timeout.filter(|_| are_others_pending);
-        let shorter = [config.stall_timeout_max, hold_timeout].into_iter().flatten().min();
-        let timeout = timeout.min(shorter.unwrap_or(Duration::MAX));
+        let timeout = timeout.min(stuck_timeout(config, are_others_pending));
         let end = since.saturating_add(timeout);
         end <= now && end < Instant::MAX
+    }
+
+    /// Returns whether a reader is certainly not active, if it is attached: it is stalled, or its
+    /// stream is stuck. Requests of other streams may be pending.
+    pub(super) fn is_stuck(
+        &self,
+        config: &Config,
+        now: Instant,
+        reader: ConnectionId,
+        are_others_pending: bool,
+    ) -> bool {
+        let timeout = stuck_timeout(config, are_others_pending);
+        let end = self.since.get(&reader).map(|since| since.saturating_add(timeout));
+        end.is_some_and(|end| end <= now && end < Instant::MAX)
     }
 
     /// Applies a step.
@@ -152,6 +164,13 @@ impl Silence {
         }
         *acknowledged = max.max(*acknowledged);
     }
+}
+
+/// Returns after which silence the stream of a reader is stuck at the latest.
+fn stuck_timeout(config: &Config, are_others_pending: bool) -> Duration {
+    let hold_timeout = config.hold_timeout.filter(|_| are_others_pending);
+    let timeouts = [config.stall_timeout_max, hold_timeout];
+    timeouts.into_iter().flatten().min().unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -195,6 +195,12 @@ impl View {
         self.logs.iter().find(|log| log.stream == stream)
     }
 
+    /// Returns whether a request is pending on another stream than this one.
+    #[must_use]
+    pub fn has_pending_except(&self, stream: Option<StreamId>) -> bool {
+        self.requests.iter().any(|(_, other)| Some(*other) != stream)
+    }
+
     /// Returns the stream of a pending request.
     #[must_use]
     pub fn stream_of(&self, request: &RequestId) -> Option<StreamId> {
