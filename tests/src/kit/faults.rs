@@ -78,10 +78,12 @@ pub enum Fault {
     Reorder,
     /// The clock is set back a little.
     ClockBack,
+    /// The driver lowers the limit of the kept bytes for a while.
+    LowerLimit,
 }
 
 /// Every fault, its maximum rate per thousand, and its coverage counter.
-const FAULTS: [(Fault, u32, &str); 35] = [
+const FAULTS: [(Fault, u32, &str); 36] = [
     (Fault::CutEarly, 120, "disconnects: before the first byte"),
     (Fault::CutMidway, 300, "disconnects: mid-event"),
     (Fault::CutUnread, 120, "disconnects: written and not read"),
@@ -117,6 +119,7 @@ const FAULTS: [(Fault, u32, &str); 35] = [
     (Fault::Crash, 900, "restarts"),
     (Fault::Reorder, 700, "simulation events: reordered"),
     (Fault::ClockBack, 50, "clocks: set back"),
+    (Fault::LowerLimit, 500, "limits: lowered"),
 ];
 
 impl Fault {

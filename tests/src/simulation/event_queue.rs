@@ -43,6 +43,8 @@ pub(super) enum SimEvent {
     Tick(ServerNo),
     /// The process of a session crashes.
     Crash(ServerNo),
+    /// The limit of what a session keeps may change.
+    Limit(ServerNo),
 }
 
 /// The events of a simulation, in order of time.

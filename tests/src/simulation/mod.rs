@@ -8,7 +8,8 @@
 //!   may break;
 //! - the `driver` does what any driver does, and keeps its session in a `server`;
 //! - a `backend` responds, and sends requests of its own;
-//! - `crash` replaces a session by one that is restored from its snapshot.
+//! - `crash` replaces a session by one that is restored from its snapshot;
+//! - `limit` changes the limit of what a session keeps.
 //!
 //! `run` has the phases, `state` what all actors share, and `event_queue` the virtual time, which
 //! jumps from one event to the next. What these simulations have
@@ -27,6 +28,7 @@ mod driver;
 mod event_queue;
 mod failure;
 mod invalid_input;
+mod limit;
 mod link;
 mod message_log;
 mod network;

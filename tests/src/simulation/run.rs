@@ -52,7 +52,7 @@ impl Simulation {
         self.run_while(end, |simulation| {
             simulation.clients.values().any(|client| client.requests_left > 0)
         })?;
-        self.stop_faults();
+        self.stop_faults()?;
         let bound = self.parameters.settle_bound();
         self.run_while(self.now.saturating_add(bound), |simulation| !simulation.is_settled())?;
         if let Some(no) = self.servers.iter().position(|server| server.backend.is_held()) {
@@ -120,17 +120,19 @@ impl Simulation {
             SimEvent::ServerRequestTimeout(server, id) => self.time_out_server_request(server, id),
             SimEvent::Tick(server) => self.tick(server, at),
             SimEvent::Crash(server) => self.crash(server),
+            SimEvent::Limit(server) => self.change_limit(server),
         }
     }
 
     /// Stops all faults.
-    fn stop_faults(&mut self) {
+    fn stop_faults(&mut self) -> Result<(), String> {
         self.is_fault_free = true;
         self.faults = Faults::default();
         self.clear_link_faults();
         for reader in self.readers.keys().copied().collect::<Vec<_>>() {
             self.schedule_after(Duration::ZERO, SimEvent::Resume(reader));
         }
+        self.end_limits()
     }
 
     /// Disconnects all clients, without deleting their sessions.

@@ -36,6 +36,7 @@ pub(super) struct Server {
     pub(super) acknowledged: BTreeMap<StreamId, u64>,
     pub(super) backend: Backend,
     pub(super) rng: Rng,
+    pub(super) limit_rng: Rng,
     /// The connections that have not been reported as closed.
     pub(super) links: BTreeMap<ConnectionId, LinkNo>,
     next_connection: u64,
@@ -54,7 +55,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(config: ValidConfig, now: Instant, mut rng: Rng, backend: Backend) -> Self {
+    pub(super) fn new(
+        config: ValidConfig,
+        now: Instant,
+        (mut rng, limit_rng): (Rng, Rng),
+        backend: Backend,
+    ) -> Self {
         let session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let (mut session, twin) = (session(), session());
         let view = session.view();
@@ -72,6 +78,7 @@ impl Server {
             acknowledged: BTreeMap::new(),
             backend,
             rng,
+            limit_rng,
             links: BTreeMap::new(),
             next_connection: 1,
             timer: None,

@@ -102,12 +102,13 @@ impl Simulation {
         let server_no = self.servers.len();
         client.server = Some(server_no);
         client.is_initialized = false;
-        let (rng, backend) = (Rng::new(seed, 3, nth), Rng::new(seed, 5, nth));
-        let backend = Backend::new(backend);
-        self.servers.push(Server::new(self.config.clone(), self.now, rng, backend));
+        let rngs = (Rng::new(seed, 3, nth), Rng::new(seed, 6, nth));
+        let backend = Backend::new(Rng::new(seed, 5, nth));
+        self.servers.push(Server::new(self.config.clone(), self.now, rngs, backend));
         self.coverage.hit("sessions");
         self.arm_timer(server_no);
         self.plan_crash(server_no);
+        self.plan_limit(server_no);
         let id = 0.into();
         let head = Head::Request {
             id,
