@@ -16,6 +16,7 @@ mod retention;
 mod room;
 mod routing;
 mod server_requests;
+mod shrinking;
 mod slow_readers;
 mod standalone;
 mod stopped;

@@ -205,6 +205,7 @@ fn parse_input(text: &str) -> Input<String> {
         "backend" if rest == "gone" => Input::BackendGone,
         "backend" => parse_backend_message(rest, Overflow::Hold),
         "backend-evicting" => parse_backend_message(rest, Overflow::Evict),
+        "limit" => Input::LimitBytes { bytes_max: rest.parse().expect("a number of bytes") },
         "tick" => Input::Tick,
         _ => panic!("unknown input: {text}"),
     }

@@ -5,6 +5,7 @@
 
 mod contradictions;
 mod in_flight;
+mod limit;
 mod seeds;
 
 use std::time::Duration;
