@@ -29,6 +29,7 @@ impl Simulation {
         }
         let bytes_max = if server.limit_rng.chance(rate) {
             let kept = server.view.bytes;
+            server.was_limited = true;
             let most = server.limit_rng.choose(&[kept, 1_000, 4_000]).unwrap_or(kept);
             self.coverage.hit_fault(Fault::LowerLimit);
             server.limit_rng.size(0, most)

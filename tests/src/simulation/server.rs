@@ -37,6 +37,8 @@ pub(super) struct Server {
     pub(super) backend: Backend,
     pub(super) rng: Rng,
     pub(super) limit_rng: Rng,
+    /// Whether the limit of what the session keeps was ever lowered.
+    pub(super) was_limited: bool,
     /// The connections that have not been reported as closed.
     pub(super) links: BTreeMap<ConnectionId, LinkNo>,
     next_connection: u64,
@@ -79,6 +81,7 @@ impl Server {
             backend,
             rng,
             limit_rng,
+            was_limited: false,
             links: BTreeMap::new(),
             next_connection: 1,
             timer: None,

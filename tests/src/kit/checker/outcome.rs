@@ -71,6 +71,8 @@ pub struct RequestFacts<'a> {
     pub was_evicted: bool,
     /// Whether the session orphaned it.
     pub was_orphaned: bool,
+    /// Whether the limit of what the session keeps was ever lowered.
+    pub was_limited: bool,
 }
 
 /// More than clocks are ever set back.
@@ -89,6 +91,7 @@ pub fn check_outcome(outcome: Outcome, facts: &RequestFacts<'_>) -> Result<(), S
         has_passed(config.retention)
             || facts.requests
                 > config.retained_unacknowledged_max.min(config.retained_acknowledged_max)
+            || facts.was_limited
             || config.session_bytes_max < defaults.session_bytes_max
     };
     let is_justified = match outcome {
@@ -135,6 +138,7 @@ mod tests {
             requests: 10,
             was_evicted: false,
             was_orphaned: false,
+            was_limited: false,
         }
     }
 
@@ -171,6 +175,7 @@ mod tests {
         assert!(!is_ok(orphaned, &orphan(599)) && is_ok(orphaned, &orphan(600)));
         assert!(!is_ok(orphaned, &at(600)));
         assert!(!is_ok(Outcome::Expired, &at(599)) && is_ok(Outcome::Expired, &at(600)));
+        assert!(is_ok(expired, &RequestFacts { was_limited: true, ..at(1) }));
         let many = RequestFacts { requests: 65, ..at(1) };
         assert!(is_ok(expired, &many) && !is_ok(Outcome::Expired, &many));
         let backend_gone = RequestFacts { closed: Some(CloseReason::BackendGone), ..at(1) };

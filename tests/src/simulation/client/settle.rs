@@ -66,6 +66,7 @@ impl Simulation {
             requests: server.requests,
             was_evicted: server.ground_truth.is_evicted(&request.id),
             was_orphaned: server.ground_truth.is_orphaned(&request.id),
+            was_limited: server.was_limited,
         };
         self.failed_session = Some(request.server);
         check_outcome(outcome, &facts)?;

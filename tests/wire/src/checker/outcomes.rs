@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rejoin_core::Input;
 use rejoin_tests::journal::Journal;
 use rejoin_tests::kit::Coverage;
 use rejoin_tests::kit::checker::{RequestFacts, check_outcome};
@@ -29,6 +30,8 @@ pub(super) fn check(
             "{accepted} of {sent} POSTs were accepted, but the session received {posts}"
         ));
     }
+    let limits = |(_, input): &(_, Input<()>)| matches!(input, Input::LimitBytes { .. });
+    let was_limited = journal.inputs.iter().any(limits);
     for request in record.requests.iter().filter(|request| !request.is_refused) {
         let Some((outcome, at)) = request.outcome else {
             return Err(format!("a request has not settled: {request:?}"));
@@ -49,6 +52,7 @@ pub(super) fn check(
             requests: history.requests,
             was_evicted: history.evicted.contains(&request.id),
             was_orphaned: history.orphaned.contains(&request.id),
+            was_limited,
         };
         check_outcome(outcome, &known).map_err(|failure| format!("{failure}, {request:?}"))?;
         outcome.record(coverage);
