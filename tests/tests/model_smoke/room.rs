@@ -53,6 +53,25 @@ fn a_stopped_reader_is_cut_while_a_stream_waits_for_room() {
 }
 
 #[test]
+fn a_session_shrinks_when_its_reader_acknowledges_or_stops() {
+    let mut script = with_room_for(3);
+    script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
+    script.expect(notify(4, None), [send(1, STANDALONE, 2, 4)]);
+    script.expect(notify(5, None), [send(1, STANDALONE, 3, 5)]);
+    script.expect(Input::LimitBytes { bytes_max: COST }, []);
+    assert_eq!(script.model.kept_bytes(), 3 * COST);
+    script.expect(acknowledged(1, 1), []);
+    assert_eq!(script.model.kept_bytes(), 2 * COST);
+    script.expect_deadline_in(1_000);
+    script.wait(1_000);
+    script.expect(Input::Tick, [cut(1, CutReason::Stalled)]);
+    assert_eq!(script.model.kept_bytes(), COST);
+    script.expect(get(2), [gap(2, STANDALONE, 2, 2), send(2, STANDALONE, 3, 5)]);
+    script.expect_full(notify(6, None), [hold(STANDALONE)]);
+    script.expect(Input::LimitBytes { bytes_max: usize::MAX }, [release(STANDALONE)]);
+}
+
+#[test]
 fn a_reader_that_often_pauses_stops_later() {
     let mut script = with_room_for(2);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
