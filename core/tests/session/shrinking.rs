@@ -36,6 +36,26 @@ fn acknowledged_events_are_evicted_first() {
 }
 
 #[test]
+fn acknowledged_events_may_take_all_of_a_lower_limit() {
+    check_live(
+        "2025-06-18",
+        config(),
+        "
+        > get 1
+        > backend notification (8 bytes)
+          to 1: 1 notification (8 bytes)
+        > backend notification (8 bytes)
+          to 1: 2 notification (8 bytes)
+        > ack 1 through 2
+        > limit 400
+        > get 2 after 0
+          to 2: 1 notification (8 bytes)
+          to 2: 2 notification (8 bytes)
+        ",
+    );
+}
+
+#[test]
 fn retained_stream_that_was_acknowledged_is_evicted_before_any_event() {
     check_live(
         "2025-06-18",
