@@ -23,7 +23,7 @@ exec sleep 600"#;
 
 #[tokio::test]
 async fn queued_messages_stay_within_the_memory_limit() {
-    let limits = ["--max-request-memory", "32MiB", "--queue-timeout", "1s"];
+    let limits = ["--max-memory", "128MiB", "--queue-timeout", "1s"];
     let program = Program::serve(&[&limits[..], &["--", "sh", "-c", NEVER_READS]].concat());
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -58,7 +58,7 @@ done"#;
 
 #[tokio::test]
 async fn message_that_the_server_has_read_releases_its_memory() {
-    let program = script::serve(&["--max-request-memory", "8MiB"], READS_ALL);
+    let program = script::serve(&["--max-memory", "32MiB"], READS_ALL);
     let large = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(3 << 20)] });
     let large = large.to_string();
     let mut idle = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{Config, ConfigError, ValidConfig};
+use rejoin_core::{Config, ConfigError, EVENT_OVERHEAD_BYTES, ValidConfig};
 use thiserror::Error;
 
 /// The limits and timeouts of a manager, and of each of its sessions.
@@ -39,6 +39,18 @@ pub struct ManagerConfig {
     /// Maximum nesting depth of the JSON of a message, including the message itself. Default 128.
     /// Recursive parsers fail on deep nesting.
     pub json_depth_max: usize,
+    /// Maximum memory of all sessions together for what clients send and are sent, in bytes.
+    /// Default 1 GiB. It must be able to hold one message of
+    /// [`message_bytes_max`](Config::message_bytes_max) from a backend.
+    ///
+    /// - Three quarters are for events that sessions keep for their clients, sent or to be sent. A
+    ///   session may keep as much as it leaves free, and no more than
+    ///   [`session_bytes_max`](Config::session_bytes_max). When memory is short, the sessions that
+    ///   keep the most lose what no client is reading.
+    /// - A quarter is for messages of clients, from the first byte that the HTTP service receives
+    ///   until the backend has received the message. Each session can use a quarter of that, and
+    ///   so can all clients without a session together. An eighth is reserved for small messages.
+    pub memory_bytes_max: usize,
     /// Maximum time for a backend to open. Default 30 s.
     pub start_timeout: Duration,
 }
@@ -54,6 +66,7 @@ impl Default for ManagerConfig {
             queue_timeout: Duration::from_secs(5),
             request_timeout: None,
             json_depth_max: 128,
+            memory_bytes_max: 1 << 30,
             start_timeout: Duration::from_secs(30),
         }
     }
@@ -77,7 +90,23 @@ impl ManagerConfig {
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
             return Err(ManagerConfigError::Queue { min: queue_min, max: QUEUE_LIMIT });
         }
-        Ok(self.session.clone().validate()?)
+        let session = self.session.clone().validate()?;
+        let event_bytes_max = session.message_bytes_max.saturating_add(EVENT_OVERHEAD_BYTES);
+        if self.kept_memory_max() < event_bytes_max {
+            let min = (event_bytes_max - 1).saturating_mul(4) / 3 + 1;
+            return Err(ManagerConfigError::Memory { min });
+        }
+        Ok(session)
+    }
+
+    /// Returns the memory for messages of clients.
+    pub(crate) fn request_memory_max(&self) -> usize {
+        self.memory_bytes_max / 4
+    }
+
+    /// Returns the memory for what sessions keep.
+    pub(crate) fn kept_memory_max(&self) -> usize {
+        self.memory_bytes_max - self.request_memory_max()
     }
 }
 
@@ -107,4 +136,31 @@ pub enum ManagerConfigError {
         /// The maximum.
         max: usize,
     },
+    /// `memory_bytes_max` cannot hold a message of `message_bytes_max`.
+    #[error("memory_bytes_max must be at least {min}, for a message of message_bytes_max")]
+    Memory {
+        /// The minimum.
+        min: usize,
+    },
+}
+
+#[cfg(test)]
+#[cfg(not(shuttle))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_holds_an_event_of_the_maximum_size() {
+        for message_bytes_max in 100..120 {
+            let config = |memory_bytes_max| ManagerConfig {
+                session: Config { message_bytes_max, ..Config::default() },
+                memory_bytes_max,
+                ..ManagerConfig::default()
+            };
+            let error = config(0).validate().err();
+            let Some(ManagerConfigError::Memory { min }) = error else { panic!("{error:?}") };
+            assert!(config(min).validate().is_ok());
+            assert_eq!(config(min - 1).validate().err(), Some(ManagerConfigError::Memory { min }));
+        }
+    }
 }

@@ -135,6 +135,16 @@ pub(crate) fn backend_not_reading(session: SessionId) {
     tracing::error!(session = %session.short(), "backend stopped reading its messages; closing session");
 }
 
+/// Logs that memory is short: sessions are told to keep less.
+pub(crate) fn reclaims_memory(sessions: usize, excess: usize, bytes_max: usize) {
+    tracing::warn!(
+        sessions,
+        excess,
+        bytes_max,
+        "memory limit reached: limiting the sessions that keep the most"
+    );
+}
+
 pub(crate) fn panicked(session: SessionId) {
     tracing::error!(session = %session.short(), "session panicked and was closed");
 }

@@ -14,6 +14,8 @@ mod lifetime;
 mod reservations;
 #[path = "sessions/session_limit.rs"]
 mod session_limit;
+#[path = "sessions/shared_memory.rs"]
+mod shared_memory;
 #[path = "sessions/streams.rs"]
 mod streams;
 #[path = "support/backend.rs"]

@@ -251,8 +251,11 @@ options! {
         ///
         /// Each message in it is also limited by --max-message.
         max_request_body: Size => http.body_bytes_max;
-        /// Maximum memory for messages of all clients, until the server has read them
-        max_request_memory: Size => http.request_memory_max;
+        /// Maximum memory for the messages of all sessions: received, queued and kept for clients
+        ///
+        /// A quarter is for messages of clients, until the server has read them. The rest is for what
+        /// sessions keep for their clients, see --max-session-bytes.
+        max_memory: Size => sessions.memory_bytes_max;
         /// Maximum number of messages in a JSON-RPC batch
         max_batch: usize => sessions.session.batch_max;
         /// Maximum nesting depth of JSON messages

@@ -20,14 +20,9 @@ pub struct HttpConfig {
     pub reconnect_after: Option<Duration>,
     /// Time after which such a client should reconnect: the `retry:` field. Default 1 s.
     pub reconnect_delay: Duration,
-    /// Maximum size of a request body, in bytes. Default 4 MiB.
+    /// Maximum size of a request body, in bytes. Default 4 MiB, at most a quarter of
+    /// [`memory_bytes_max`](crate::ManagerConfig::memory_bytes_max).
     pub body_bytes_max: usize,
-    /// Maximum memory of all client messages together, from the first byte that is received until
-    /// the backend has received the message, in bytes. Default 256 MiB, minimum `body_bytes_max`.
-    ///
-    /// Each session can use a quarter of it, and so can all clients without a session together. An
-    /// eighth is reserved for small messages.
-    pub request_memory_max: usize,
     /// Maximum time for a client to send a request body. Default 30 s.
     pub body_timeout: Duration,
     /// Allowed values of `Host`, besides `localhost` and the loopback addresses, which are always
@@ -64,7 +59,6 @@ impl Default for HttpConfig {
             reconnect_after: None,
             reconnect_delay: Duration::from_secs(1),
             body_bytes_max: 4 << 20,
-            request_memory_max: 256 << 20,
             body_timeout: Duration::from_secs(30),
             hosts: Vec::new(),
             any_ip_host: false,
@@ -88,9 +82,12 @@ pub enum HttpConfigError {
     /// An entry of `origins` is invalid; the text says why.
     #[error("origins: {0}")]
     Origin(String),
-    /// `request_memory_max` is less than `body_bytes_max`.
-    #[error("request_memory_max must be at least body_bytes_max")]
-    RequestMemory,
+    /// `body_bytes_max` is more than the memory for messages of clients.
+    #[error("body_bytes_max must be at most {max}, a quarter of memory_bytes_max")]
+    Body {
+        /// The maximum.
+        max: usize,
+    },
     /// `reconnect_delay` is too long for a web browser.
     #[error(
         "reconnect_delay must be at most {RETRY_MILLIS_MAX} ms, the longest timer of a web browser"
@@ -110,7 +107,7 @@ pub(super) struct ValidHttpConfig {
 }
 
 impl HttpConfig {
-    pub(super) fn validate(self) -> Result<ValidHttpConfig, HttpConfigError> {
+    pub(super) fn validate(self, memory_max: usize) -> Result<ValidHttpConfig, HttpConfigError> {
         if self.sse_keep_alive == Some(Duration::ZERO) {
             return Err(HttpConfigError::ZeroTimeout("sse_keep_alive"));
         }
@@ -120,8 +117,8 @@ impl HttpConfig {
         if self.reconnect_delay > Duration::from_millis(RETRY_MILLIS_MAX) {
             return Err(HttpConfigError::ReconnectDelay);
         }
-        if self.request_memory_max < self.body_bytes_max {
-            return Err(HttpConfigError::RequestMemory);
+        if self.body_bytes_max > memory_max {
+            return Err(HttpConfigError::Body { max: memory_max });
         }
         if self.body_timeout.is_zero() {
             return Err(HttpConfigError::ZeroTimeout("body_timeout"));

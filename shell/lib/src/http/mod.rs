@@ -61,9 +61,9 @@ impl StreamableHttp {
     ///
     /// The configuration is invalid: the caller is at fault.
     pub fn new(sessions: SessionManager, config: HttpConfig) -> Result<Self, HttpConfigError> {
-        let config = config.validate()?;
-        let (all, one) = (config.config.request_memory_max, config.config.body_bytes_max);
-        let memory = RequestMemory::new(all, one);
+        let memory_max = sessions.config().request_memory_max();
+        let config = config.validate(memory_max)?;
+        let memory = RequestMemory::new(memory_max, config.config.body_bytes_max);
         Ok(Self { inner: Arc::new(Inner { sessions, config, memory }) })
     }
 }

@@ -68,7 +68,7 @@ where
         received.put(data).map_err(|MemoryExhausted| {
             let message = "request memory exhausted, retry later";
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
-            ReceiveError::Refused(refusal.option("--max-request-memory").retry_after(1))
+            ReceiveError::Refused(refusal.option("--max-memory").retry_after(1))
         })?;
     }
     Ok(received.finish())

@@ -1,6 +1,7 @@
 //! The session manager: creation, limits, draining and closing of sessions.
 
 mod error;
+mod reclaim;
 mod unopened;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
@@ -19,7 +20,10 @@ use crate::{
     config::{ManagerConfig, ManagerConfigError},
     peers::{PeerPermit, PeerSessions},
     session::{SessionInner, Shared},
-    sync::yield_now,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        spawn, yield_now,
+    },
 };
 
 /// Number of sessions after which draining yields to other tasks.
@@ -59,6 +63,8 @@ struct Inner {
     shared: Arc<Shared>,
     peers: Arc<PeerSessions>,
     backend: Box<dyn AnyBackend>,
+    /// Whether the tasks of the manager were spawned.
+    has_tasks: AtomicBool,
 }
 
 impl SessionManager {
@@ -89,7 +95,14 @@ impl SessionManager {
 
     fn from_shared(backend: impl Backend, shared: Shared) -> Self {
         let (shared, backend) = (Arc::new(shared), Box::new(backend));
-        Self { inner: Arc::new(Inner { shared, peers: Arc::default(), backend }) }
+        Self {
+            inner: Arc::new(Inner {
+                shared,
+                peers: Arc::default(),
+                backend,
+                has_tasks: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// Returns the configuration.
@@ -115,6 +128,15 @@ impl SessionManager {
         self.create(None, None).await
     }
 
+    /// Spawns the tasks of the manager, on the first call.
+    fn start_tasks(&self) {
+        let shared = self.shared();
+        if !self.inner.has_tasks.swap(true, Ordering::Relaxed) {
+            spawn(Arc::clone(&shared.deadlines).run(shared.clock));
+            spawn(reclaim::run(Arc::clone(shared)));
+        }
+    }
+
     /// Creates a session. `first` is the client's first message, if that is known.
     async fn create(
         &self,
@@ -122,7 +144,7 @@ impl SessionManager {
         first: Option<Bytes>,
     ) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
-        shared.deadlines.start(shared.clock);
+        self.start_tasks();
         let peer_permit = self.inner.peer_permit(peer)?;
         let id = SessionId::random();
         let permit = shared.registry.reserve(&shared.unused, shared.config.queue_timeout).await?;
@@ -271,6 +293,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close_all();
         self.shared.deadlines.stop();
+        self.shared.kept_memory.stop();
     }
 }
 

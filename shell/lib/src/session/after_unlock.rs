@@ -21,6 +21,8 @@ pub(super) struct AfterUnlock {
     pub(super) log_events: SmallVec<[LogEvent; 1]>,
     /// Whether the backend's queue has a message, or was closed.
     pub(super) run_handler: bool,
+    /// Whether the session gets less memory than it needs.
+    pub(super) has_shortage: bool,
     /// Whether the backend does not read the session's messages.
     pub(super) backend_not_reading: bool,
     pub(super) closed: Option<SessionClosed>,
@@ -40,11 +42,15 @@ impl AfterUnlock {
             opened,
             log_events,
             run_handler,
+            has_shortage,
             backend_not_reading,
             closed,
         } = self;
         wakers.into_iter().for_each(Waker::wake);
         drop(released_senders);
+        if has_shortage {
+            session.shared.kept_memory.report_shortage();
+        }
         let id = session.id();
         if let Some(opened) = &opened {
             log::opened(id, opened);

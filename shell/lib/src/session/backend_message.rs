@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rejoin_core::{Head, Input, Message, Overflow, Rejected, Rejection, RequestId, StreamId};
 
-use super::state::LockedSession;
+use super::{kept::Admission, state::LockedSession};
 use crate::{render, sync::oneshot};
 
 /// A message of the backend for its client.
@@ -38,6 +38,9 @@ impl LockedSession<'_> {
         overflow: Overflow,
     ) -> Result<Recorded, Rejection> {
         self.check_backend()?;
+        if let Admission::Waits(released) = self.admit(&message.message, overflow) {
+            return Ok(Recorded::Full(message, released));
+        }
         let BackendMessage { message, related, error_code } = message;
         let input = Input::BackendMessage { message, related, overflow };
         let (result, held_by) = self.handle_rejectable(input, None);

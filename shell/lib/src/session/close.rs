@@ -94,7 +94,8 @@ impl LockedSession<'_> {
             self.after_unlock.wake(buffer.close());
         }
         let held = state.held_senders.drain(..).map(|(_, sender)| sender);
-        self.after_unlock.released_senders.extend(held);
+        let waiting = state.kept.remove_waiters(session.id());
+        self.after_unlock.released_senders.extend(held.chain(waiting));
         state.request_timeouts = None;
         if let Some(scheduled) = state.scheduled.take() {
             session.shared.deadlines.cancel(session.id(), scheduled);

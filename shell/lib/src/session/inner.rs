@@ -12,7 +12,7 @@ use super::{
     backend_message::{BackendMessage, Recorded},
     client_messages::{BackendQueue, ClientMessages},
     connection::Connection,
-    shared::Shared,
+    shared::{KeptShare, Shared},
     state::{LockedSession, SessionState},
 };
 use crate::{SessionId, log, permits::WeakPermit, sync::Mutex};
@@ -47,7 +47,8 @@ impl SessionInner {
         let queue = BackendQueue::new(shared.config.queue_max, session_messages_max);
         let now = shared.clock.now();
         #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
-        let mut state = SessionState::new(config.clone(), now);
+        let kept = KeptShare::new(Arc::clone(&shared.kept_memory));
+        let mut state = SessionState::new(config.clone(), now, kept);
         #[cfg(feature = "journal")]
         if let Some(journal) = &shared.journal {
             state.recorder = Some(journal.recorder(id, config, now));
@@ -171,12 +172,14 @@ impl SessionInner {
             let run = || {
                 let result = f(&mut locked);
                 locked.close_if_due();
+                locked.count_kept();
                 locked.schedule();
                 result
             };
             let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
                 log::panicked(self.id);
                 locked.close_panicked();
+                locked.count_kept();
                 on_panic
             });
             (result, locked.after_unlock)

@@ -16,6 +16,7 @@ mod close;
 mod connection;
 mod handle;
 mod inner;
+mod kept;
 mod post;
 mod request_timeouts;
 mod sent;

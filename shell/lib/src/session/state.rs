@@ -15,6 +15,7 @@ use super::{
     close::BackendExit,
     inner::SessionInner,
     request_timeouts::RequestTimeouts,
+    shared::KeptShare,
     unused::UnusedSession,
 };
 #[cfg(feature = "journal")]
@@ -51,6 +52,9 @@ pub(super) struct SessionState {
     pub(super) unused: Option<UnusedSession>,
     /// Set when the backend has ended, while its messages are still being sent.
     pub(super) backend_exit: Option<Box<BackendExit>>,
+    pub(super) kept: KeptShare,
+    /// Whether the core was told a limit because of other sessions.
+    pub(super) has_kept_limit: bool,
     /// Counts the session for the address of its client.
     pub(super) peer_permit: Option<PeerPermit>,
     #[cfg(feature = "journal")]
@@ -69,7 +73,7 @@ pub(super) struct LockedSession<'a> {
 }
 
 impl SessionState {
-    pub(super) fn new(config: ValidConfig, now: Instant) -> Self {
+    pub(super) fn new(config: ValidConfig, now: Instant, kept: KeptShare) -> Self {
         Self {
             core: Session::new(config, now),
             buffers: ConnectionBuffers::default(),
@@ -83,6 +87,8 @@ impl SessionState {
             progress_dropped: 0,
             unused: None,
             backend_exit: None,
+            kept,
+            has_kept_limit: false,
             peer_permit: None,
             #[cfg(feature = "journal")]
             recorder: None,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
+use rejoin_core::Config;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -114,11 +115,20 @@ async fn pretty_printed_body_reaches_the_backend_as_one_line() {
     assert!(!server.manager.backend().await.receive().await.contains(&b'\n'));
 }
 
+/// Starts a server with a limit of the memory for messages of clients, of at most 1,000 bytes each.
+async fn start_with_request_memory(bytes_max: usize) -> HttpServer {
+    let manager = ManagerConfig {
+        session: Config { message_bytes_max: 1_000, ..Config::default() },
+        memory_bytes_max: 4 * bytes_max,
+        ..ManagerConfig::default()
+    };
+    let http = HttpConfig { body_bytes_max: 1_000, ..HttpConfig::default() };
+    HttpServer::start_with(manager, http).await
+}
+
 #[tokio::test]
 async fn concurrent_bodies_share_a_memory_limit() {
-    let http =
-        HttpConfig { body_bytes_max: 1_000, request_memory_max: 1_500, ..HttpConfig::default() };
-    let server = HttpServer::start_with(ManagerConfig::default(), http).await;
+    let server = start_with_request_memory(1_500).await;
     let (session, client) = server.session().await;
     let session = session.id().to_string();
     let mut slow = TcpStream::connect(&server.address).await.unwrap();
@@ -140,9 +150,7 @@ async fn concurrent_bodies_share_a_memory_limit() {
 
 #[tokio::test]
 async fn queued_message_counts_towards_the_memory_limit() {
-    let http =
-        HttpConfig { body_bytes_max: 1_000, request_memory_max: 1_000, ..HttpConfig::default() };
-    let server = HttpServer::start_with(ManagerConfig::default(), http).await;
+    let server = start_with_request_memory(1_000).await;
     let (_, client) = server.session().await;
     let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": ["x".repeat(800)] });
     assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
@@ -154,9 +162,7 @@ async fn queued_message_counts_towards_the_memory_limit() {
 
 #[tokio::test]
 async fn uploads_without_a_session_cannot_exhaust_the_memory_limit() {
-    let http =
-        HttpConfig { body_bytes_max: 1_000, request_memory_max: 4_000, ..HttpConfig::default() };
-    let server = HttpServer::start_with(ManagerConfig::default(), http).await;
+    let server = start_with_request_memory(4_000).await;
     let (_, client) = server.session().await;
     let mut backend = server.manager.backend().await;
     let mut stalled = Vec::new();

@@ -14,7 +14,7 @@ use crate::{
     sync::{
         Mutex, Notify,
         atomic::{AtomicBool, Ordering},
-        spawn, yield_now,
+        yield_now,
     },
 };
 
@@ -27,18 +27,10 @@ pub(crate) struct Deadlines {
     queue: Mutex<BTreeMap<(Instant, SessionId), Weak<SessionInner>>>,
     /// Notified when there is a new first entry, or on stop.
     earlier: Notify,
-    is_started: AtomicBool,
     is_stopped: AtomicBool,
 }
 
 impl Deadlines {
-    /// Spawns the task that wakes sessions, on the first call.
-    pub(crate) fn start(self: &Arc<Self>, clock: Clock) {
-        if !self.is_started.swap(true, Ordering::Relaxed) {
-            spawn(Arc::clone(self).run(clock));
-        }
-    }
-
     /// Stops the task.
     pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
@@ -76,7 +68,8 @@ impl Deadlines {
         self.queue.lock().is_empty()
     }
 
-    async fn run(self: Arc<Self>, clock: Clock) {
+    /// Wakes sessions at their deadlines, until it is stopped.
+    pub(crate) async fn run(self: Arc<Self>, clock: Clock) {
         while !self.is_stopped.load(Ordering::Acquire) {
             for _ in 0..SESSIONS_PER_YIELD {
                 let Some((due, session)) = self.pop(clock.now()) else { break };

@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod drain;
+mod kept_memory;
 mod registry;
 mod unused;
 
@@ -10,8 +11,11 @@ use std::{fmt, sync::Arc};
 
 use rejoin_core::ValidConfig;
 
-pub(crate) use self::registry::PermitError;
 use self::{deadlines::Deadlines, drain::Drain, registry::Registry, unused::UnusedSessions};
+pub(crate) use self::{
+    kept_memory::{KeptMemory, KeptShare},
+    registry::PermitError,
+};
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
@@ -27,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) drain: Drain,
+    pub(crate) kept_memory: Arc<KeptMemory>,
     /// Sessions that were initialized but never used.
     pub(crate) unused: UnusedSessions,
     pub(crate) registry: Registry,
@@ -38,12 +43,14 @@ impl Shared {
     pub(crate) fn new(config: ManagerConfig) -> Result<Self, ManagerConfigError> {
         let session_config = config.validate()?;
         let registry = Registry::new(config.sessions_max);
+        let kept_memory = Arc::new(KeptMemory::new(config.kept_memory_max()));
         Ok(Self {
             config,
             session_config,
             clock: Clock::start(),
             deadlines: Arc::new(Deadlines::default()),
             drain: Drain::default(),
+            kept_memory,
             unused: UnusedSessions::default(),
             registry,
             #[cfg(feature = "journal")]

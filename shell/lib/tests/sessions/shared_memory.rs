@@ -1,0 +1,177 @@
+//! The memory that sessions share for what they keep for their clients.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin::{Connection, ManagerConfig, SendError, SessionHandle, SseEvent};
+use rejoin_core::{Config, EVENT_OVERHEAD_BYTES};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use crate::index_of;
+use crate::support::{BackendSession, Server, message, next};
+
+const MESSAGE_BYTES: usize = 1_000;
+/// As many messages as fit into the memory.
+const SESSIONS: usize = 10;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A session whose standalone stream has a connection.
+struct Listening {
+    session: SessionHandle,
+    backend: BackendSession,
+    connection: Connection,
+}
+
+impl Listening {
+    async fn new(server: &Server) -> Self {
+        let session = server.initialized().await;
+        let mut connection = session.standalone().unwrap();
+        assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
+        Self { session, backend: server.backend().await, connection }
+    }
+
+    /// Sends a message, and waits for room for it.
+    fn send(&self) -> JoinHandle<Result<(), SendError>> {
+        tokio::spawn(self.backend.client().send(notification(), None))
+    }
+
+    async fn read(&mut self) -> Option<u64> {
+        next(&mut self.connection).await.and_then(|event| index_of(&event))
+    }
+}
+
+fn notification() -> Bytes {
+    let empty = message(r#""method":"n""#).len();
+    let notification = message(&format!(r#""method":"n"{:1$}"#, "", MESSAGE_BYTES - empty));
+    assert_eq!(notification.len(), MESSAGE_BYTES);
+    notification
+}
+
+fn config() -> ManagerConfig {
+    let kept_max = SESSIONS * (MESSAGE_BYTES + EVENT_OVERHEAD_BYTES);
+    ManagerConfig {
+        session: Config { message_bytes_max: MESSAGE_BYTES, ..Config::default() },
+        memory_bytes_max: kept_max / 3 * 4 + 2,
+        ..ManagerConfig::default()
+    }
+}
+
+/// Creates a session that keeps nothing, and others that fill the memory: each of them keeps one
+/// message that is in flight.
+async fn full(server: &Server) -> (Listening, Vec<Listening>) {
+    let session = Listening::new(server).await;
+    let mut others = Vec::new();
+    for _ in 0..SESSIONS {
+        others.push(Listening::new(server).await);
+    }
+    let start = Instant::now();
+    for other in &others {
+        other.send().await.unwrap().unwrap();
+    }
+    assert!(start.elapsed().is_zero());
+    (session, others)
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_waits_until_another_session_has_memory_to_spare() {
+    let server = Server::with(config());
+    let (mut session, mut others) = full(&server).await;
+    let mut sent = session.send();
+    assert!(timeout(Duration::from_millis(500), &mut sent).await.is_err(), "there was room");
+    let released = Instant::now();
+    assert_eq!(others[0].read().await, Some(1));
+    // It is acknowledged when the next event is polled for.
+    tokio::select! {
+        biased;
+        _ = others[0].read() => panic!("an event that was not sent"),
+        sent = &mut sent => sent.unwrap().unwrap(),
+    }
+    assert!(released.elapsed().is_zero());
+    assert_eq!(session.read().await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_have_stopped_are_cut_for_a_message_of_another_session() {
+    let server = Server::with(config());
+    let (mut session, mut others) = full(&server).await;
+    let start = Instant::now();
+    for index in 1..=100 {
+        let sent = session.send();
+        assert_eq!(session.read().await, Some(index), "no event is missing");
+        sent.await.unwrap().unwrap();
+    }
+    let stop_timeout = config().session.stall_timeout_min;
+    assert!((stop_timeout..2 * stop_timeout).contains(&start.elapsed()), "{:?}", start.elapsed());
+    let mut cut = 0;
+    for other in &mut others {
+        while let Ok(Some(_)) = timeout(HOUR, next(&mut other.connection)).await {}
+        cut += usize::from(other.session.standalone().is_ok());
+    }
+    assert_eq!(cut, SESSIONS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_without_a_reader_are_evicted_for_a_message_of_another_session() {
+    let server = Server::with(config());
+    let (mut session, others) = full(&server).await;
+    // The other sessions keep the events for clients that come back.
+    let others: Vec<_> = others.into_iter().map(|other| (other.session, other.backend)).collect();
+    let start = Instant::now();
+    let sent = session.send();
+    assert_eq!(session.read().await, Some(1));
+    sent.await.unwrap().unwrap();
+    assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
+    drop(others);
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_leaves_as_much_memory_free_as_it_keeps() {
+    let server = Server::with(config());
+    let mut large = Listening::new(&server).await;
+    let mut sent = Vec::new();
+    for _ in 0..SESSIONS {
+        sent.push(large.send());
+    }
+    let mut small = Listening::new(&server).await;
+    let start = Instant::now();
+    for index in 1..=100 {
+        small.send().await.unwrap().unwrap();
+        assert_eq!(small.read().await, Some(index));
+    }
+    assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
+    for index in 1..=SESSIONS as u64 {
+        assert_eq!(large.read().await, Some(index), "no event is missing");
+    }
+    for sent in sent {
+        sent.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_waits_for_memory_ends_with_its_session() {
+    let server = Server::with(config());
+    let (session, _others) = full(&server).await;
+    let sent = session.send();
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    session.session.delete().unwrap();
+    assert_eq!(sent.await.unwrap(), Err(SendError::Ended));
+    assert!(start.elapsed().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sender_that_does_not_wait_exceeds_the_memory_by_one_event() {
+    let server = Server::with(config());
+    let (mut session, _others) = full(&server).await;
+    let start = Instant::now();
+    for _ in 0..3 {
+        drop(session.backend.client().send(notification(), None));
+    }
+    assert_eq!(session.read().await, Some(1));
+    let event = next(&mut session.connection).await;
+    assert!(matches!(event, Some(SseEvent::Gap { first: 2, .. })), "{event:?}");
+    assert!(start.elapsed().is_zero());
+}
