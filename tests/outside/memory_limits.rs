@@ -76,6 +76,46 @@ async fn message_that_the_server_has_read_releases_its_memory() {
     }
 }
 
+/// A server that answers `count` with 900 kB, and other calls with little.
+const LARGE_RESPONSES: &str = r#"
+text=$(head -c 900000 /dev/zero | tr '\0' y)
+while receive; do
+    case $line in
+    *'"count"'*) respond "{\"text\":\"$text\"}" ;;
+    *) respond '{}' ;;
+    esac
+done"#;
+
+#[tokio::test]
+async fn unread_responses_of_all_sessions_stay_within_the_memory_limit() {
+    const SESSIONS: u64 = 16;
+    const CALLS: u64 = 24;
+    const RESPONSE_KIB: u64 = 900_000 / 1_024;
+    let program =
+        script::serve(&["--max-memory", "32MiB", "--max-message", "1MiB"], LARGE_RESPONSES);
+    let other = Client::initialize(&program.address).await;
+    let before = peak(&program);
+    let mut unread = Vec::new();
+    for _ in 0..SESSIONS {
+        let client = Client::initialize(&program.address).await;
+        for id in 0..CALLS {
+            unread.push(Call::send(&client, &program.address, id.cast_signed()));
+        }
+    }
+    // Every response is larger than what the system buffers, so that the connections of their
+    // readers, which have stopped, are cut one after another.
+    for id in 0..50 {
+        let call = async { other.call(id, "any", json!({})).await.response().await };
+        let response = tokio::time::timeout(Duration::from_secs(3), call).await.unwrap();
+        assert!(response["result"].is_object(), "{response}");
+    }
+    let grown = peak(&program).saturating_sub(before);
+    // Each server waits with one line, which was read.
+    let max = (24 << 10) + SESSIONS * 2 * RESPONSE_KIB + (24 << 10);
+    assert!(max < SESSIONS * CALLS * RESPONSE_KIB / 4, "the responses are too few");
+    assert!(grown < max, "{grown} KiB, more than {max}");
+}
+
 /// A single client can open 10,000 of them in a second.
 #[tokio::test]
 async fn unused_sessions_are_evicted_for_new_ones() {
