@@ -120,12 +120,14 @@ async fn shut_down_sessions(
     }
 }
 
+/// The tasks of a manager: the deadline queue, and the reclaim of memory.
+const MANAGER_TASKS: usize = 2;
+
 /// Waits until all sessions are closed and all tasks have ended.
 async fn wait_until_idle(parameters: &Parameters, manager: &SessionManager) -> Result<(), String> {
     let bound = parameters.quiescence_bound();
     let end = Instant::now() + bound;
-    // One task is the deadline queue.
-    let tasks = || Handle::current().metrics().num_alive_tasks().saturating_sub(1);
+    let tasks = || Handle::current().metrics().num_alive_tasks().saturating_sub(MANAGER_TASKS);
     while manager.sessions() > 0 || tasks() > 0 {
         if Instant::now() >= end {
             let (sessions, tasks) = (manager.sessions(), tasks());
