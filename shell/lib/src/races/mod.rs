@@ -13,6 +13,7 @@ mod creations;
 mod deadlines;
 mod fixture;
 mod handlers;
+mod memory;
 mod queue_permits;
 mod requests;
 mod senders;

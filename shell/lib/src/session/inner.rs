@@ -46,8 +46,8 @@ impl SessionInner {
             config.server_requests_max.saturating_add(config.pending_requests_max);
         let queue = BackendQueue::new(shared.config.queue_max, session_messages_max);
         let now = shared.clock.now();
-        #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
         let kept = KeptShare::new(Arc::clone(&shared.kept_memory));
+        #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
         let mut state = SessionState::new(config.clone(), now, kept);
         #[cfg(feature = "journal")]
         if let Some(journal) = &shared.journal {
