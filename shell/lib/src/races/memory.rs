@@ -50,7 +50,9 @@ fn a_message_that_waits_for_memory_is_sent_or_ends_with_its_session() {
             .collect();
         let sent = sends.join().unwrap();
         assert!(matches!(sent, Ok(()) | Err(SendError::Ended)), "{sent:?}");
-        deletions.into_iter().for_each(|deletion| deletion.join().unwrap());
+        for deletion in deletions {
+            deletion.join().unwrap();
+        }
         drop((full, waiting));
         fixture.end();
     });
