@@ -20,9 +20,10 @@ use crate::message::TooDeep;
 /// A message that was sent by [`ClientSender::send`](crate::ClientSender::send), or rejected.
 ///
 /// As a future, it waits until the session has room for the message, because clients that read
-/// have not received enough of what it keeps for them, and then for backpressure: while a client
-/// that reads slowly lags far behind. A client that keeps reading then misses nothing. A message
-/// for which there is no room can be overtaken by what is sent before it is awaited.
+/// have not received enough of what it, or all sessions together, keep for them, and then for
+/// backpressure: while a client that reads slowly lags far behind. A client that keeps reading then
+/// misses nothing. A message for which there is no room can be overtaken by what is sent before it
+/// is awaited.
 ///
 /// If it is dropped instead, what is left is sent at once: clients that read slowly can miss
 /// events of a backend that sends a lot, and get an error in place of a response. Polling can be
