@@ -30,7 +30,12 @@ struct Round {
 impl StallEstimator {
     /// Returns the estimate for an unknown reader: the longest timeout.
     pub(crate) const fn new(limits: StallTimeout) -> Self {
-        Self { smoothed: limits.max / 2, variation: limits.max / 8, round: None, longest: 0 }
+        Self {
+            smoothed: limits.max.div_ceil(2),
+            variation: limits.max / 8,
+            round: None,
+            longest: 0,
+        }
     }
 
     /// Returns how long the reader may acknowledge nothing, in nanoseconds.

@@ -209,7 +209,7 @@ impl Connection {
 
 impl Pace {
     fn estimate(self, max: u64) -> (u64, u64) {
-        self.estimate.unwrap_or((max / 2, max / 8))
+        self.estimate.unwrap_or((max.div_ceil(2), max / 8))
     }
 }
 
