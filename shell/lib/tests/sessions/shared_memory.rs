@@ -35,7 +35,11 @@ impl Listening {
 
     /// Sends a message, and waits for room for it.
     fn send(&self) -> JoinHandle<Result<(), SendError>> {
-        tokio::spawn(self.backend.client().send(notification(), None))
+        self.send_bytes(MESSAGE_BYTES)
+    }
+
+    fn send_bytes(&self, bytes: usize) -> JoinHandle<Result<(), SendError>> {
+        tokio::spawn(self.backend.client().send(notification(bytes), None))
     }
 
     async fn read(&mut self) -> Option<u64> {
@@ -43,10 +47,10 @@ impl Listening {
     }
 }
 
-fn notification() -> Bytes {
+fn notification(bytes: usize) -> Bytes {
     let empty = message(r#""method":"n""#).len();
-    let notification = message(&format!(r#""method":"n"{:1$}"#, "", MESSAGE_BYTES - empty));
-    assert_eq!(notification.len(), MESSAGE_BYTES);
+    let notification = message(&format!(r#""method":"n"{:1$}"#, "", bytes - empty));
+    assert_eq!(notification.len(), bytes);
     notification
 }
 
@@ -128,6 +132,37 @@ async fn events_without_a_reader_are_evicted_for_a_message_of_another_session() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn memory_is_reclaimed_until_it_is_enough_for_what_waits() {
+    let large_bytes = 6 * (MESSAGE_BYTES + EVENT_OVERHEAD_BYTES) - EVENT_OVERHEAD_BYTES;
+    let mut config = config();
+    config.session.message_bytes_max = large_bytes;
+    let server = Server::with(config);
+    let mut session = Listening::new(&server).await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let other = Listening::new(&server).await;
+        other.send().await.unwrap().unwrap();
+        other.send().await.unwrap().unwrap();
+        others.push(other);
+    }
+    let sent = session.send_bytes(large_bytes);
+    // The others are told to give memory back when they can, but one of them gets more before.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    others[0].send().await.unwrap().unwrap();
+    for other in &mut others {
+        while let Ok(Some(_)) =
+            timeout(Duration::from_millis(10), next(&mut other.connection)).await
+        {}
+    }
+    timeout(Duration::from_secs(1), sent)
+        .await
+        .expect("memory that nobody needs")
+        .unwrap()
+        .unwrap();
+    assert_eq!(session.read().await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn session_leaves_as_much_memory_free_as_it_keeps() {
     let server = Server::with(config());
     let mut large = Listening::new(&server).await;
@@ -168,7 +203,7 @@ async fn sender_that_does_not_wait_exceeds_the_memory_by_one_event() {
     let (mut session, _others) = full(&server).await;
     let start = Instant::now();
     for _ in 0..3 {
-        drop(session.backend.client().send(notification(), None));
+        drop(session.backend.client().send(notification(MESSAGE_BYTES), None));
     }
     assert_eq!(session.read().await, Some(1));
     let event = next(&mut session.connection).await;

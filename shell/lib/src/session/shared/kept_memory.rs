@@ -56,15 +56,16 @@ impl KeptMemory {
     /// Returns how many bytes should be reclaimed: a quarter of the memory should be free, and
     /// enough for the largest event that waits.
     pub(crate) fn excess(&self) -> usize {
-        let largest = self.waiters.lock().iter().map(|waiter| waiter.bytes).max();
-        let free_min = (self.bytes_max / 4).max(largest.unwrap_or(0));
+        let free_min = (self.bytes_max / 4).max(self.largest_waiter().unwrap_or(0));
         self.used().saturating_sub(self.bytes_max.saturating_sub(free_min))
     }
 
     /// Waits until a session gets less memory than it needs, unless that has happened since the
-    /// last call.
+    /// last call, or an event still waits: what was reclaimed for it may have gone to others.
     pub(crate) async fn shortage(&self) {
-        self.shortage.notified().await;
+        if self.largest_waiter().is_none() {
+            self.shortage.notified().await;
+        }
     }
 
     /// Reports that a session gets less memory than it needs.
@@ -79,6 +80,16 @@ impl KeptMemory {
 
     pub(crate) async fn stopped(&self) {
         self.stop.notified().await;
+    }
+
+    /// Returns the size of the largest event that waits.
+    fn largest_waiter(&self) -> Option<usize> {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let waiters = self.waiters.lock();
+        let waiting = waiters.iter().filter(|waiter| !waiter.released.is_closed());
+        waiting.map(|waiter| waiter.bytes).max()
     }
 
     fn used(&self) -> usize {
@@ -183,6 +194,8 @@ impl KeptShare {
     pub(crate) fn wait(&self, session: SessionId, bytes: usize) -> Option<oneshot::Receiver<()>> {
         let (released, receiver) = oneshot::channel();
         let mut waiters = self.memory.waiters.lock();
+        // Memory that stays full releases nobody, and must not be filled by those who went away.
+        waiters.retain(|waiter| !waiter.released.is_closed());
         waiters.push(Waiter { session, bytes, released });
         self.memory.waiting.store(waiters.len(), Ordering::SeqCst);
         // Memory that was released before this is not reported to the new waiter.
@@ -206,5 +219,25 @@ impl KeptShare {
 impl Drop for KeptShare {
     fn drop(&mut self) {
         self.set(0);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(shuttle))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_that_no_longer_wait_do_not_count() {
+        let memory = Arc::new(KeptMemory::new(1_000));
+        let (mut full, empty) =
+            (KeptShare::new(Arc::clone(&memory)), KeptShare::new(Arc::clone(&memory)));
+        assert!(full.try_add(1_000));
+        for _ in 0..10 {
+            assert!(empty.wait(SessionId::random(), 900).is_some());
+        }
+        let _released = empty.wait(SessionId::random(), 300);
+        assert_eq!(memory.waiters.lock().len(), 1);
+        assert_eq!(memory.excess(), 300);
     }
 }
