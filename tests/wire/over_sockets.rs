@@ -22,7 +22,7 @@ const SUITE: Suite = Suite {
 const REQUESTS: usize = 60;
 
 /// The counters that the default seeds must hit, most of them many times.
-const EXPECTED: [&str; 18] = [
+const EXPECTED: [&str; 21] = [
     "ends: backend gone",
     "ends: deleted",
     "events received",
@@ -33,6 +33,9 @@ const EXPECTED: [&str; 18] = [
     "links: half-open at the server",
     "links: slow",
     "links: stalled",
+    "memory: limit above what is kept",
+    "memory: limit below what is kept",
+    "memory: limit lifted",
     "retry hints",
     "server requests: received",
     "requests: answered",

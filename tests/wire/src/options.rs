@@ -43,6 +43,8 @@ pub(crate) fn options(parameters: &Parameters, journals: &Path) -> Vec<String> {
     ];
     options.extend(timeouts.map(|(name, timeout)| format!("--{name}={}", millis(timeout))));
     let limits = [
+        ("max-memory", manager.memory_bytes_max),
+        ("max-request-body", http.body_bytes_max),
         ("max-queue", manager.queue_max),
         ("max-pending-requests", config.pending_requests_max),
         ("max-server-requests", config.server_requests_max),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rejoin::{HttpConfig, ManagerConfig};
-use rejoin_core::Config;
+use rejoin_core::{Config, EVENT_OVERHEAD_BYTES};
 use rejoin_tests::kit::{self, Faults, Rng};
 
 use crate::kernel::TcpModel;
@@ -26,6 +26,10 @@ pub struct Parameters {
     pub speedup: u32,
     /// The socket buffers, and how fast clients read. `None` is a plain pipe.
     pub tcp: Option<TcpModel>,
+    /// Memory limit of all sessions together, for which they compete. `None` is more than they use.
+    pub memory_bytes_max: Option<usize>,
+    /// Maximum padding of a message of the backend, in bytes.
+    pub padding_max: usize,
     /// What the backend sends for each request; if set, there are no faults.
     pub flood: Option<Flood>,
     /// Whether it is a round of a soak, whose phase with faults has a fixed duration.
@@ -78,7 +82,7 @@ impl Parameters {
             parameters.with_flood(&mut rng)
         } else {
             let tcp = rng.chance(300).then(|| TcpModel::draw(&mut rng));
-            Self { tcp, ..parameters }
+            Self { tcp, ..parameters }.with_memory_limit()
         }
     }
 
@@ -94,10 +98,37 @@ impl Parameters {
             queue_max: rng.size(2, 40),
             speedup: 1,
             tcp: None,
+            memory_bytes_max: None,
+            padding_max: PADDING_MAX,
             flood: None,
             is_soak: false,
             base,
         }
+    }
+
+    /// Limits the memory of all sessions together in some simulations, in which the backends' messages
+    /// are so large that a few of them fill it. Clients then have enough for what they send.
+    fn with_memory_limit(mut self) -> Self {
+        let mut rng = Rng::new(self.base.seed, RNG_MEMORY, 0);
+        if !rng.chance(400) {
+            return self;
+        }
+        let config = &mut self.base.config;
+        if rng.chance(700) {
+            config.session_bytes_max = Config::default().session_bytes_max;
+        }
+        self.padding_max = rng.size(2_000, 15_000);
+        config.message_bytes_max = self.padding_max + ENVELOPE_MAX;
+        let event_bytes_max = config.message_bytes_max + EVENT_OVERHEAD_BYTES;
+        let kept_max = rng.size(event_bytes_max, 6 * event_bytes_max);
+        self.memory_bytes_max = Some((kept_max * 4 / 3 + 2).max(MEMORY_MIN));
+        self
+    }
+
+    /// Returns the memory for what all sessions keep for their clients.
+    pub(crate) fn kept_max(&self) -> usize {
+        let memory = self.manager_config().memory_bytes_max;
+        memory - memory / 4
     }
 
     /// Returns the parameters of a simulation without faults, in which clients read a flood
@@ -158,7 +189,7 @@ impl Parameters {
             // Its responses are larger than some limits.
             base.config.message_bytes_max = Config::default().message_bytes_max;
         }
-        parameters
+        parameters.with_memory_limit()
     }
 
     /// Draws the parameters of the first round of a soak: many clients, and default limits,
@@ -166,7 +197,12 @@ impl Parameters {
     /// clients can be disconnected.
     #[must_use]
     pub fn draw_soak(seed: u64, backend: BackendKind) -> Self {
-        let mut parameters = Self { is_soak: true, ..Self::draw_real_time(seed, backend, 1) };
+        let mut parameters = Self {
+            is_soak: true,
+            memory_bytes_max: None,
+            padding_max: PADDING_MAX,
+            ..Self::draw_real_time(seed, backend, 1)
+        };
         let base = &mut parameters.base;
         base.clients = (0..SOAK_CLIENTS).collect();
         base.requests = SOAK_REQUESTS;
@@ -240,24 +276,30 @@ impl Parameters {
     /// Returns the config of the session manager.
     #[must_use]
     pub fn manager_config(&self) -> ManagerConfig {
+        let defaults = ManagerConfig::default();
         ManagerConfig {
+            memory_bytes_max: self.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
             session: self.base.config.clone(),
             queue_max: self.queue_max.max(self.base.config.batch_max),
             // Clients of a simulation may be slow to use a session.
             unused_timeout: None,
-            ..ManagerConfig::default()
+            ..defaults
         }
     }
 
     /// Returns the config of the HTTP service.
     #[must_use]
     pub fn http_config(&self) -> HttpConfig {
+        let defaults = HttpConfig::default();
+        let body_bytes_max =
+            defaults.body_bytes_max.min(self.manager_config().memory_bytes_max / 4);
         HttpConfig {
+            body_bytes_max,
             sse_keep_alive: Some(self.base.keep_alive),
             reconnect_after: self.reconnect_after,
             reconnect_delay: Duration::from_millis(300) / self.speedup,
             json_responses: self.json_responses,
-            ..HttpConfig::default()
+            ..defaults
         }
     }
 }
@@ -265,6 +307,13 @@ impl Parameters {
 /// The kinds of actors whose generators draw the parameters; the numbers of the others follow.
 const RNG_PARAMETERS: u64 = 10;
 const RNG_TCP: u64 = 17;
+const RNG_MEMORY: u64 = 18;
+/// Maximum padding of a message where memory is not limited, in bytes.
+const PADDING_MAX: usize = 200;
+/// More than a message of the backend has without its padding, in bytes.
+const ENVELOPE_MAX: usize = 1_000;
+/// The memory limit that is enough for what clients send, most of which are small messages.
+const MEMORY_MIN: usize = 32 << 10;
 /// Maximum number of messages in a flood.
 const FLOOD_MESSAGES_MAX: usize = 1_500;
 /// The speedup of a simulation in real time.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::backend::ReceivedBySession;
-use crate::checker::{Case, check};
+use crate::checker::{Case, KeptChange, check, check_kept};
 use crate::client;
 use crate::client_session::ClientSession;
 use crate::failure::{Failure, failed_session, journal_name};
@@ -114,6 +114,7 @@ pub(crate) fn check_all(
             failures.push(*Failure::new(parameters, message, Some(session)));
         }
     }
+    let mut kept = Vec::new();
     for path in paths {
         let text = fs::read_to_string(&path)?;
         let session =
@@ -126,17 +127,23 @@ pub(crate) fn check_all(
             &text,
             &mut records.coverage,
         );
-        if let Err(message) = checked {
-            let session = session.map_or_else(
-                || FailedSession {
-                    description: format!("{}, which no client knows", path.display()),
-                    trace: Vec::new(),
-                    journal: Some(text),
-                },
-                |session| failed_session(session, journals),
-            );
-            failures.push(*Failure::new(parameters, message, Some(session)));
+        match checked {
+            Ok(changes) => kept.push(changes),
+            Err(message) => {
+                let session = session.map_or_else(
+                    || FailedSession {
+                        description: format!("{}, which no client knows", path.display()),
+                        trace: Vec::new(),
+                        journal: Some(text),
+                    },
+                    |session| failed_session(session, journals),
+                );
+                failures.push(*Failure::new(parameters, message, Some(session)));
+            }
         }
+    }
+    if let Err(message) = check_kept(parameters, &kept) {
+        failures.push(*Failure::new(parameters, message, None));
     }
     Ok(failures)
 }
@@ -148,7 +155,7 @@ fn check_session(
     path: &Path,
     text: &str,
     coverage: &mut Coverage,
-) -> Result<(), String> {
+) -> Result<Vec<KeptChange>, String> {
     let journal = Journal::read(text)?;
     let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
     let received =

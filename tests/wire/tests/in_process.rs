@@ -12,7 +12,7 @@ const SUITE: Suite = Suite {
 };
 
 /// The counters that many simulations must hit.
-const EXPECTED: [&str; 64] = [
+const EXPECTED: [&str; 69] = [
     "responses",
     "responses: late",
     "responses: never",
@@ -43,6 +43,11 @@ const EXPECTED: [&str; 64] = [
     "links: half-open at the server",
     "links: half-open at the client",
     "links: steady",
+    "memory: limit above what is kept",
+    "memory: limit below what is kept",
+    "memory: limit lifted",
+    "memory: sender waits for other sessions",
+    "memory: shrinks later",
     "messages: burst",
     "messages: too large",
     "retry hints",

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::Notify;
 
 use super::received::{EXITED, file_of};
-use super::scripted::{BackendContext, MessageSink, ScriptedBackend};
+use super::scripted::{BackendContext, MessageSink, ScriptedBackend, text_like};
 use crate::message::id_value;
 use crate::parameters::{BackendKind, Parameters};
 
@@ -147,7 +147,8 @@ fn with_related_request(text: &str, related: &RequestId) -> Option<String> {
     let mut message: Value = serde_json::from_str(text).ok()?;
     let params = message.get_mut("params")?.as_object_mut()?;
     params.insert("_meta".to_owned(), json!({ "rejoin/relatedRequestId": id_value(related) }));
-    Some(message.to_string())
+    // The length tells the number of the message.
+    Some(text_like(text.len() as u64, &message))
 }
 
 #[cfg(test)]

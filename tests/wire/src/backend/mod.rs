@@ -10,4 +10,4 @@ pub(crate) use child::INVALID_MESSAGE;
 pub use child::run_child;
 pub(crate) use in_process::{Backends, Opened};
 pub(crate) use received::{Received, ReceivedBySession, ReceivedMessage};
-pub(crate) use scripted::BackendContext;
+pub(crate) use scripted::{BackendContext, has_length_of};

@@ -354,7 +354,7 @@ impl<M: MessageSink> Script<M> {
             self.hit_fault(Fault::OversizedMessage);
             max
         } else {
-            state.rng.size(0, 200)
+            state.rng.size(0, self.context.parameters.padding_max)
         };
         let pad = padding(bytes);
         let mut related = task.id.clone().filter(|_| state.rng.chance(850));
@@ -415,6 +415,19 @@ impl<M: MessageSink> Script<M> {
     }
 }
 
+/// Returns the text of a message, with white space so that its length is congruent to `length`.
+pub(super) fn text_like(length: u64, message: &Value) -> String {
+    let text = message.to_string();
+    let missing = length.wrapping_sub(text.len() as u64) % DISTINCT_LENGTHS;
+    let (begin, rest) = text.split_at(1);
+    format!("{begin}{:1$}{rest}", "", missing as usize)
+}
+
+/// Returns whether a message of `bytes` bytes may be the one with a serial number.
+pub(crate) const fn has_length_of(serial: u64, bytes: usize) -> bool {
+    (serial + 1) % DISTINCT_LENGTHS == bytes as u64 % DISTINCT_LENGTHS
+}
+
 impl State {
     /// Returns the stamp of the next message.
     fn stamp(&mut self) -> Value {
@@ -426,10 +439,7 @@ impl State {
     /// Returns the text of the message that has the last stamp, with white space so that its length
     /// differs from that of other recent messages. The checker knows only heads and sizes.
     fn text(&self, message: &Value) -> String {
-        let text = message.to_string();
-        let missing = self.serial.wrapping_sub(text.len() as u64) % DISTINCT_LENGTHS;
-        let (begin, rest) = text.split_at(1);
-        format!("{begin}{:1$}{rest}", "", missing as usize)
+        text_like(self.serial, message)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The history of a session, as recorded in its journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::time::Duration;
 
 use rejoin_core::{
@@ -11,7 +12,8 @@ use rejoin_tests::kit::Coverage;
 use rejoin_tests::kit::checker::GroundTruth;
 use rejoin_tests::laws::{Step, View, posted, request_id};
 
-use crate::backend::ReceivedMessage;
+use super::kept::{self, KeptChange};
+use crate::backend::{ReceivedMessage, has_length_of};
 
 /// What a session did.
 #[derive(Debug, Default)]
@@ -20,10 +22,10 @@ pub(super) struct History {
     pub(super) ground_truth: GroundTruth,
     /// All messages, by body.
     messages: BTreeMap<u64, ReceivedMessage>,
-    /// The bodies of the backend's messages, in the order in which it sent them.
-    backend_messages: Vec<u64>,
-    /// Those that wait for room, with their position in that order.
-    waiting: Vec<(usize, Message<u64>)>,
+    /// The backend's messages, by serial number.
+    backend_messages: BTreeMap<u64, BackendMessage>,
+    /// The first serial number of a message that may still be recorded.
+    first_waiting: u64,
     /// When each event was sent, and sent again, since the session was opened.
     pub(super) sent: BTreeMap<EventId, Vec<Duration>>,
     /// The requests of each request stream.
@@ -40,6 +42,10 @@ pub(super) struct History {
     pub(super) evicted: BTreeSet<RequestId>,
     /// Requests that were orphaned.
     pub(super) orphaned: BTreeSet<RequestId>,
+    /// What it kept, whenever that changed.
+    pub(super) kept: Vec<KeptChange>,
+    /// Whether it has just given everything back, for a message that only fits alone.
+    keeps_nothing: bool,
     /// Number of gaps.
     pub(super) gaps: usize,
     /// Number of connections that were cut as stalled.
@@ -49,6 +55,14 @@ pub(super) struct History {
     /// Since when each connection with unacknowledged events has not been acknowledged.
     unacknowledged_since: BTreeMap<ConnectionId, rejoin_core::Instant>,
     started_at: Option<rejoin_core::Instant>,
+}
+
+/// A message of the backend.
+#[derive(Clone, Copy, Debug)]
+struct BackendMessage {
+    body: u64,
+    /// Whether it waits for room, to be sent again.
+    waits: bool,
 }
 
 /// A message that a backend must have received, or at least its head.
@@ -105,6 +119,13 @@ impl History {
         }
         self.record_sent(step);
         self.record_pauses(step);
+        self.kept.extend(KeptChange::of(before, step));
+        kept::count(before, step, coverage);
+        if mem::replace(&mut self.keeps_nothing, kept::is_emptied(step))
+            && !matches!(step.input, Input::BackendMessage { .. })
+        {
+            coverage.hit("memory: sender waits for other sessions");
+        }
         record_takeover(before, step, coverage);
         if let Some(reason) = step.after.closed.filter(|_| self.closed.is_none()) {
             self.closed = Some(Closed { reason, after: step.now.since(started_at) });
@@ -118,21 +139,19 @@ impl History {
         self.messages.insert(message.body, received);
     }
 
-    /// Adds a message, unless it was added before. One that waited for room is sent again, and is
-    /// recognized by its head and its size.
-    fn add_backend_message(&mut self, message: &Message<u64>, is_full: bool) {
+    /// Adds a message with the serial number that its length tells, unless it was added before: one
+    /// that waited for room is sent again. Those that wait for the memory of other sessions are
+    /// passed by later ones.
+    fn add_backend_message(&mut self, message: &Message<u64>, waits: bool) {
         self.add(message);
-        let is_same =
-            |other: &Message<u64>| (&other.head, other.bytes) == (&message.head, message.bytes);
-        let known = self.waiting.iter().position(|(_, waiting)| is_same(waiting));
-        let position =
-            known.map_or(self.backend_messages.len(), |known| self.waiting.remove(known).0);
-        match self.backend_messages.get_mut(position) {
-            Some(body) => *body = message.body,
-            None => self.backend_messages.push(message.body),
-        }
-        if is_full {
-            self.waiting.push((position, message.clone()));
+        let known = &mut self.backend_messages;
+        let is_open = |serial: &u64| known.get(serial).is_none_or(|known| known.waits);
+        let mut serials = self.first_waiting..;
+        let is_own = |serial: &u64| has_length_of(*serial, message.bytes) && is_open(serial);
+        let Some(serial) = serials.find(is_own) else { return };
+        known.insert(serial, BackendMessage { body: message.body, waits });
+        while known.get(&self.first_waiting).is_some_and(|known| !known.waits) {
+            self.first_waiting += 1;
         }
     }
 
@@ -217,7 +236,7 @@ impl History {
 
     /// Returns the backend's message with a serial number.
     pub(super) fn backend_message(&self, serial: u64) -> Option<u64> {
-        self.backend_messages.get(usize::try_from(serial).ok()?).copied()
+        self.backend_messages.get(&serial).map(|message| message.body)
     }
 
     /// Returns the message with a body.

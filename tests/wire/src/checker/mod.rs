@@ -7,6 +7,7 @@
 //! only the client's end is known.
 
 mod history;
+mod kept;
 mod latency;
 mod outcomes;
 mod received;
@@ -20,6 +21,7 @@ use rejoin_tests::journal::Journal;
 use rejoin_tests::kit::Coverage;
 
 use self::history::History;
+pub(crate) use self::kept::{KeptChange, check as check_kept};
 use crate::backend::Received;
 use crate::client_session::ClientSession;
 use crate::parameters::{BackendKind, Parameters, timeouts};
@@ -35,12 +37,12 @@ pub(crate) struct Case<'a> {
     pub(crate) received: Option<&'a Received>,
 }
 
-/// Checks a session that has ended.
+/// Checks a session that has ended. Returns what it kept over time.
 ///
 /// # Errors
 ///
 /// The first failure.
-pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), String> {
+pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<Vec<KeptChange>, String> {
     let config = &case.journal.config;
     check_config(case.parameters, config)?;
     let mut history = History::default();
@@ -75,7 +77,7 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), Stri
             received::check_sent(&session.record.lock().sent, received, is_cut)?;
         }
     }
-    let Some(session) = case.session else { return Ok(()) };
+    let Some(session) = case.session else { return Ok(history.kept) };
     let record = session.record.lock();
     let is_stamped = case.parameters.backend != BackendKind::Demo;
     for reader in &record.readers {
@@ -86,7 +88,8 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<(), Stri
             .map_err(|failure| format!("{:?}: {failure}", reader.kind))?;
     }
     steady::check(case.parameters, &history, &record, coverage)?;
-    outcomes::check(&history, case.journal, session.started_at, &record, coverage)
+    outcomes::check(&history, case.journal, session.started_at, &record, coverage)?;
+    Ok(history.kept)
 }
 
 /// Checks that the config of a session is that of the parameters.
