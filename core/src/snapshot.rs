@@ -34,7 +34,7 @@ pub struct State {
     pub(crate) was_used: bool,
     pub(crate) retry_in: Option<Duration>,
     pub(crate) idle_in: Option<Duration>,
-    /// Of the last `LimitBytes`, if it is lower than that of the settings.
+    /// Of the last `LimitBytes`, if it is lower than `session_bytes_max`.
     pub(crate) bytes_max: Option<usize>,
     pub(crate) is_shrinking: bool,
     pub(crate) sequence: u64,

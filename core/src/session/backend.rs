@@ -166,6 +166,15 @@ impl<M: Clone> Session<M> {
 }
 
 impl<M> Session<M> {
+    /// Returns whether a message of the backend would be recorded if there were room for it. Any
+    /// other message keeps nothing, except the response to `initialize`.
+    #[must_use]
+    pub fn would_record(&self, message: &Message<M>, related: Option<&RequestId>) -> bool {
+        !matches!(self.phase, Phase::Closed(_))
+            && self.check_backend_message(message).is_ok()
+            && self.destination(message, related).is_some()
+    }
+
     /// Returns the stream on which a message will be recorded; `None` if it will not be, or if a
     /// failure will replace it.
     fn destination(&self, message: &Message<M>, related: Option<&RequestId>) -> Option<StreamKey> {

@@ -1,6 +1,16 @@
 //! A shared counter of bytes in use, with a limit.
 
+use std::sync::Arc;
+
 use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counters of the messages of clients, until their backends have received them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestCounters {
+    pub(crate) all: Arc<ByteCounter>,
+    /// Messages without a session.
+    pub(crate) without_session: Arc<ByteCounter>,
+}
 
 /// Counts bytes in use.
 #[derive(Debug, Default)]

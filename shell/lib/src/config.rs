@@ -45,8 +45,11 @@ pub struct ManagerConfig {
     ///
     /// - Three quarters are for events that sessions keep for their clients, sent or to be sent. A
     ///   session may keep as much as it leaves free, and no more than
-    ///   [`session_bytes_max`](Config::session_bytes_max). When memory is short, the sessions that
-    ///   keep the most lose what no client is reading.
+    ///   [`session_bytes_max`](Config::session_bytes_max). An eighth of this is reserved for the
+    ///   only event of a session. When memory is short, the sessions that keep the most lose what
+    ///   no client is reading. Two kinds of events may exceed the limit: responses to `initialize`,
+    ///   and the only event of a session whose sender does not wait, see
+    ///   [`Sent`](crate::Sent).
     /// - A quarter is for messages of clients, from the first byte that the HTTP service receives
     ///   until the backend has received the message. Each session can use a quarter of that, and
     ///   so can all clients without a session together. An eighth is reserved for small messages.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rejoin_core::{Message, Post};
 
-use crate::{SessionHandle, byte_counter::ByteCounter};
+use crate::{
+    SessionHandle,
+    byte_counter::{ByteCounter, RequestCounters},
+};
 
 /// Maximum size of a small body, in bytes.
 pub(super) const SMALL_BYTES: usize = 16 << 10;
@@ -21,8 +24,8 @@ pub(super) struct RequestMemory {
     bytes_max: usize,
     /// Maximum size of one request body, which is the minimum of each share.
     body_bytes_max: usize,
-    all: Arc<ByteCounter>,
-    without_session: Arc<ByteCounter>,
+    /// Of all services of a manager.
+    counters: RequestCounters,
 }
 
 /// The memory that is reserved for one message. It is released on drop.
@@ -45,16 +48,15 @@ pub(super) struct Reservation {
 pub(super) struct MemoryExhausted;
 
 impl RequestMemory {
-    pub(super) fn new(bytes_max: usize, body_bytes_max: usize) -> Self {
-        let (all, without_session) = Default::default();
-        Self { bytes_max, body_bytes_max, all, without_session }
+    pub(super) fn new(bytes_max: usize, body_bytes_max: usize, counters: RequestCounters) -> Self {
+        Self { bytes_max, body_bytes_max, counters }
     }
 
     pub(super) fn reservation(&self, session: Option<&SessionHandle>) -> Reservation {
         match session {
             Some(session) => self.reservation_in(session.request_memory(), self.body_bytes_max),
             // Messages without a session are short: one always fits.
-            None => self.reservation_in(&self.without_session, 0),
+            None => self.reservation_in(&self.counters.without_session, 0),
         }
     }
 
@@ -63,7 +65,7 @@ impl RequestMemory {
         let group_bytes_max = (self.bytes_max / 4).max(self.body_bytes_max);
         let for_large = |bytes_max: usize| bytes_max - bytes_max / 8;
         Reservation {
-            all: Arc::clone(&self.all),
+            all: Arc::clone(&self.counters.all),
             group: Arc::clone(group),
             small_bytes_max: (self.bytes_max, group_bytes_max),
             large_bytes_max: (
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn clients_without_a_session_leave_memory_to_others() {
-        let memory = RequestMemory::new(64 * MIB, 4 * MIB);
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB, RequestCounters::default());
         let mut large: Vec<_> = (0..14).map(|_| memory.reservation(None)).collect();
         for large in &mut large {
             large.grow(MIB).unwrap();
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn large_messages_leave_memory_to_small_ones() {
-        let memory = RequestMemory::new(64 * MIB, 4 * MIB);
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB, RequestCounters::default());
         let session = || memory.reservation_in(&Arc::default(), 4 * MIB);
         let large: Vec<_> = (0..14)
             .map(|_| {
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn memory_is_released_with_the_last_body_of_a_batch() {
-        let memory = RequestMemory::new(1_000, 1_000);
+        let memory = RequestMemory::new(1_000, 1_000, RequestCounters::default());
         let mut reservation = memory.reservation(None);
         reservation.grow(600).unwrap();
         let batch = r#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b"}]"#;

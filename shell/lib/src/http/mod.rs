@@ -63,7 +63,11 @@ impl StreamableHttp {
     pub fn new(sessions: SessionManager, config: HttpConfig) -> Result<Self, HttpConfigError> {
         let memory_max = sessions.config().request_memory_max();
         let config = config.validate(memory_max)?;
-        let memory = RequestMemory::new(memory_max, config.config.body_bytes_max);
+        let memory = RequestMemory::new(
+            memory_max,
+            config.config.body_bytes_max,
+            sessions.shared().request_counters.clone(),
+        );
         Ok(Self { inner: Arc::new(Inner { sessions, config, memory }) })
     }
 }

@@ -131,6 +131,7 @@ mod tests {
     use http_body::{Frame, SizeHint};
 
     use super::{super::memory::RequestMemory, *};
+    use crate::byte_counter::RequestCounters;
 
     const MIB: usize = 1 << 20;
 
@@ -162,7 +163,8 @@ mod tests {
 
     /// Receives a body, and returns its capacity and the memory that is reserved for it.
     async fn memory_of(body: Frames) -> (usize, usize) {
-        let mut reservation = RequestMemory::new(64 * MIB, 4 * MIB).reservation(None);
+        let mut reservation =
+            RequestMemory::new(64 * MIB, 4 * MIB, RequestCounters::default()).reservation(None);
         let received = receive(body, 4 * MIB, Duration::MAX, &mut reservation).await.unwrap();
         let capacity = Vec::from(received).capacity();
         (capacity, reservation.bytes())
@@ -182,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_reserved_before_it_is_allocated() {
-        let memory = RequestMemory::new(64 * MIB, 4 * MIB);
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB, RequestCounters::default());
         for (declared, received_bytes, reserved) in [
             (Some(4 * MIB), SMALL_BYTES, SMALL_BYTES),
             (Some(4 * MIB), SMALL_BYTES + 1, 4 * MIB),

@@ -1,6 +1,12 @@
 //! Reclaim of memory from the sessions that keep the most, when others get less than they need.
 
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::HashSet,
+    mem,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use rejoin_core::Session;
 
@@ -14,16 +20,22 @@ use crate::{
 /// Minimum time between two passes over all sessions.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Reclaims memory whenever there is a shortage, until the manager is dropped.
+/// The sessions that have limits because memory is short.
+#[derive(Default)]
+struct Limits {
+    sessions: Vec<Weak<SessionInner>>,
+    /// Whether memory had to be reclaimed in the last pass.
+    is_short: bool,
+}
+
+/// Reclaims memory when it is short, and raises limits when it is not, until the manager is dropped.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let Shared { kept_memory: memory, registry, clock, .. } = &*shared;
+    let Shared { kept_memory: memory, clock, .. } = &*shared;
     let passes = async {
+        let mut limits = Limits::default();
         loop {
-            memory.shortage().await;
-            let excess = memory.excess();
-            if excess > 0 {
-                reclaim(registry.all(), excess).await;
-            }
+            memory.changed().await;
+            limits.update(&shared).await;
             clock.sleep_until(clock.now().saturating_add(INTERVAL)).await;
         }
     };
@@ -35,28 +47,57 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Lowers the limits of the sessions that keep the most to one level, so that they keep `excess`
-/// bytes less. What their readers await leaves them only when it was received.
-async fn reclaim(sessions: Vec<Arc<SessionInner>>, excess: usize) {
-    let mut kept = Vec::with_capacity(sessions.len());
-    for (number, session) in sessions.into_iter().enumerate() {
-        kept.push((session.inspect(Session::kept_bytes), session));
-        yield_between_sessions(number).await;
-    }
-    kept.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
-    let level = level(kept.iter().map(|(bytes, _)| *bytes), excess);
-    let above: Vec<_> = kept.into_iter().take_while(|(bytes, _)| *bytes > level).collect();
-    log::reclaims_memory(above.len(), excess, level);
-    for (number, (_, session)) in above.into_iter().enumerate() {
-        session.limit_kept(level);
-        yield_between_sessions(number).await;
+impl Limits {
+    /// Makes one pass over the sessions.
+    async fn update(&mut self, shared: &Shared) {
+        let memory = &shared.kept_memory;
+        let excess = memory.excess();
+        let was_short = mem::replace(&mut self.is_short, excess > 0);
+        let mut lowered = HashSet::new();
+        if self.is_short {
+            let (above, level) = above_level(shared.registry.all(), excess).await;
+            if !was_short {
+                log::reclaims_memory(above.len(), excess, level);
+            }
+            for session in above {
+                session.limit_kept(level);
+                lowered.insert(session.id());
+                yield_now().await;
+            }
+        }
+        self.sessions.extend(memory.take_newly_limited());
+        let known = self.sessions.len();
+        let mut limited = Vec::with_capacity(known);
+        for session in mem::take(&mut self.sessions) {
+            let Some(strong) = session.upgrade() else { continue };
+            if lowered.contains(&strong.id()) || strong.raise_kept_limit() {
+                limited.push(session);
+            }
+            yield_now().await;
+        }
+        memory.remove_limited(known - limited.len());
+        self.sessions = limited;
     }
 }
 
-async fn yield_between_sessions(number: usize) {
-    if (number + 1).is_multiple_of(SESSIONS_PER_YIELD) {
-        yield_now().await;
+/// Returns the sessions that keep the most, and the level to which their limits have to be lowered
+/// so that they keep `excess` bytes less. What their readers await leaves them only when it was
+/// received.
+async fn above_level(
+    sessions: Vec<Arc<SessionInner>>,
+    excess: usize,
+) -> (Vec<Arc<SessionInner>>, usize) {
+    let mut kept = Vec::with_capacity(sessions.len());
+    for (number, session) in sessions.into_iter().enumerate() {
+        kept.push((session.inspect(Session::kept_bytes), session));
+        if (number + 1).is_multiple_of(SESSIONS_PER_YIELD) {
+            yield_now().await;
+        }
     }
+    kept.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+    let level = level(kept.iter().map(|(bytes, _)| *bytes), excess);
+    let above = kept.into_iter().take_while(|(bytes, _)| *bytes > level);
+    (above.map(|(_, session)| session).collect(), level)
 }
 
 /// Returns the level to which the largest amounts have to be lowered to free `excess` bytes.

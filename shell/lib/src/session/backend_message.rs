@@ -38,7 +38,9 @@ impl LockedSession<'_> {
         overflow: Overflow,
     ) -> Result<Recorded, Rejection> {
         self.check_backend()?;
-        if let Admission::Waits(released) = self.admit(&message.message, overflow) {
+        if let Admission::Waits(released) =
+            self.admit(&message.message, message.related.as_ref(), overflow)
+        {
             return Ok(Recorded::Full(message, released));
         }
         let BackendMessage { message, related, error_code } = message;

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
 use bytes::Bytes;
-use rejoin_core::{ANSWER_INDEX, EventId};
+use rejoin_core::{ANSWER_INDEX, EVENT_OVERHEAD_BYTES, EventId};
 
 /// An event that a connection sends, for an HTTP body to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,12 @@ impl ConnectionBuffer {
     pub(super) fn cut(&mut self) -> Option<Waker> {
         self.events.clear();
         self.close()
+    }
+
+    /// Returns the cost of its events, as a session counts it.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let messages = self.events.iter().map(SseEvent::bytes).filter(|bytes| *bytes > 0);
+        messages.map(|bytes| bytes.saturating_add(EVENT_OVERHEAD_BYTES)).sum()
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -41,6 +41,11 @@ impl ConnectionBuffers {
         self.0.is_empty()
     }
 
+    /// Returns the cost of all events that are still to be sent, as a session counts it.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.0.iter().map(|(_, buffer)| buffer.kept_bytes()).sum()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ConnectionBuffer> {
         self.0.iter_mut().map(|(_, buffer)| buffer)
     }

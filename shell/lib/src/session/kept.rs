@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use bytes::Bytes;
-use rejoin_core::{EVENT_OVERHEAD_BYTES, Input, Message, Overflow};
+use rejoin_core::{EVENT_OVERHEAD_BYTES, Input, Message, Overflow, RequestId};
 
 use super::{backend_message::ReleaseReceiver, inner::SessionInner, state::LockedSession};
 
@@ -17,35 +17,55 @@ pub(super) enum Admission {
 }
 
 impl SessionInner {
-    /// Lets the session keep at most `bytes_max`, until memory is free again.
+    /// Lets the session keep at most `bytes_max`, until there is more memory.
     pub(crate) fn limit_kept(self: &Arc<Self>, bytes_max: usize) {
         self.with_lock((), |locked| locked.limit_kept(bytes_max));
+    }
+
+    /// Raises the limit to what the session may keep now. Returns whether it still has one.
+    pub(crate) fn raise_kept_limit(self: &Arc<Self>) -> bool {
+        self.with_lock(false, |locked| {
+            let bytes_max = locked.state.kept.bytes_max_now();
+            if bytes_max >= locked.state.core.config().session_bytes_max {
+                locked.lift_kept_limit();
+            } else if locked.state.has_kept_limit {
+                locked.apply(Input::LimitBytes { bytes_max });
+            }
+            locked.state.is_listed_as_limited = locked.state.has_kept_limit;
+            locked.state.has_kept_limit
+        })
     }
 }
 
 impl LockedSession<'_> {
     /// Counts the memory for a message before it is recorded, and limits the core to it.
-    pub(super) fn admit(&mut self, message: &Message<Bytes>, overflow: Overflow) -> Admission {
-        let core = &self.state.core;
-        if core.close_reason().is_some() || message.bytes > core.config().message_bytes_max {
-            // It is rejected, or replaced by a failure, which costs nothing.
-            return Admission::Admitted;
-        }
+    pub(super) fn admit(
+        &mut self,
+        message: &Message<Bytes>,
+        related: Option<&RequestId>,
+        overflow: Overflow,
+    ) -> Admission {
         let cost = message.bytes.saturating_add(EVENT_OVERHEAD_BYTES);
         if self.state.kept.try_add(cost) {
-            self.lift_limit();
+            self.lift_kept_limit();
+            return Admission::Admitted;
+        }
+        if !self.state.core.would_record(message, related) {
             return Admission::Admitted;
         }
         self.after_unlock.has_shortage = true;
-        let mut bytes_max = self.state.kept.add_all();
+        let mut bytes_max = self.state.kept.add_up_to(cost);
         if cost > bytes_max {
             // It only fits alone.
             self.limit_kept(0);
             self.count_kept();
+            if self.state.core.close_reason().is_some() {
+                return Admission::Admitted;
+            }
             if self.state.kept.bytes() == 0 {
                 return self.admit_alone(cost, overflow);
             }
-            bytes_max = self.state.kept.add_all();
+            bytes_max = self.state.kept.add_up_to(cost);
         }
         self.limit_kept(bytes_max);
         Admission::Admitted
@@ -62,18 +82,25 @@ impl LockedSession<'_> {
 
     fn limit_kept(&mut self, bytes_max: usize) {
         self.state.has_kept_limit = true;
+        if !mem::replace(&mut self.state.is_listed_as_limited, true) {
+            self.state.kept.add_limited(Arc::downgrade(self.session));
+        }
         self.apply(Input::LimitBytes { bytes_max });
     }
 
-    fn lift_limit(&mut self) {
+    fn lift_kept_limit(&mut self) {
         if mem::take(&mut self.state.has_kept_limit) {
             self.apply(Input::LimitBytes { bytes_max: usize::MAX });
         }
     }
 
-    /// Counts what the core keeps now.
+    /// Counts what the session keeps now: what its core does, or, once it is closed, what its
+    /// connections still have to send.
     pub(super) fn count_kept(&mut self) {
-        let kept = self.state.core.kept_bytes();
+        let kept = match self.state.core.close_reason() {
+            None => self.state.core.kept_bytes(),
+            Some(_) => self.state.buffers.kept_bytes(),
+        };
         if kept != self.state.kept.bytes() {
             let released = self.state.kept.set(kept);
             self.after_unlock.released_senders.extend(released);

@@ -55,6 +55,8 @@ pub(super) struct SessionState {
     pub(super) kept: KeptShare,
     /// Whether the core was told a limit because of other sessions.
     pub(super) has_kept_limit: bool,
+    /// Whether the limit will be raised when there is more memory.
+    pub(super) is_listed_as_limited: bool,
     /// Counts the session for the address of its client.
     pub(super) peer_permit: Option<PeerPermit>,
     #[cfg(feature = "journal")]
@@ -89,6 +91,7 @@ impl SessionState {
             backend_exit: None,
             kept,
             has_kept_limit: false,
+            is_listed_as_limited: false,
             peer_permit: None,
             #[cfg(feature = "journal")]
             recorder: None,

@@ -210,3 +210,111 @@ async fn sender_that_does_not_wait_exceeds_the_memory_by_one_event() {
     assert!(matches!(event, Some(SseEvent::Gap { first: 2, .. })), "{event:?}");
     assert!(start.elapsed().is_zero());
 }
+
+#[tokio::test(start_paused = true)]
+async fn held_message_is_recorded_when_other_sessions_release_memory() {
+    let server = Server::with(config());
+    let mut session = Listening::new(&server).await;
+    let mut others = Vec::new();
+    for _ in 1..SESSIONS {
+        others.push(Listening::new(&server).await);
+    }
+    for listening in others.iter().chain([&session]) {
+        listening.send().await.unwrap().unwrap();
+    }
+    let mut sent = session.send();
+    assert!(timeout(Duration::from_millis(100), &mut sent).await.is_err(), "there was room");
+    for other in others {
+        other.session.delete().unwrap();
+    }
+    timeout(Duration::from_millis(500), sent).await.unwrap().unwrap().unwrap();
+    assert_eq!(session.read().await, Some(1));
+    assert_eq!(session.read().await, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_event_does_not_wait_for_what_others_have_read() {
+    let largest = SESSIONS * (MESSAGE_BYTES + EVENT_OVERHEAD_BYTES) - EVENT_OVERHEAD_BYTES;
+    let config = ManagerConfig {
+        session: Config { message_bytes_max: largest, ..Config::default() },
+        ..config()
+    };
+    let server = Server::with(config);
+    let large = Listening::new(&server).await;
+    let mut others = Vec::new();
+    for _ in 0..SESSIONS {
+        others.push(Listening::new(&server).await);
+    }
+    let small = || message(r#""method":"n""#);
+    for other in &others {
+        other.backend.client().send(small(), None).await.unwrap();
+    }
+    let mut sent = tokio::spawn(large.backend.client().send(notification(largest), None));
+    assert!(timeout(Duration::from_millis(200), &mut sent).await.is_err(), "there was room");
+    for other in &mut others {
+        let sent = tokio::spawn(other.backend.client().send(small(), None));
+        assert_eq!(other.read().await, Some(1));
+        assert_eq!(other.read().await, Some(2));
+        sent.await.unwrap().unwrap();
+        // The second one is acknowledged, too, and kept for a replay.
+        let third = timeout(Duration::from_millis(1), other.read()).await;
+        assert!(third.is_err(), "an event that was not sent");
+    }
+    timeout(Duration::from_secs(1), sent).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_session_counts_until_its_connections_are_read() {
+    let server = Server::with(config());
+    let (session, mut others) = full(&server).await;
+    for other in &others {
+        other.session.delete().unwrap();
+    }
+    let mut sent = session.send();
+    assert!(timeout(Duration::from_millis(500), &mut sent).await.is_err(), "there was room");
+    assert_eq!(others[0].read().await, Some(1));
+    assert_eq!(others[0].read().await, None);
+    sent.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_are_not_kept_do_not_wait() {
+    let server = Server::with(config());
+    let (session, _others) = full(&server).await;
+    let start = Instant::now();
+    let client = session.backend.client();
+    client.send(message(r#""id":12345,"result":{}"#), None).await.unwrap();
+    server.initialized().await;
+    assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
+}
+
+/// None of them has stopped, so that nothing of theirs is evicted.
+#[tokio::test(start_paused = true)]
+async fn slow_readers_of_many_sessions_leave_memory_to_the_others() {
+    let server = Server::with(config());
+    let mut session = Listening::new(&server).await;
+    let mut slow = Vec::new();
+    for _ in 0..2 * SESSIONS {
+        slow.push(Listening::new(&server).await);
+    }
+    let flood = |slow: &[Listening]| {
+        for slow in slow {
+            tokio::spawn(slow.backend.client().send(message(r#""method":"n""#), None));
+        }
+    };
+    for _ in 0..30 {
+        flood(&slow);
+        tokio::task::yield_now().await;
+    }
+    let start = Instant::now();
+    for index in 1..=10 {
+        let sent = session.send();
+        assert_eq!(session.read().await, Some(index));
+        sent.await.unwrap().unwrap();
+        flood(&slow);
+        for slow in &mut slow {
+            assert!(slow.read().await.is_some());
+        }
+    }
+    assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
+}

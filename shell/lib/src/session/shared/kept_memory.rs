@@ -1,15 +1,17 @@
 //! Memory limit of what all sessions keep for their clients.
 //!
-//! A session may keep as much as it leaves free: one that keeps much gets nothing more long before
-//! the memory is exhausted, and the others do not notice it. If sessions that are then idle have
-//! used most of the memory, they are told to give it back, see `manager/reclaim.rs`.
+//! A session may keep as much as it leaves free, so that no session takes all of the memory. Many
+//! sessions can: the last eighth is for sessions that keep nothing, so that each of them still sends
+//! one event at a time. When a session gets less than it needs, those that keep the most are told to
+//! keep less, see `manager/reclaim.rs`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rejoin_core::EVENT_OVERHEAD_BYTES;
 
 use crate::{
     SessionId,
+    session::SessionInner,
     sync::{
         Mutex, Notify,
         atomic::{AtomicUsize, Ordering},
@@ -22,12 +24,17 @@ use crate::{
 pub(crate) struct KeptMemory {
     bytes_max: usize,
     used: AtomicUsize,
-    /// Senders of sessions that keep nothing, and whose next event does not fit: one for each.
+    /// Senders of sessions that keep nothing, and whose next event does not fit.
     waiters: Mutex<Vec<Waiter>>,
-    /// The number of waiters.
-    waiting: AtomicUsize,
-    /// Notified when a session gets less memory than it needs.
-    shortage: Notify,
+    /// The size of the largest event that waits; 0 if none does.
+    largest_waiting: AtomicUsize,
+    /// Sessions with a limit that the task that reclaims memory does not know yet.
+    newly_limited: Mutex<Vec<Weak<SessionInner>>>,
+    /// The number of sessions with a limit.
+    limited: AtomicUsize,
+    /// Notified when a session gets less memory than it needs, and when memory is released while
+    /// sessions have limits.
+    changed: Notify,
     /// Notified when nothing is to be reclaimed any more.
     stop: Notify,
 }
@@ -48,29 +55,46 @@ pub(crate) struct KeptShare {
 
 impl KeptMemory {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let (used, waiting) = Default::default();
-        let (waiters, shortage, stop) = Default::default();
-        Self { bytes_max, used, waiters, waiting, shortage, stop }
+        Self {
+            bytes_max,
+            used: AtomicUsize::new(0),
+            waiters: Mutex::default(),
+            largest_waiting: AtomicUsize::new(0),
+            newly_limited: Mutex::default(),
+            limited: AtomicUsize::new(0),
+            changed: Notify::default(),
+            stop: Notify::default(),
+        }
     }
 
     /// Returns how many bytes should be reclaimed: a quarter of the memory should be free, and
     /// enough for the largest event that waits.
     pub(crate) fn excess(&self) -> usize {
-        let free_min = (self.bytes_max / 4).max(self.largest_waiter().unwrap_or(0));
+        let free_min = (self.bytes_max / 4).max(self.largest_waiting());
         self.used().saturating_sub(self.bytes_max.saturating_sub(free_min))
     }
 
-    /// Waits until a session gets less memory than it needs, unless that has happened since the
-    /// last call, or an event still waits: what was reclaimed for it may have gone to others.
-    pub(crate) async fn shortage(&self) {
-        if self.largest_waiter().is_none() {
-            self.shortage.notified().await;
+    /// Waits until memory is to be reclaimed, or limits can be raised. While an event waits, what
+    /// was reclaimed for it may have gone to others, so that this returns at once.
+    pub(crate) async fn changed(&self) {
+        if self.update_largest_waiting() == 0 {
+            self.changed.notified().await;
         }
     }
 
     /// Reports that a session gets less memory than it needs.
     pub(crate) fn report_shortage(&self) {
-        self.shortage.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// Takes the sessions that were listed since the last call.
+    pub(crate) fn take_newly_limited(&self) -> Vec<Weak<SessionInner>> {
+        std::mem::take(&mut *self.newly_limited.lock())
+    }
+
+    /// Counts sessions that have no limit any more.
+    pub(crate) fn remove_limited(&self, count: usize) {
+        self.limited.fetch_sub(count, Ordering::SeqCst);
     }
 
     /// Stops the task that reclaims memory.
@@ -82,16 +106,6 @@ impl KeptMemory {
         self.stop.notified().await;
     }
 
-    /// Returns the size of the largest event that waits.
-    fn largest_waiter(&self) -> Option<usize> {
-        if self.waiting.load(Ordering::SeqCst) == 0 {
-            return None;
-        }
-        let waiters = self.waiters.lock();
-        let waiting = waiters.iter().filter(|waiter| !waiter.released.is_closed());
-        waiting.map(|waiter| waiter.bytes).max()
-    }
-
     fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst)
     }
@@ -100,17 +114,30 @@ impl KeptMemory {
         self.bytes_max.saturating_sub(self.used())
     }
 
+    /// Returns how many bytes are free for a session that keeps `kept`, if `used` are in use.
+    fn free_for(&self, kept: usize, used: usize) -> usize {
+        let reserved = match kept {
+            0 => 0,
+            _ => (self.bytes_max / 8).max(self.largest_waiting()),
+        };
+        self.bytes_max.saturating_sub(used).saturating_sub(reserved)
+    }
+
+    fn largest_waiting(&self) -> usize {
+        self.largest_waiting.load(Ordering::SeqCst)
+    }
+
     /// Adds bytes if `fits` returns `true` for those in use. Returns whether they were added.
     fn add_if(&self, bytes: usize, fits: impl Fn(usize) -> bool) -> bool {
         let add = |used: usize| fits(used).then(|| used.saturating_add(bytes));
         self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
     }
 
-    /// Releases the waiters whose events fit: first those that have waited for longer. A small
+    /// Releases the waiters whose events fit, in the order in which they began to wait. A small
     /// event does not wait behind a large one. Returns their senders, to be dropped.
     fn release_waiters(&self) -> Vec<oneshot::Sender<()>> {
         let mut free = self.free();
-        if self.waiting.load(Ordering::SeqCst) == 0 || free < EVENT_OVERHEAD_BYTES {
+        if self.largest_waiting() == 0 || free < EVENT_OVERHEAD_BYTES {
             return Vec::new();
         }
         self.remove_waiters(|waiter| {
@@ -122,21 +149,31 @@ impl KeptMemory {
         })
     }
 
+    /// Removes waiters, also those that no longer wait. Returns their senders, to be dropped.
     fn remove_waiters(
         &self,
         mut is_removed: impl FnMut(&Waiter) -> bool,
     ) -> Vec<oneshot::Sender<()>> {
-        let mut removed = Vec::new();
         let mut waiters = self.waiters.lock();
-        for waiter in std::mem::take(&mut *waiters) {
-            if waiter.released.is_closed() || is_removed(&waiter) {
-                removed.push(waiter.released);
-            } else {
-                waiters.push(waiter);
-            }
-        }
-        self.waiting.store(waiters.len(), Ordering::SeqCst);
+        let removed = waiters
+            .extract_if(.., |waiter| waiter.released.is_closed() || is_removed(waiter))
+            .map(|waiter| waiter.released)
+            .collect();
+        self.set_largest_waiting(&waiters);
         removed
+    }
+
+    /// Removes the senders that no longer wait. Returns the size of the largest event that waits.
+    fn update_largest_waiting(&self) -> usize {
+        if self.largest_waiting() > 0 {
+            drop(self.remove_waiters(|_| false));
+        }
+        self.largest_waiting()
+    }
+
+    fn set_largest_waiting(&self, waiters: &[Waiter]) {
+        let largest = waiters.iter().map(|waiter| waiter.bytes).max();
+        self.largest_waiting.store(largest.unwrap_or(0), Ordering::SeqCst);
     }
 }
 
@@ -152,27 +189,36 @@ impl KeptShare {
     /// Adds memory for an event, if the session then still leaves as much free as it keeps, or if
     /// it keeps nothing else.
     pub(crate) fn try_add(&mut self, bytes: usize) -> bool {
-        let (bytes_max, kept) = (self.memory.bytes_max, self.bytes);
         let added = self.memory.add_if(bytes, |used| {
-            let free = bytes_max.saturating_sub(used);
-            bytes <= free && (kept == 0 || kept.saturating_add(bytes) <= free - bytes)
+            let free = self.memory.free_for(self.bytes, used);
+            let kept = self.bytes.saturating_add(bytes);
+            bytes <= free && (self.bytes == 0 || kept <= free - bytes)
         });
         self.bytes += if added { bytes } else { 0 };
         added
     }
 
-    /// Adds as much memory as the session may use. Returns the maximum that it may keep then.
-    pub(crate) fn add_all(&mut self) -> usize {
+    /// Adds memory for an event, as far as the session may use it. Returns the maximum that it may
+    /// keep.
+    pub(crate) fn add_up_to(&mut self, bytes: usize) -> usize {
         loop {
             let used = self.memory.used();
-            let free = self.memory.bytes_max.saturating_sub(used);
-            let bytes_max = self.bytes.saturating_add(free) / 2;
-            let bytes = bytes_max.saturating_sub(self.bytes);
+            let bytes_max = self.bytes_max(used);
+            let bytes = bytes_max.saturating_sub(self.bytes).min(bytes);
             if self.memory.add_if(bytes, |now| now == used) {
                 self.bytes += bytes;
                 return bytes_max;
             }
         }
+    }
+
+    /// Returns the maximum that the session may keep now.
+    pub(crate) fn bytes_max_now(&self) -> usize {
+        self.bytes_max(self.memory.used())
+    }
+
+    fn bytes_max(&self, used: usize) -> usize {
+        self.bytes.saturating_add(self.memory.free_for(self.bytes, used)) / 2
     }
 
     /// Sets the memory that the session uses. Returns the waiters that are released thereby.
@@ -187,7 +233,16 @@ impl KeptShare {
             return Vec::new();
         }
         self.memory.used.fetch_sub(released, Ordering::SeqCst);
+        if self.memory.limited.load(Ordering::SeqCst) > 0 {
+            self.memory.changed.notify_one();
+        }
         self.memory.release_waiters()
+    }
+
+    /// Lists the session as one with a limit, which is raised when there is more memory.
+    pub(crate) fn add_limited(&self, session: Weak<SessionInner>) {
+        self.memory.limited.fetch_add(1, Ordering::SeqCst);
+        self.memory.newly_limited.lock().push(session);
     }
 
     /// Waits until `bytes` may be free. Returns `None` if they are.
@@ -197,11 +252,11 @@ impl KeptShare {
         // Memory that stays full releases nobody, and must not be filled by those who went away.
         waiters.retain(|waiter| !waiter.released.is_closed());
         waiters.push(Waiter { session, bytes, released });
-        self.memory.waiting.store(waiters.len(), Ordering::SeqCst);
+        self.memory.set_largest_waiting(&waiters);
         // Memory that was released before this is not reported to the new waiter.
         if bytes <= self.memory.free() {
             waiters.pop();
-            self.memory.waiting.store(waiters.len(), Ordering::SeqCst);
+            self.memory.set_largest_waiting(&waiters);
             return None;
         }
         Some(receiver)
@@ -209,7 +264,7 @@ impl KeptShare {
 
     /// Removes the waiters of a session. Returns their senders, to be dropped.
     pub(crate) fn remove_waiters(&self, session: SessionId) -> Vec<oneshot::Sender<()>> {
-        if self.memory.waiting.load(Ordering::SeqCst) == 0 {
+        if self.memory.largest_waiting() == 0 {
             return Vec::new();
         }
         self.memory.remove_waiters(|waiter| waiter.session == session)

@@ -16,6 +16,8 @@ pub(crate) use self::{
     kept_memory::{KeptMemory, KeptShare},
     registry::PermitError,
 };
+#[cfg(feature = "http")]
+use crate::byte_counter::RequestCounters;
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) drain: Drain,
     pub(crate) kept_memory: Arc<KeptMemory>,
+    #[cfg(feature = "http")]
+    pub(crate) request_counters: RequestCounters,
     /// Sessions that were initialized but never used.
     pub(crate) unused: UnusedSessions,
     pub(crate) registry: Registry,
@@ -51,6 +55,8 @@ impl Shared {
             deadlines: Arc::new(Deadlines::default()),
             drain: Drain::default(),
             kept_memory,
+            #[cfg(feature = "http")]
+            request_counters: RequestCounters::default(),
             unused: UnusedSessions::default(),
             registry,
             #[cfg(feature = "journal")]
