@@ -19,12 +19,12 @@ impl KeptChange {
     /// Returns the change by a step, if there is one.
     pub(super) fn of(before: &View, step: &Step) -> Option<Self> {
         let bytes = step.after.bytes;
-        let may_exceed = match &step.input {
-            Input::BackendMessage { message, overflow: Overflow::Evict, .. } => {
+        let may_exceed =
+            if let Input::BackendMessage { message, overflow: Overflow::Evict, .. } = &step.input {
                 bytes == message.bytes.saturating_add(EVENT_OVERHEAD_BYTES)
-            }
-            _ => false,
-        };
+            } else {
+                false
+            };
         let change = Self { at: step.now, bytes, may_exceed };
         (bytes != before.bytes || may_exceed).then_some(change)
     }
@@ -74,4 +74,28 @@ pub(crate) fn check(parameters: &Parameters, sessions: &[Vec<KeptChange>]) -> Re
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn detects_more_than_the_limit_at_a_time() {
+        let parameters = Parameters { memory_bytes_max: Some(4_000), ..Parameters::draw(0) };
+        let kept = |second, bytes, may_exceed| KeptChange {
+            at: Instant::new(Duration::from_secs(second)),
+            bytes,
+            may_exceed,
+        };
+        let one = vec![kept(1, 2_000, false), kept(3, 500, false)];
+        let with = |other: KeptChange| check(&parameters, &[one.clone(), vec![other]]);
+        assert_eq!(with(kept(2, 1_000, false)), Ok(()));
+        assert!(with(kept(2, 1_001, false)).is_err());
+        assert_eq!(with(kept(2, 1_001, true)), Ok(()), "its sender could not wait");
+        assert_eq!(with(kept(3, 2_500, false)), Ok(()), "the other has less by then");
+        assert!(with(kept(3, 2_501, false)).is_err());
+    }
 }
