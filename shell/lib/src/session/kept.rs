@@ -7,6 +7,16 @@ use rejoin_core::{EVENT_OVERHEAD_BYTES, Input, Message, Overflow, RequestId};
 
 use super::{backend_message::ReleaseReceiver, inner::SessionInner, state::LockedSession};
 
+/// A limit of the core because of other sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeptLimit {
+    None,
+    /// The session is listed, so that the limit is raised when there is more memory.
+    InForce,
+    /// The session is still listed.
+    Lifted,
+}
+
 /// Whether there is memory for a message.
 #[derive(Debug)]
 pub(super) enum Admission {
@@ -28,11 +38,14 @@ impl SessionInner {
             let bytes_max = locked.state.kept.bytes_max_now();
             if bytes_max >= locked.state.core.config().session_bytes_max {
                 locked.lift_kept_limit();
-            } else if locked.state.has_kept_limit {
-                locked.apply(Input::LimitBytes { bytes_max });
             }
-            locked.state.is_listed_as_limited = locked.state.has_kept_limit;
-            locked.state.has_kept_limit
+            let is_limited = locked.state.kept_limit == KeptLimit::InForce;
+            if is_limited {
+                locked.apply(Input::LimitBytes { bytes_max });
+            } else {
+                locked.state.kept_limit = KeptLimit::None;
+            }
+            is_limited
         })
     }
 }
@@ -81,15 +94,16 @@ impl LockedSession<'_> {
     }
 
     fn limit_kept(&mut self, bytes_max: usize) {
-        self.state.has_kept_limit = true;
-        if !mem::replace(&mut self.state.is_listed_as_limited, true) {
-            self.state.kept.add_limited(Arc::downgrade(self.session));
+        match mem::replace(&mut self.state.kept_limit, KeptLimit::InForce) {
+            KeptLimit::None => self.state.kept.add_limited(Arc::downgrade(self.session)),
+            KeptLimit::InForce | KeptLimit::Lifted => {}
         }
         self.apply(Input::LimitBytes { bytes_max });
     }
 
     fn lift_kept_limit(&mut self) {
-        if mem::take(&mut self.state.has_kept_limit) {
+        if self.state.kept_limit == KeptLimit::InForce {
+            self.state.kept_limit = KeptLimit::Lifted;
             self.apply(Input::LimitBytes { bytes_max: usize::MAX });
         }
     }

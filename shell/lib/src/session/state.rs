@@ -14,6 +14,7 @@ use super::{
     client_messages::{QueueFull, QueuePermits},
     close::BackendExit,
     inner::SessionInner,
+    kept::KeptLimit,
     request_timeouts::RequestTimeouts,
     shared::KeptShare,
     unused::UnusedSession,
@@ -53,10 +54,7 @@ pub(super) struct SessionState {
     /// Set when the backend has ended, while its messages are still being sent.
     pub(super) backend_exit: Option<Box<BackendExit>>,
     pub(super) kept: KeptShare,
-    /// Whether the core was told a limit because of other sessions.
-    pub(super) has_kept_limit: bool,
-    /// Whether the limit will be raised when there is more memory.
-    pub(super) is_listed_as_limited: bool,
+    pub(super) kept_limit: KeptLimit,
     /// Counts the session for the address of its client.
     pub(super) peer_permit: Option<PeerPermit>,
     #[cfg(feature = "journal")]
@@ -90,8 +88,7 @@ impl SessionState {
             unused: None,
             backend_exit: None,
             kept,
-            has_kept_limit: false,
-            is_listed_as_limited: false,
+            kept_limit: KeptLimit::None,
             peer_permit: None,
             #[cfg(feature = "journal")]
             recorder: None,
