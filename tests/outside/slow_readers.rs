@@ -217,7 +217,7 @@ async fn many_slow_readers_of_one_session_miss_nothing() {
 /// Measures the duration of an echo call.
 async fn time_of_echo(client: &Client, id: i64) -> Duration {
     let sent = Instant::now();
-    let response = client.call(id, "echo", json!({ "text": "" })).await.response().await;
+    let response = client.call(id, "echo", json!({ "message": "" })).await.response().await;
     assert!(response["result"].is_object(), "{response}");
     sent.elapsed()
 }
