@@ -61,7 +61,7 @@ pub(crate) enum Role {
 pub(crate) enum Source {
     Initialize,
     Stream(StreamKey),
-    /// A stream that was removed.
+    /// A stream that was removed, or, in a restored session, of which nothing is in flight here.
     Removed(StreamId),
 }
 

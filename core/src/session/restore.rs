@@ -170,10 +170,10 @@ impl<M: Clone> Session<M> {
         }
         let slot = match role {
             Role::Attached(stream) => &mut self.streams[stream].attached,
-            Role::Draining(Source::Stream(stream)) if stream != STANDALONE => {
-                &mut self.streams[stream].draining
-            }
-            Role::Initialize | Role::Shadow | Role::Draining(_) => return Ok(()),
+            Role::Draining(Source::Stream(stream)) => &mut self.streams[stream].draining,
+            Role::Initialize
+            | Role::Shadow
+            | Role::Draining(Source::Initialize | Source::Removed(_)) => return Ok(()),
         };
         ensure(slot.replace(key).is_none(), "several connections in the same role")
     }

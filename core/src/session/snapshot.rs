@@ -149,7 +149,11 @@ impl<M: Clone> Session<M> {
                 Role::Shadow => RoleState::Shadow,
                 Role::Draining(source) => RoleState::Draining(match source {
                     Source::Initialize => SourceState::Initialize,
-                    Source::Stream(stream) => SourceState::Stream(self.streams[stream].id),
+                    Source::Stream(stream) if self.streams[stream].draining == Some(key) => {
+                        SourceState::Stream(self.streams[stream].id)
+                    }
+                    // Nothing of its log is in flight there: a former shadow, for example.
+                    Source::Stream(stream) => SourceState::Removed(self.streams[stream].id),
                     Source::Removed(id) => SourceState::Removed(id),
                 }),
             },

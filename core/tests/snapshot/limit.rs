@@ -1,8 +1,8 @@
 //! Snapshots of sessions whose limit was lowered.
 
-use rejoin_core::{Actions, Config, Input, Session, ValidConfig};
+use rejoin_core::{Actions, Config, Head, Input, Notification, Session, StreamId, ValidConfig};
 
-use crate::{at, closed, config, get, log_message, request, response, run};
+use crate::{at, backend, closed, config, get, log_message, progress, request, response, run};
 
 /// The cost of a log message.
 const COST: usize = 202;
@@ -53,4 +53,33 @@ fn restored_session_keeps_a_single_event_above_the_limit() {
     let (stored, restored) = restored(vec![limit(0), log_message(), get(10, None)], &config());
     assert_eq!(stored.kept_bytes(), COST);
     assert_eq!(restored.kept_bytes(), COST);
+}
+
+/// Closes all connections, as a restore does.
+fn close_all(mut session: Session<u64>) -> Session<u64> {
+    for id in session.connections().collect::<Vec<_>>() {
+        let closed = Input::ConnectionClosed { connection: id, through: None };
+        session.handle(at(100), closed, &mut Actions::new()).unwrap();
+    }
+    session
+}
+
+#[test]
+fn restored_events_in_flight_from_the_standalone_stream_are_not_evicted() {
+    let disconnect = Input::Disconnect { stream: StreamId::Standalone, retry: None };
+    // The older event is in flight on the connection that is restored last.
+    let inputs = vec![
+        request(2, 1, Some(7)),
+        get(10, None),
+        backend(Head::Notification(Notification::Other)),
+        progress(7),
+        disconnect,
+        limit(1),
+    ];
+    let (stored, restored) = restored(inputs, &config());
+    let dropped = close_all(stored);
+    for session in [&dropped, &restored] {
+        let events = |stream| session.log(stream).unwrap().len();
+        assert_eq!((events(StreamId::Standalone), events(StreamId::Request(0))), (1, 0));
+    }
 }
