@@ -116,11 +116,15 @@ impl KeptMemory {
 
     /// Returns how many bytes are free for a session that keeps `kept`, if `used` are in use.
     fn free_for(&self, kept: usize, used: usize) -> usize {
-        let reserved = match kept {
+        self.bytes_max.saturating_sub(used).saturating_sub(self.reserved(kept))
+    }
+
+    /// Returns how many bytes are reserved for others than a session that keeps `kept`.
+    fn reserved(&self, kept: usize) -> usize {
+        match kept {
             0 => 0,
             _ => (self.bytes_max / 8).max(self.largest_waiting()),
-        };
-        self.bytes_max.saturating_sub(used).saturating_sub(reserved)
+        }
     }
 
     fn largest_waiting(&self) -> usize {
@@ -217,8 +221,12 @@ impl KeptShare {
         self.bytes_max(self.memory.used())
     }
 
+    /// Returns half of what the other sessions leave to this one, so that it leaves as much free as
+    /// it keeps. `used` includes what it keeps, and may exceed the limit.
     fn bytes_max(&self, used: usize) -> usize {
-        self.bytes.saturating_add(self.memory.free_for(self.bytes, used)) / 2
+        let bytes_max = self.memory.bytes_max;
+        let unavailable = used.saturating_add(self.memory.reserved(self.bytes));
+        bytes_max.saturating_add(self.bytes).saturating_sub(unavailable) / 2
     }
 
     /// Sets the memory that the session uses. Returns the waiters that are released thereby.
