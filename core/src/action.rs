@@ -18,8 +18,7 @@ pub enum Action<M> {
     },
     /// Send an event on a connection, as SSE.
     ///
-    /// The event fits into the window in events of the connection, and into the window in
-    /// bytes of the session, unless the connection holds nothing else.
+    /// The event fits into the window of the connection, unless nothing else is in flight there.
     Send {
         /// The connection.
         connection: ConnectionId,
@@ -77,10 +76,12 @@ pub enum Action<M> {
         id: RequestId,
     },
     /// Let the sender of the message that is the input wait for the [`Action::Release`] of this
-    /// stream: its reader makes progress but is behind, and at least half of
-    /// [`session_bytes_max`](crate::Config::session_bytes_max) is used. The other reason is
-    /// that the session has no room for the message: it was rejected with
-    /// [`Rejection::Full`](crate::Rejection::Full).
+    /// stream, for one of two reasons:
+    ///
+    /// - The message was recorded, and the next one waits: the reader makes progress but has a long
+    ///   backlog, and the session keeps at least half of its limit.
+    /// - The message itself waits, because there is no room for it: it was rejected with
+    ///   [`Rejection::Full`](crate::Rejection::Full), and is sent again after the release.
     Hold {
         /// The stream.
         stream: StreamId,

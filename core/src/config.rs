@@ -137,7 +137,8 @@ pub struct Config {
     /// the others.
     pub hold_timeout: Option<Duration>,
     /// How long a connection stays open while its reader acknowledges nothing. Default 60 s;
-    /// must be longer than `stall_timeout_max`.
+    /// must be longer than `stall_timeout_max`. While a message waits for room, or the session
+    /// shrinks, it is cut earlier: once its reader has stopped.
     pub stall_disconnect_timeout: Option<Duration>,
 }
 

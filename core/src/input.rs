@@ -162,8 +162,10 @@ pub enum Input<M> {
         /// Maximum cost in bytes of all events that the session keeps, in place of
         /// [`session_bytes_max`](crate::Config::session_bytes_max) if that is higher.
         ///
-        /// The session evicts at once what no active reader awaits. The rest leaves it when its
-        /// readers have received it, or have stopped reading.
+        /// The session evicts at once what no active reader awaits. The rest is evicted when its
+        /// readers have acknowledged it, or have been cut because they have stopped: until then,
+        /// [`kept_bytes`](crate::Session::kept_bytes) can be higher. `usize::MAX` removes the
+        /// limit.
         bytes_max: usize,
     },
     /// Time has passed.

@@ -216,7 +216,8 @@
 //! 6. A forwarded request ends in exactly one way: its response is acknowledged or
 //!    retained; it is cancelled; the session closes; or the client can see a [`Failure`].
 //! 7. Memory is bounded by the limits in [`Config`], regardless of what the peers do: all events
-//!    that a session keeps, in logs and in flight, by one number, `session_bytes_max`.
+//!    that a session keeps, in logs and in flight, by one number, `session_bytes_max`, or by the
+//!    lower one of [`Input::LimitBytes`] once the session has shrunk to it.
 //! 8. After the session closes, it produces no more actions.
 //! 9. The same configuration and inputs produce the same actions.
 //!
