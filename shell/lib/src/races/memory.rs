@@ -58,7 +58,7 @@ fn a_message_that_waits_for_memory_is_sent_or_ends_with_its_session() {
     });
 }
 
-/// The sessions together never keep more than the memory, whoever is first.
+/// The sessions together never keep more than the memory, whichever of them sends first.
 #[test]
 fn sessions_never_keep_more_than_the_memory() {
     race(|| {
