@@ -47,7 +47,7 @@ pub enum Action<M> {
         /// The connection.
         connection: ConnectionId,
         /// Why.
-        reason: EndReason,
+        reason: CloseReason,
     },
     /// Cut a connection, which may be closed already: its HTTP body ends at once, without the
     /// events that it holds. Nothing more is sent on it, and its end need not be reported.
@@ -96,7 +96,7 @@ pub enum Action<M> {
     /// backend lives on, it has to be told what is listed here.
     SessionClosed {
         /// Why.
-        reason: CloseReason,
+        reason: SessionCloseReason,
         /// Client requests, by id, whose response the session no longer waits for: cancel them,
         /// except `initialize`, which MCP does not allow to be cancelled.
         pending_requests: Vec<RequestId>,
@@ -146,7 +146,7 @@ pub enum Event<M> {
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum EndReason {
+pub enum CloseReason {
     /// Its stream is complete, and everything was sent.
     Complete,
     /// The client cancelled the requests of its stream.
@@ -188,7 +188,7 @@ pub enum UnansweredReason {
 /// Why a session is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum CloseReason {
+pub enum SessionCloseReason {
     /// The client deleted it.
     Deleted,
     /// The server shuts down.

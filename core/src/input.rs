@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::{slice, time::Duration};
 
-use crate::{CloseReason, ConnectionId, EventId, Head, RequestId, StreamId};
+use crate::{ConnectionId, EventId, Head, RequestId, SessionCloseReason, StreamId};
 
 /// A message: its head, body and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub enum Input<M> {
     /// The driver closes the session.
     CloseSession {
         /// The reason that is reported by [`Action::SessionClosed`](crate::Action::SessionClosed).
-        reason: CloseReason,
+        reason: SessionCloseReason,
     },
     /// The backend sent a message.
     BackendMessage {

@@ -255,8 +255,8 @@ mod time;
 mod timers;
 
 pub use action::{
-    ANSWER_INDEX, Action, Actions, Answer, CloseReason, CutReason, EndReason, Event, Report,
-    UnansweredReason, UndeliverableReason,
+    ANSWER_INDEX, Action, Actions, Answer, CloseReason, CutReason, Event, Report,
+    SessionCloseReason, UnansweredReason, UndeliverableReason,
 };
 pub use config::{ConcurrentGet, Config, ConfigError, Priming, UnrelatedRouting, ValidConfig};
 pub use cursor::Cursor;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use thiserror::Error;
 
-use crate::{CloseReason, ConnectionId, Input, ProgressToken, RequestId, StreamId};
+use crate::{ConnectionId, Input, ProgressToken, RequestId, SessionCloseReason, StreamId};
 
 /// An input that a session did not accept, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -37,7 +37,7 @@ pub enum Rejection {
     ApiMisuse(#[from] ApiMisuse),
     /// The session is closed.
     #[error("the session is closed: {0:?}")]
-    Closed(CloseReason),
+    Closed(SessionCloseReason),
     /// Nobody is at fault: the session has no room for a message of the backend whose
     /// [`Overflow`](crate::Overflow) is `Hold`. [`Action::Hold`](crate::Action::Hold) names the
     /// stream whose release its sender awaits, to send it again.

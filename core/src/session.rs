@@ -42,8 +42,8 @@ pub(crate) use self::{
 #[cfg(feature = "serde")]
 pub(crate) use self::{kept::UnloggedEvent, stream::StreamRequest};
 use crate::{
-    Actions, CloseReason, ConnectionId, Cursor, Initialized, Input, Instant, Log, Overflow,
-    Priming, Profile, Rejected, Rejection, RequestId, StreamId, ValidConfig,
+    Actions, ConnectionId, Cursor, Initialized, Input, Instant, Log, Overflow, Priming, Profile,
+    Rejected, Rejection, RequestId, SessionCloseReason, StreamId, ValidConfig,
     timers::{TimerKind, Timers},
 };
 
@@ -94,7 +94,7 @@ enum Phase {
     New,
     Initializing { id: RequestId, connection: ConnectionKey },
     Live,
-    Closed(CloseReason),
+    Closed(SessionCloseReason),
 }
 
 impl<M: Clone> Session<M> {
@@ -167,7 +167,7 @@ impl<M: Clone> Session<M> {
             return Ok(());
         }
         if matches!(self.phase, Phase::New) && check::violates_handshake(&input) {
-            let reason = CloseReason::ExpectedInitialize;
+            let reason = SessionCloseReason::ExpectedInitialize;
             self.close(reason, out);
             return Err(Rejected::boxed(Rejection::Closed(reason), input));
         }
@@ -237,7 +237,7 @@ impl<M: Clone> Session<M> {
                 Ok(key) => self.abandon(key, out),
                 Err(reason) => return Err(Rejected::boxed(reason, input)),
             },
-            Input::Delete => self.close(CloseReason::Deleted, out),
+            Input::Delete => self.close(SessionCloseReason::Deleted, out),
             Input::CloseSession { reason } => self.close(reason, out),
             Input::BackendMessage { message, related, overflow } => {
                 let checked = self.check_backend_message(&message);
@@ -255,7 +255,7 @@ impl<M: Clone> Session<M> {
                 Ok(key) => self.disconnect(key, retry, out),
                 Err(reason) => return Err(Rejected::boxed(reason, input)),
             },
-            Input::BackendGone => self.close(CloseReason::BackendGone, out),
+            Input::BackendGone => self.close(SessionCloseReason::BackendGone, out),
             Input::LimitBytes { bytes_max } => self.set_limit(bytes_max),
             Input::Tick => {}
         }
@@ -282,7 +282,7 @@ impl<M: Clone> Session<M> {
     #[cold]
     fn close_exhausted(&mut self, out: &mut Actions<M>) {
         if !matches!(self.phase, Phase::Closed(_)) {
-            self.close(CloseReason::Exhausted, out);
+            self.close(SessionCloseReason::Exhausted, out);
         }
     }
 }
@@ -387,7 +387,7 @@ impl<M> Session<M> {
 
     /// Returns why the session closed, if it did.
     #[must_use]
-    pub fn close_reason(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<SessionCloseReason> {
         match self.phase {
             Phase::Closed(reason) => Some(reason),
             Phase::New | Phase::Initializing { .. } | Phase::Live => None,

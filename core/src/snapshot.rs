@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    AnswerFormat, CloseReason, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
-    StreamId,
+    AnswerFormat, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
+    SessionCloseReason, StreamId,
     session::{StreamRequest, UnloggedEvent},
 };
 
@@ -81,7 +81,7 @@ pub(crate) enum PhaseState {
     New,
     Initializing { id: RequestId, connection: ConnectionId },
     Live,
-    Closed(CloseReason),
+    Closed(SessionCloseReason),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,8 +13,8 @@ use std::{
 };
 
 use rejoin_core::{
-    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, Input, Instant, Rejected, Session,
-    ValidConfig,
+    ANSWER_INDEX, Action, Actions, ConnectionId, Input, Instant, Rejected, Session,
+    SessionCloseReason, ValidConfig,
 };
 
 use crate::laws::{Checker, ObservedSession, Violation};
@@ -115,7 +115,7 @@ impl<M: Clone> CheckedSession<M> {
 
     /// Same as [`Session::close_reason`].
     #[must_use]
-    pub fn close_reason(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<SessionCloseReason> {
         self.session.close_reason()
     }
 

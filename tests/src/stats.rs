@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rejoin_core::{
-    Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, CutReason, EndReason,
-    Event, EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Rejection,
-    Report, StreamId, UnansweredReason, UndeliverableReason,
+    Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, CutReason, Event,
+    EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Rejection, Report,
+    SessionCloseReason, StreamId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::{
@@ -323,12 +323,12 @@ kinds! {
         Action::Send { event: Event::Gap { .. }, id: EventId { stream: StreamId::Request(_), .. }, .. } => "action: gap, request",
         Action::Send { .. } => "action: send",
         Action::Respond { .. } => "action: respond",
-        Action::Close { reason: EndReason::Complete, .. } => "action: close, complete",
-        Action::Close { reason: EndReason::Cancelled, .. } => "action: close, cancelled",
-        Action::Close { reason: EndReason::Abandoned, .. } => "action: close, abandoned",
-        Action::Close { reason: EndReason::Requested, .. } => "action: close, requested",
-        Action::Close { reason: EndReason::TooManyShadows, .. } => "action: close, too many shadows",
-        Action::Close { reason: EndReason::SessionClosed, .. } => "action: close, session closed",
+        Action::Close { reason: CloseReason::Complete, .. } => "action: close, complete",
+        Action::Close { reason: CloseReason::Cancelled, .. } => "action: close, cancelled",
+        Action::Close { reason: CloseReason::Abandoned, .. } => "action: close, abandoned",
+        Action::Close { reason: CloseReason::Requested, .. } => "action: close, requested",
+        Action::Close { reason: CloseReason::TooManyShadows, .. } => "action: close, too many shadows",
+        Action::Close { reason: CloseReason::SessionClosed, .. } => "action: close, session closed",
         Action::Cut { reason: CutReason::Replaced, .. } => "action: cut, replaced",
         Action::Cut { reason: CutReason::Stalled, .. } => "action: cut, stalled",
         Action::FailServerRequest { reason: UnansweredReason::Undelivered, .. } => "action: fail, undelivered",
@@ -341,15 +341,15 @@ kinds! {
         Action::Hold { stream: StreamId::Request(_) } => "action: hold, request",
         Action::Release { stream: StreamId::Standalone } => "action: release, standalone",
         Action::Release { stream: StreamId::Request(_) } => "action: release, request",
-        Action::SessionClosed { reason: CloseReason::Deleted, .. } => "closed: deleted",
-        Action::SessionClosed { reason: CloseReason::ServerShutdown, .. } => "closed: server shutdown",
-        Action::SessionClosed { reason: CloseReason::Cancelled, .. } => "closed: cancelled",
-        Action::SessionClosed { reason: CloseReason::ExpectedInitialize, .. } => "closed: expected initialize",
-        Action::SessionClosed { reason: CloseReason::InitializeRejected, .. } => "closed: initialize rejected",
-        Action::SessionClosed { reason: CloseReason::InitializeTimeout, .. } => "closed: initialize timeout",
-        Action::SessionClosed { reason: CloseReason::InitializeUnacknowledged, .. } => "closed: initialize unacknowledged",
-        Action::SessionClosed { reason: CloseReason::Idle, .. } => "closed: idle",
-        Action::SessionClosed { reason: CloseReason::BackendGone, .. } => "closed: backend gone",
+        Action::SessionClosed { reason: SessionCloseReason::Deleted, .. } => "closed: deleted",
+        Action::SessionClosed { reason: SessionCloseReason::ServerShutdown, .. } => "closed: server shutdown",
+        Action::SessionClosed { reason: SessionCloseReason::Cancelled, .. } => "closed: cancelled",
+        Action::SessionClosed { reason: SessionCloseReason::ExpectedInitialize, .. } => "closed: expected initialize",
+        Action::SessionClosed { reason: SessionCloseReason::InitializeRejected, .. } => "closed: initialize rejected",
+        Action::SessionClosed { reason: SessionCloseReason::InitializeTimeout, .. } => "closed: initialize timeout",
+        Action::SessionClosed { reason: SessionCloseReason::InitializeUnacknowledged, .. } => "closed: initialize unacknowledged",
+        Action::SessionClosed { reason: SessionCloseReason::Idle, .. } => "closed: idle",
+        Action::SessionClosed { reason: SessionCloseReason::BackendGone, .. } => "closed: backend gone",
         Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownRequest, .. }) => {
             "report: undeliverable, unknown request"
         },
@@ -365,7 +365,7 @@ kinds! {
     }
     never {
         // No history is long enough to exhaust a counter.
-        Action::SessionClosed { reason: CloseReason::Exhausted, .. } => "closed: exhausted",
+        Action::SessionClosed { reason: SessionCloseReason::Exhausted, .. } => "closed: exhausted",
         Action::Report(_) => unreachable!("a report that is not listed"),
     }
 }

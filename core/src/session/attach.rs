@@ -6,7 +6,7 @@ use super::{
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConnectionId, CutReason, EndReason, Event, EventId, Logged,
+    Action, Actions, AnswerFormat, CloseReason, ConnectionId, CutReason, Event, EventId, Logged,
     Report, StreamId, config::StallTimeout, time::Timeout, timers::TimerKind,
 };
 
@@ -105,13 +105,13 @@ impl<M: Clone> Session<M> {
     pub(super) fn close_connection(
         &mut self,
         key: ConnectionKey,
-        reason: EndReason,
+        reason: CloseReason,
         out: &mut Actions<M>,
     ) {
         self.add_silence(key);
         let connection = &mut self.connections[key];
         out.push(Action::Close { connection: connection.id, reason });
-        if matches!(reason, EndReason::Cancelled | EndReason::Abandoned) {
+        if matches!(reason, CloseReason::Cancelled | CloseReason::Abandoned) {
             // The client no longer waits for a JSON response.
             connection.format = AnswerFormat::Sse;
         }

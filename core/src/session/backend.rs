@@ -8,7 +8,7 @@ use super::{
     stream::{STANDALONE, StreamKey, answered_last},
 };
 use crate::{
-    Action, Actions, EndReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
+    Action, Actions, CloseReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
     Notification, ProgressToken, Rejection, Report, RequestId, StreamId, UnansweredReason,
     UndeliverableReason, UnrelatedRouting, log,
 };
@@ -74,7 +74,7 @@ impl<M: Clone> Session<M> {
             if let Some(retry) = retry.filter(|_| self.uses_priming()) {
                 self.send_retry(stream, retry, out);
             }
-            self.close_connection(connection, EndReason::Requested, out);
+            self.close_connection(connection, CloseReason::Requested, out);
             if stream == STANDALONE {
                 self.close_shadows(out);
             }
@@ -84,7 +84,7 @@ impl<M: Clone> Session<M> {
 
     fn close_shadows(&mut self, out: &mut Actions<M>) {
         for shadow in core::mem::take(&mut self.connections.shadows) {
-            self.close_connection(shadow, EndReason::Requested, out);
+            self.close_connection(shadow, CloseReason::Requested, out);
         }
     }
 

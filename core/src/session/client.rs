@@ -8,7 +8,7 @@ use super::{
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRequest},
 };
 use crate::{
-    Action, Actions, AnswerFormat, ConcurrentGet, ConnectionId, Cursor, EndReason, Head, Message,
+    Action, Actions, AnswerFormat, CloseReason, ConcurrentGet, ConnectionId, Cursor, Head, Message,
     Notification, Post, Report, RequestId, StreamId, UndeliverableReason,
 };
 
@@ -134,7 +134,7 @@ impl<M: Clone> Session<M> {
         self.connections.shadows.push(connection);
         while self.connections.shadows.len() > self.config.shadows_max {
             let oldest = self.connections.shadows.remove(0);
-            self.close_connection(oldest, EndReason::TooManyShadows, out);
+            self.close_connection(oldest, CloseReason::TooManyShadows, out);
         }
     }
 
@@ -221,7 +221,7 @@ impl<M: Clone> Session<M> {
         if self.streams[stream].has_response() {
             self.complete(stream, out);
         } else {
-            self.cancel_stream(stream, EndReason::Cancelled, out);
+            self.cancel_stream(stream, CloseReason::Cancelled, out);
         }
     }
 

@@ -10,24 +10,25 @@ use super::{
     stream::{StreamKey, Streams},
 };
 use crate::{
-    Action, Actions, Answer, CloseReason, EndReason, Entry, Failure, FailureReason, timers::Timers,
+    Action, Actions, Answer, CloseReason, Entry, Failure, FailureReason, SessionCloseReason,
+    timers::Timers,
 };
 
 impl<M: Clone> Session<M> {
     /// Closes the session: sends failures for pending requests where the window admits them,
     /// closes all connections, and clears all state.
-    pub(super) fn close(&mut self, reason: CloseReason, out: &mut Actions<M>) {
+    pub(super) fn close(&mut self, reason: SessionCloseReason, out: &mut Actions<M>) {
         let failure = match reason {
-            CloseReason::BackendGone => FailureReason::BackendGone,
-            CloseReason::Deleted
-            | CloseReason::ServerShutdown
-            | CloseReason::Cancelled
-            | CloseReason::ExpectedInitialize
-            | CloseReason::InitializeRejected
-            | CloseReason::InitializeTimeout
-            | CloseReason::InitializeUnacknowledged
-            | CloseReason::Idle
-            | CloseReason::Exhausted => FailureReason::SessionClosed,
+            SessionCloseReason::BackendGone => FailureReason::BackendGone,
+            SessionCloseReason::Deleted
+            | SessionCloseReason::ServerShutdown
+            | SessionCloseReason::Cancelled
+            | SessionCloseReason::ExpectedInitialize
+            | SessionCloseReason::InitializeRejected
+            | SessionCloseReason::InitializeTimeout
+            | SessionCloseReason::InitializeUnacknowledged
+            | SessionCloseReason::Idle
+            | SessionCloseReason::Exhausted => FailureReason::SessionClosed,
         };
         let initialize = self.unanswered_initialize().cloned();
         let pending = self.streams.request_streams().flat_map(|key| self.streams[key].pending());
@@ -42,7 +43,7 @@ impl<M: Clone> Session<M> {
         }
         for (id, key) in self.connections.iter() {
             if !matches!(self.connections[key].role, Role::Draining(_)) {
-                let reason = EndReason::SessionClosed;
+                let reason = CloseReason::SessionClosed;
                 out.push(Action::Close { connection: id, reason });
             }
         }
@@ -80,7 +81,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Clears all state but the configuration.
-    pub(super) fn clear(&mut self, reason: CloseReason) {
+    pub(super) fn clear(&mut self, reason: SessionCloseReason) {
         self.phase = Phase::Closed(reason);
         self.streams = Streams::new();
         self.connections = Connections::new();

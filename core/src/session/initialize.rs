@@ -8,8 +8,8 @@ use super::{
     stall_estimator::StallEstimator,
 };
 use crate::{
-    ANSWER_INDEX, Action, Actions, Answer, CloseReason, ConnectionId, Cursor, EndReason, Failure,
-    FailureReason, Initialized, Message, RequestId, log, timers::TimerKind,
+    ANSWER_INDEX, Action, Actions, Answer, CloseReason, ConnectionId, Cursor, Failure,
+    FailureReason, Initialized, Message, RequestId, SessionCloseReason, log, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -58,12 +58,12 @@ impl<M: Clone> Session<M> {
         };
         let initialized = initialized.filter(|_| fits);
         self.respond(connection, answer, cost, out);
-        self.close_connection(connection, EndReason::Complete, out);
+        self.close_connection(connection, CloseReason::Complete, out);
         self.phase = Phase::Live;
         self.timers.clear(TimerKind::Initialize);
         match initialized {
             Some(_) => self.set_initialized(initialized),
-            None => self.close(CloseReason::InitializeRejected, out),
+            None => self.close(SessionCloseReason::InitializeRejected, out),
         }
     }
 
@@ -76,7 +76,7 @@ impl<M: Clone> Session<M> {
         out: &mut Actions<M>,
     ) {
         if first_unacknowledged <= ANSWER_INDEX && !self.was_used {
-            self.close(CloseReason::InitializeUnacknowledged, out);
+            self.close(SessionCloseReason::InitializeUnacknowledged, out);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     tombstones::{Responses, Tombstone},
 };
 use crate::{
-    Actions, EndReason, FailureReason, Log, RequestId, StreamId, UnansweredReason,
+    Actions, CloseReason, FailureReason, Log, RequestId, StreamId, UnansweredReason,
     timers::{TimerKey, TimerKind},
 };
 
@@ -37,7 +37,7 @@ impl<M: Clone> Session<M> {
             self.streams[stream]
             && self.is_at_head(stream, connection)
         {
-            self.close_connection(connection, EndReason::Complete, out);
+            self.close_connection(connection, CloseReason::Complete, out);
             self.retain(stream, out);
         }
     }
@@ -49,14 +49,14 @@ impl<M: Clone> Session<M> {
             self.resolve(&id, |_| Outcome::Cancelled);
             self.reserve_id(id);
         }
-        self.cancel_stream(stream, EndReason::Abandoned, out);
+        self.cancel_stream(stream, CloseReason::Abandoned, out);
     }
 
     /// Replaces a stream that the client or the driver no longer wants with a tombstone.
     pub(super) fn cancel_stream(
         &mut self,
         stream: StreamKey,
-        reason: EndReason,
+        reason: CloseReason,
         out: &mut Actions<M>,
     ) {
         if let Some(connection) = self.streams[stream].attached {

@@ -9,7 +9,7 @@ use super::{
     stream::{Stage, StreamKey, answered_last},
 };
 use crate::{
-    Action, Actions, CloseReason, FailureReason, RequestId, UnansweredReason,
+    Action, Actions, FailureReason, RequestId, SessionCloseReason, UnansweredReason,
     timers::{Key, TimerKey, TimerKind},
 };
 
@@ -37,7 +37,7 @@ impl<M: Clone> Session<M> {
             self.streams.remove_first_tombstone();
         }
         if self.idle_deadline().finite().is_some_and(|deadline| deadline <= self.now) {
-            self.close(CloseReason::Idle, out);
+            self.close(SessionCloseReason::Idle, out);
         }
         self.timers.lower_bound_to(self.streams.tombstone_deadline().min(self.idle_at));
     }
@@ -71,7 +71,7 @@ impl<M: Clone> Session<M> {
     /// Fires one timer, whose handle was cleared.
     fn fire(&mut self, kind: TimerKind, key: Key, out: &mut Actions<M>) {
         match kind {
-            TimerKind::Initialize => self.close(CloseReason::InitializeTimeout, out),
+            TimerKind::Initialize => self.close(SessionCloseReason::InitializeTimeout, out),
             TimerKind::StallLongest | TimerKind::Stall | TimerKind::StallShortest => {
                 self.mark_stalled(ConnectionKey(key));
             }

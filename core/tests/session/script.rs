@@ -9,9 +9,9 @@
 use std::{str::SplitWhitespace, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, Answer, AnswerFormat, CloseReason, Config, ConnectionId, Event, Head,
-    Initialized, Input, Instant, Message, Method, Notification, Overflow, Post, ProgressToken,
-    ProtocolVersion, Rejection, RequestId, Session, StreamId,
+    Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, Head, Initialized, Input,
+    Instant, Message, Method, Notification, Overflow, Post, ProgressToken, ProtocolVersion,
+    Rejection, RequestId, Session, SessionCloseReason, StreamId,
 };
 
 /// Checks a script with a new session.
@@ -197,7 +197,7 @@ fn parse_input(text: &str) -> Input<String> {
         }
         "abandon" => Input::Abandon { stream: stream(rest) },
         "delete" => Input::Delete,
-        "shutdown" => Input::CloseSession { reason: CloseReason::ServerShutdown },
+        "shutdown" => Input::CloseSession { reason: SessionCloseReason::ServerShutdown },
         "disconnect" => Input::Disconnect {
             stream: stream(words.next().expect("a stream")),
             retry: option(rest, "retry").map(duration),

@@ -11,9 +11,9 @@ mod seeds;
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, Actions, AnswerFormat, CloseReason, Config, ConnectionId, EventId, Head, Initialized,
-    Input, Instant, Message, Method, Notification, Overflow, Post, ProgressToken, ProtocolVersion,
-    RequestId, Session, Snapshot, StreamId, ValidConfig,
+    Action, Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input,
+    Instant, Message, Method, Notification, Overflow, Post, ProgressToken, ProtocolVersion,
+    RequestId, Session, SessionCloseReason, Snapshot, StreamId, ValidConfig,
 };
 use serde_json::Value;
 
@@ -236,7 +236,7 @@ fn exhausted_counter_closes_the_session() {
     ] {
         let mut json = serde_json::to_value(stored.snapshot()).unwrap();
         let last = if counter.ends_with("next_stream") { u64::MAX - 1 } else { u64::MAX - 2 };
-        for (value, expected) in [(last - 1, None), (last, Some(CloseReason::Exhausted))] {
+        for (value, expected) in [(last - 1, None), (last, Some(SessionCloseReason::Exhausted))] {
             *json.pointer_mut(counter).unwrap() = value.into();
             let snapshot = serde_json::from_value(json.clone()).unwrap();
             let mut out = Actions::new();

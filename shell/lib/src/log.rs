@@ -1,7 +1,8 @@
 //! Log lines about sessions. They never contain the body of a message.
 
 use rejoin_core::{
-    CloseReason, ConnectionId, CutReason, EndReason, ProtocolVersion, Report, RequestId, StreamId,
+    CloseReason, ConnectionId, CutReason, ProtocolVersion, Report, RequestId, SessionCloseReason,
+    StreamId,
 };
 
 use crate::SessionId;
@@ -9,7 +10,7 @@ use crate::SessionId;
 /// The end of a session, for the log.
 #[derive(Debug)]
 pub(crate) struct SessionClosed {
-    pub(crate) reason: CloseReason,
+    pub(crate) reason: SessionCloseReason,
     /// Whether it was initialized before.
     pub(crate) was_opened: bool,
     /// Number of progress notifications that were dropped for an unknown token.
@@ -35,7 +36,7 @@ pub(crate) enum LogEvent {
     },
     ConnectionClosed {
         connection: ConnectionId,
-        reason: EndReason,
+        reason: CloseReason,
     },
     ConnectionCut {
         connection: ConnectionId,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use rejoin_core::{
-    CloseReason, EventId, Failure, FailureReason, IdValue, RequestId, UnansweredReason,
+    EventId, Failure, FailureReason, IdValue, RequestId, SessionCloseReason, UnansweredReason,
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) const INTERNAL_ERROR: i32 = -32_603;
 /// was closed, or why the backend exited, where that is known.
 pub(crate) fn failure(
     failure: &Failure,
-    close_reason: Option<CloseReason>,
+    close_reason: Option<SessionCloseReason>,
     exit_reason: Option<&str>,
 ) -> Bytes {
     let message: Cow<'_, str> = match failure.reason {
@@ -36,26 +36,32 @@ pub(crate) fn failure(
 }
 
 /// Returns a sentence that says why a session was closed.
-pub(crate) fn session_closed(reason: Option<CloseReason>) -> &'static str {
+pub(crate) fn session_closed(reason: Option<SessionCloseReason>) -> &'static str {
     match reason {
-        Some(CloseReason::InitializeTimeout) => "the server did not answer `initialize` in time",
-        Some(CloseReason::Deleted) => "the session was closed by its client",
-        Some(CloseReason::ServerShutdown) => "the session was closed: the server is shutting down",
-        Some(CloseReason::InitializeRejected) => {
+        Some(SessionCloseReason::InitializeTimeout) => {
+            "the server did not answer `initialize` in time"
+        }
+        Some(SessionCloseReason::Deleted) => "the session was closed by its client",
+        Some(SessionCloseReason::ServerShutdown) => {
+            "the session was closed: the server is shutting down"
+        }
+        Some(SessionCloseReason::InitializeRejected) => {
             "the session was closed: the server rejected `initialize`"
         }
-        Some(CloseReason::InitializeUnacknowledged) => {
+        Some(SessionCloseReason::InitializeUnacknowledged) => {
             "the session was closed: its client disconnected before the response to `initialize`"
         }
-        Some(CloseReason::BackendGone) => {
+        Some(SessionCloseReason::BackendGone) => {
             "the session was closed: the server is no longer available"
         }
-        Some(CloseReason::Cancelled) => "the session was closed because of an internal error",
-        Some(CloseReason::ExpectedInitialize) => {
+        Some(SessionCloseReason::Cancelled) => {
+            "the session was closed because of an internal error"
+        }
+        Some(SessionCloseReason::ExpectedInitialize) => {
             "the session was closed: its first message was not `initialize`"
         }
-        Some(CloseReason::Idle) => "the session was closed: it was idle for too long",
-        Some(CloseReason::Exhausted) => "the session was closed: it has no event ids left",
+        Some(SessionCloseReason::Idle) => "the session was closed: it was idle for too long",
+        Some(SessionCloseReason::Exhausted) => "the session was closed: it has no event ids left",
         None => "the session was closed",
     }
 }
@@ -126,7 +132,7 @@ mod tests {
             (FailureReason::SessionClosed, None, None, "the session was closed"),
             (
                 FailureReason::SessionClosed,
-                Some(CloseReason::InitializeTimeout),
+                Some(SessionCloseReason::InitializeTimeout),
                 None,
                 "the server did not answer `initialize` in time",
             ),

@@ -7,7 +7,7 @@ mod service;
 use std::time::Duration;
 
 use rejoin::{ManagerConfig, RmcpBackend, SessionManager, SseEvent};
-use rejoin_core::{AnswerFormat, CloseReason, StreamId};
+use rejoin_core::{AnswerFormat, SessionCloseReason, StreamId};
 use rejoin_local_client::{Client, next, outcome, post, response};
 use serde_json::json;
 use service::{Server, ServiceEvent};
@@ -168,7 +168,7 @@ async fn flood_waits_for_its_reader_and_loses_nothing() {
     for (n, message) in before.iter().enumerate() {
         assert_eq!(message["params"]["n"], n);
     }
-    client.session.close(CloseReason::ServerShutdown);
+    client.session.close(SessionCloseReason::ServerShutdown);
 }
 
 async fn poll(connection: &mut rejoin::Connection, events: &mut Vec<SseEvent>) -> bool {

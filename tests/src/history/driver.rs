@@ -1,6 +1,6 @@
 //! Inputs of the driver: connections, the limit of the kept bytes, and the close of the session.
 
-use rejoin_core::{CloseReason, ConnectionId, Input, StreamId};
+use rejoin_core::{ConnectionId, Input, SessionCloseReason, StreamId};
 
 use super::environment::{Connection, Origin};
 use super::{Environment, ids};
@@ -138,10 +138,10 @@ impl Environment {
         match how {
             0..=59 => Input::Delete,
             60..=119 => Input::BackendGone,
-            120..=169 => Input::CloseSession { reason: CloseReason::ServerShutdown },
-            170..=229 => Input::CloseSession { reason: CloseReason::Cancelled },
-            230..=242 => Input::CloseSession { reason: CloseReason::Idle },
-            243..=255 => Input::CloseSession { reason: CloseReason::Deleted },
+            120..=169 => Input::CloseSession { reason: SessionCloseReason::ServerShutdown },
+            170..=229 => Input::CloseSession { reason: SessionCloseReason::Cancelled },
+            230..=242 => Input::CloseSession { reason: SessionCloseReason::Idle },
+            243..=255 => Input::CloseSession { reason: SessionCloseReason::Deleted },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rejoin_core::{
-    Config, ConnectionId, EndReason, EventId, Input, Instant, Profile, ProgressToken,
+    CloseReason, Config, ConnectionId, EventId, Input, Instant, Profile, ProgressToken,
     ProtocolVersion, RequestId, StreamId,
 };
 
@@ -74,7 +74,7 @@ pub(super) struct Connection {
     pub(super) stream: Option<StreamId>,
     pub(super) buffer: VecDeque<(u64, Option<EventId>)>,
     pub(super) acknowledged: Option<u64>,
-    pub(super) close_reason: Option<EndReason>,
+    pub(super) close_reason: Option<CloseReason>,
     pub(super) is_cut: bool,
     /// Whether its client has an event id to resume after.
     pub(super) is_resumable: bool,

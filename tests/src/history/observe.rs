@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use rejoin_core::{
-    Action, ClientFault, ConnectionId, CutReason, EndReason, EventId, Head, Input, Method, Profile,
-    ProgressToken, Rejection, RequestId, StreamId,
+    Action, ClientFault, CloseReason, ConnectionId, CutReason, EventId, Head, Input, Method,
+    Profile, ProgressToken, Rejection, RequestId, StreamId,
 };
 
 use super::Environment;
@@ -151,16 +151,16 @@ impl Environment {
         }
     }
 
-    fn observe_close(&mut self, connection: ConnectionId, reason: EndReason) {
+    fn observe_close(&mut self, connection: ConnectionId, reason: CloseReason) {
         let Some(it) = self.connections.get_mut(&connection) else {
             return;
         };
         it.close_reason = Some(reason);
         match (reason, it.stream) {
-            (EndReason::Cancelled | EndReason::Abandoned, Some(stream)) => {
+            (CloseReason::Cancelled | CloseReason::Abandoned, Some(stream)) => {
                 self.unresumable.insert(stream);
             }
-            (EndReason::Requested, Some(stream)) => {
+            (CloseReason::Requested, Some(stream)) => {
                 remember(&mut self.detached, stream);
             }
             _ => {}
@@ -193,7 +193,7 @@ impl Environment {
             return;
         };
         let has_more =
-            it.is_cut || it.close_reason != Some(EndReason::Complete) || !it.buffer.is_empty();
+            it.is_cut || it.close_reason != Some(CloseReason::Complete) || !it.buffer.is_empty();
         if let Some(stream) =
             it.stream.filter(|stream| has_more && !self.unresumable.contains(stream))
         {

@@ -67,7 +67,7 @@ fn releases_other(action: &Action<u64>, held: StreamId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{CloseReason, ConnectionId, Event};
+    use rejoin_core::{ConnectionId, Event, SessionCloseReason};
 
     use super::super::fixtures::{backend, notification, response, send, step};
     use super::*;
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_rejection_that_leaves_a_trace_is_detected() {
         let mut rejected = step(Input::Delete);
-        rejected.result = Err(Rejection::Closed(CloseReason::Deleted));
+        rejected.result = Err(Rejection::Closed(SessionCloseReason::Deleted));
         let run = |step: &Step, tick: &Step| check(Instant::EPOCH, &View::default(), step, tick);
         let tick = step(Input::Tick);
         assert!(run(&rejected, &tick).is_ok());
@@ -86,14 +86,14 @@ mod tests {
     #[test]
     fn a_rejection_after_a_timer_has_closed_the_session_is_detected() {
         let closed = Action::SessionClosed {
-            reason: CloseReason::Idle,
+            reason: SessionCloseReason::Idle,
             pending_requests: Vec::new(),
             server_requests: Vec::new(),
         };
         let mut tick = step(Input::Tick);
         tick.actions = vec![closed];
         let mut rejected = Step { input: Input::Delete, ..tick.clone() };
-        rejected.result = Err(Rejection::Closed(CloseReason::Idle));
+        rejected.result = Err(Rejection::Closed(SessionCloseReason::Idle));
         assert!(check(Instant::EPOCH, &View::default(), &rejected, &tick).is_ok());
         rejected.actions.insert(0, Action::Release { stream: StreamId::Standalone });
         assert!(check(Instant::EPOCH, &View::default(), &rejected, &tick).is_err());

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn an_event_on_an_unknown_connection_is_detected() {
         assert!(resumes([0, 0], [vec![event(3, 1)], vec![]]).is_err());
-        let reason = rejoin_core::EndReason::Requested;
+        let reason = rejoin_core::CloseReason::Requested;
         let end = Action::Close { connection: ConnectionId(1), reason };
         assert!(resumes([0, 1], [vec![event(1, 1), end.clone()], vec![]]).is_ok());
         assert!(resumes([0, 1], [vec![event(1, 1), end, event(1, 2)], vec![]]).is_err());
@@ -222,7 +222,7 @@ mod tests {
             connection: ConnectionId(1),
             last_event_id: Some(EventId::new(StreamId::Standalone, 1)),
         });
-        let reason = rejoin_core::EndReason::Complete;
+        let reason = rejoin_core::CloseReason::Complete;
         get.actions = vec![Action::Close { connection: ConnectionId(1), reason }];
         get.after.logs = vec![log(2)];
         let sent = readers.follow(&View::default(), &get);

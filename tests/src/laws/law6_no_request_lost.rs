@@ -257,7 +257,9 @@ fn may_fail(config: &Config, message: &Message<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{CloseReason, ConnectionId, EndReason, EventId, Overflow, Post, Rejection};
+    use rejoin_core::{
+        CloseReason, ConnectionId, EventId, Overflow, Post, Rejection, SessionCloseReason,
+    };
 
     use super::super::LogView;
     use super::super::fixtures::{backend, gap, log, post, response, send, step};
@@ -323,11 +325,11 @@ mod tests {
         let run = |first: Step, listed: &[i64]| {
             let mut closed = step(Input::Delete);
             closed.actions = vec![Action::SessionClosed {
-                reason: CloseReason::Deleted,
+                reason: SessionCloseReason::Deleted,
                 pending_requests: listed.iter().map(|id| (*id).into()).collect(),
                 server_requests: Vec::new(),
             }];
-            closed.after.closed = Some(CloseReason::Deleted);
+            closed.after.closed = Some(SessionCloseReason::Deleted);
             run(&[first, closed]).is_ok()
         };
         for first in [requested(), initialize()] {
@@ -378,7 +380,7 @@ mod tests {
     fn a_skipped_response_is_detected() {
         let logged = answered(Some(Event::Message(80)));
         let gap = gap(2, STREAM, 1, 2);
-        let close = Action::Close { connection: ConnectionId(2), reason: EndReason::Complete };
+        let close = Action::Close { connection: ConnectionId(2), reason: CloseReason::Complete };
         let evicted = send(2, STREAM, 3, failure(FailureReason::Evicted));
         let reported = resumed(vec![gap.clone(), evicted, close.clone()]);
         assert!(run(&[requested(), logged.clone(), reported]).is_ok());

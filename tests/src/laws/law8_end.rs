@@ -31,7 +31,7 @@ pub(super) fn check(before: &View, step: &Step) -> Result<(), String> {
 fn check_closed(
     before: &View,
     step: &Step,
-    reason: rejoin_core::CloseReason,
+    reason: rejoin_core::SessionCloseReason,
 ) -> Result<(), String> {
     if !step.actions.is_empty() {
         return Err(format!(
@@ -66,19 +66,19 @@ fn check_quiet(step: &Step) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{CloseReason, Instant, StreamId};
+    use rejoin_core::{Instant, SessionCloseReason, StreamId};
 
     use super::super::fixtures::step;
     use super::*;
 
     fn closed() -> View {
-        View { closed: Some(CloseReason::Deleted), ..View::default() }
+        View { closed: Some(SessionCloseReason::Deleted), ..View::default() }
     }
 
     #[test]
     fn an_action_after_the_close_is_detected() {
         let end = Action::SessionClosed {
-            reason: CloseReason::Deleted,
+            reason: SessionCloseReason::Deleted,
             pending_requests: Vec::new(),
             server_requests: Vec::new(),
         };
@@ -108,9 +108,9 @@ mod tests {
         assert!(check(&closed(), &late).is_ok());
         late.input = Input::Delete;
         assert!(check(&closed(), &late).is_err());
-        late.result = Err(Rejection::Closed(CloseReason::Deleted));
+        late.result = Err(Rejection::Closed(SessionCloseReason::Deleted));
         assert!(check(&closed(), &late).is_ok());
-        late.result = Err(Rejection::Closed(CloseReason::Idle));
+        late.result = Err(Rejection::Closed(SessionCloseReason::Idle));
         assert!(check(&closed(), &late).is_err());
     }
 

@@ -26,7 +26,7 @@ pub(super) fn difference(one: &Step, other: &Step) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{Action, CloseReason, Input, Rejection, StreamId};
+    use rejoin_core::{Action, Input, Rejection, SessionCloseReason, StreamId};
 
     use super::super::fixtures::step;
     use super::*;
@@ -36,7 +36,7 @@ mod tests {
         let same = step(Input::Tick);
         let stream = StreamId::Standalone;
         assert!(check(&same, &same.clone()).is_ok());
-        let rejection = Rejection::Closed(CloseReason::Idle);
+        let rejection = Rejection::Closed(SessionCloseReason::Idle);
         let result = Step { result: Err(rejection), ..same.clone() };
         let action = Step { actions: vec![Action::Release { stream }], ..same.clone() };
         let mut state = same.clone();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Range, RangeInclusive};
 
 use rejoin_core::{
-    Action, ConnectionId, EVENT_OVERHEAD_BYTES, EndReason, Event, EventId, Input, StreamId,
+    Action, CloseReason, ConnectionId, EVENT_OVERHEAD_BYTES, Event, EventId, Input, StreamId,
 };
 
 use super::{Step, View, sent_event};
@@ -354,12 +354,12 @@ impl Readers {
         before: &View,
         step: &Step,
         connection: ConnectionId,
-        reason: EndReason,
+        reason: CloseReason,
     ) -> Option<Sent> {
         let reader = self.by_connection.get_mut(&connection)?;
         reader.is_closed = true;
         let reader = reader.clone();
-        if reason != EndReason::Complete {
+        if reason != CloseReason::Complete {
             return None;
         }
         let stream = reader.stream?;

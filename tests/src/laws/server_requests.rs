@@ -76,7 +76,7 @@ fn backend_head(step: &Step) -> Option<&Head> {
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::{CloseReason, UnansweredReason};
+    use rejoin_core::{SessionCloseReason, UnansweredReason};
 
     use super::super::fixtures::{backend, request, step};
     use super::*;
@@ -102,7 +102,7 @@ mod tests {
             requests.follow(&step(backend(request(2), 6))).unwrap();
             let mut closed = step(Input::Delete);
             closed.actions = vec![Action::SessionClosed {
-                reason: CloseReason::Deleted,
+                reason: SessionCloseReason::Deleted,
                 pending_requests: Vec::new(),
                 server_requests: listed.iter().map(|id| (*id).into()).collect(),
             }];

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use rejoin_core::{
-    ANSWER_INDEX, Action, Answer, CloseReason, ConnectionId, Cursor, Event, EventId, Input,
-    Instant, Rejection, RequestId, StreamId,
+    ANSWER_INDEX, Action, Answer, ConnectionId, Cursor, Event, EventId, Input, Instant, Rejection,
+    RequestId, SessionCloseReason, StreamId,
 };
 
 /// One input and its effect.
@@ -31,7 +31,9 @@ impl Step {
         match &self.result {
             Ok(()) | Err(Rejection::Full) => true,
             // Any other reason is that of a timer.
-            Err(Rejection::Closed(reason)) => closes && *reason == CloseReason::ExpectedInitialize,
+            Err(Rejection::Closed(reason)) => {
+                closes && *reason == SessionCloseReason::ExpectedInitialize
+            }
             Err(Rejection::Client(_) | Rejection::Backend(_) | Rejection::ApiMisuse(_)) => false,
         }
     }
@@ -55,7 +57,7 @@ pub struct View {
     /// The deadline.
     pub deadline: Option<Instant>,
     /// Why the session is closed, if it is.
-    pub closed: Option<CloseReason>,
+    pub closed: Option<SessionCloseReason>,
     /// How many requests of the client are pending.
     pub pending: usize,
     /// The cost of all events that are kept, in bytes.

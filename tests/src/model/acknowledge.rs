@@ -1,6 +1,8 @@
 //! Section "Connections": acknowledged events and closed connections.
 
-use rejoin_core::{Action, CloseReason, ConnectionId, CutReason, EndReason, Report, StreamId};
+use rejoin_core::{
+    Action, CloseReason, ConnectionId, CutReason, Report, SessionCloseReason, StreamId,
+};
 
 use super::{
     Model,
@@ -63,7 +65,7 @@ impl Model {
         let it = self.connections.remove(connection);
         if it.origin == Origin::Initialize {
             if it.acknowledged.is_none() && !self.was_used {
-                self.close(CloseReason::InitializeUnacknowledged);
+                self.close(SessionCloseReason::InitializeUnacknowledged);
             }
             return;
         }
@@ -85,8 +87,10 @@ impl Model {
     }
 
     fn report_if_lost(&mut self, connection: &Connection) {
-        let was_cancelled =
-            matches!(connection.close_reason, Some(EndReason::Cancelled | EndReason::Abandoned));
+        let was_cancelled = matches!(
+            connection.close_reason,
+            Some(CloseReason::Cancelled | CloseReason::Abandoned)
+        );
         if let Origin::Json(stream) = connection.origin
             && !connection.is_sse
             && connection.acknowledged.is_none()

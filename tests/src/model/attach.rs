@@ -1,6 +1,6 @@
 //! Section "Sending": attaching connections, and what is sent on them.
 
-use rejoin_core::{Action, Answer, ConnectionId, EndReason, Event, EventId, Instant, StreamId};
+use rejoin_core::{Action, Answer, CloseReason, ConnectionId, Event, EventId, Instant, StreamId};
 
 use super::{
     Model,
@@ -156,7 +156,7 @@ impl Model {
     }
 
     /// Closes a connection, which drains.
-    pub(super) fn close_connection(&mut self, connection: ConnectionId, reason: EndReason) {
+    pub(super) fn close_connection(&mut self, connection: ConnectionId, reason: CloseReason) {
         self.note_silence(connection);
         self.emit(Action::Close { connection, reason });
         let stamp = self.stamp();

@@ -1,7 +1,7 @@
 //! Section "Closing the session".
 
 use rejoin_core::{
-    Action, Answer, CloseReason, EndReason, Failure, FailureReason, RequestId, StreamId,
+    Action, Answer, CloseReason, Failure, FailureReason, RequestId, SessionCloseReason, StreamId,
 };
 
 use super::{
@@ -12,18 +12,18 @@ use super::{
 };
 
 impl Model {
-    pub(super) fn close(&mut self, reason: CloseReason) {
+    pub(super) fn close(&mut self, reason: SessionCloseReason) {
         let failure = match reason {
-            CloseReason::BackendGone => FailureReason::BackendGone,
-            CloseReason::Deleted
-            | CloseReason::ServerShutdown
-            | CloseReason::Cancelled
-            | CloseReason::ExpectedInitialize
-            | CloseReason::InitializeRejected
-            | CloseReason::InitializeTimeout
-            | CloseReason::InitializeUnacknowledged
-            | CloseReason::Idle
-            | CloseReason::Exhausted => FailureReason::SessionClosed,
+            SessionCloseReason::BackendGone => FailureReason::BackendGone,
+            SessionCloseReason::Deleted
+            | SessionCloseReason::ServerShutdown
+            | SessionCloseReason::Cancelled
+            | SessionCloseReason::ExpectedInitialize
+            | SessionCloseReason::InitializeRejected
+            | SessionCloseReason::InitializeTimeout
+            | SessionCloseReason::InitializeUnacknowledged
+            | SessionCloseReason::Idle
+            | SessionCloseReason::Exhausted => FailureReason::SessionClosed,
         };
         let initialize = match &self.stage {
             Stage::Unanswered { id, .. } => Some(id.clone()),
@@ -46,7 +46,7 @@ impl Model {
         }
         for connection in self.connections() {
             if self.connections[connection].role != Role::Draining {
-                self.close_connection(connection, EndReason::SessionClosed);
+                self.close_connection(connection, CloseReason::SessionClosed);
             }
         }
         self.connections.clear();

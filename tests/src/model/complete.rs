@@ -1,6 +1,6 @@
 //! Sections "Cancelled" and "Complete".
 
-use rejoin_core::{EndReason, RequestId, StreamId, UnansweredReason};
+use rejoin_core::{CloseReason, RequestId, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -25,7 +25,7 @@ impl Model {
         if it.requests.iter().any(|request| request.status == Status::Answered) {
             self.complete(stream);
         } else {
-            self.cancel_stream(stream, EndReason::Cancelled);
+            self.cancel_stream(stream, CloseReason::Cancelled);
         }
     }
 
@@ -43,7 +43,7 @@ impl Model {
         }
         let attached = self.attached(stream).map(|attached| attached.id);
         if let Some(connection) = attached.filter(|_| self.is_at_head(stream)) {
-            self.close_connection(connection, EndReason::Complete);
+            self.close_connection(connection, CloseReason::Complete);
         }
         if self.attached(stream).is_none() {
             self.retain(stream);
@@ -51,7 +51,7 @@ impl Model {
     }
 
     /// Cancels a stream.
-    pub(super) fn cancel_stream(&mut self, stream: StreamId, reason: EndReason) {
+    pub(super) fn cancel_stream(&mut self, stream: StreamId, reason: CloseReason) {
         if let Some(connection) = self.attached(stream).map(|attached| attached.id) {
             self.close_connection(connection, reason);
         }
@@ -64,6 +64,6 @@ impl Model {
         for id in self.streams[stream].pending() {
             self.cancel_request(stream, &id);
         }
-        self.cancel_stream(stream, EndReason::Abandoned);
+        self.cancel_stream(stream, CloseReason::Abandoned);
     }
 }

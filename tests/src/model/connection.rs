@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{Config, ConnectionId, EndReason, Instant, StreamId};
+use rejoin_core::{CloseReason, Config, ConnectionId, Instant, StreamId};
 
 use super::{state::Stamp, table::Keyed};
 
@@ -15,7 +15,7 @@ pub(super) struct Connection {
     pub(super) stream: Option<StreamId>,
     pub(super) origin: Origin,
     pub(super) is_sse: bool,
-    pub(super) close_reason: Option<EndReason>,
+    pub(super) close_reason: Option<CloseReason>,
 
     /// The cursor: the first index that was neither sent on it nor seen by its client before.
     pub(super) next: u64,

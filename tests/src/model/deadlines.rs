@@ -1,8 +1,8 @@
 //! Section "Deadlines".
 
 use rejoin_core::{
-    Action, CloseReason, ConnectionId, FailureReason, Instant, Overflow, RequestId, StreamId,
-    UnansweredReason,
+    Action, ConnectionId, FailureReason, Instant, Overflow, RequestId, SessionCloseReason,
+    StreamId, UnansweredReason,
 };
 
 use super::{
@@ -73,13 +73,13 @@ impl Model {
             }
         }
         if self.closed.is_none() && self.idle_deadline().is_some_and(|due| due <= self.now) {
-            self.close(CloseReason::Idle);
+            self.close(SessionCloseReason::Idle);
         }
     }
 
     fn fire(&mut self, timer: Timer) {
         match timer {
-            Timer::Initialize => self.close(CloseReason::InitializeTimeout),
+            Timer::Initialize => self.close(SessionCloseReason::InitializeTimeout),
             // Step 6 of handling an input follows, as it does each timer.
             Timer::Wait => self.reach(Case::Waited),
             Timer::Stall(connection) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{EndReason, Event, EventId, StreamId};
+use rejoin_core::{CloseReason, Event, EventId, StreamId};
 
 use super::Model;
 
@@ -19,10 +19,10 @@ impl Model {
             let retry_at = self.now.saturating_add(retry.unwrap_or_default());
             self.streams[stream].retry_at = retry_at;
         }
-        self.close_connection(connection, EndReason::Requested);
+        self.close_connection(connection, CloseReason::Requested);
         if stream == StreamId::Standalone {
             for shadow in self.shadows() {
-                self.close_connection(shadow, EndReason::Requested);
+                self.close_connection(shadow, CloseReason::Requested);
             }
         } else {
             self.streams[stream].orphaned = Some(self.stamp_when_expected(stream));

@@ -1,7 +1,7 @@
 //! Section "GET".
 
 use rejoin_core::{
-    Action, ApiMisuse, ClientFault, ConcurrentGet, ConnectionId, CutReason, EndReason, EventId,
+    Action, ApiMisuse, ClientFault, CloseReason, ConcurrentGet, ConnectionId, CutReason, EventId,
     Rejection, StreamId,
 };
 
@@ -141,7 +141,7 @@ impl Model {
         let shadows = self.shadows();
         let excess = shadows.len().saturating_sub(self.config.shadows_max);
         for shadow in shadows.into_iter().take(excess) {
-            self.close_connection(shadow, EndReason::TooManyShadows);
+            self.close_connection(shadow, CloseReason::TooManyShadows);
         }
     }
 

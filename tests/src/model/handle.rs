@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use rejoin_core::{Action, ApiMisuse, CloseReason, Input, Instant, Rejection, StreamId};
+use rejoin_core::{Action, ApiMisuse, Input, Instant, Rejection, SessionCloseReason, StreamId};
 
 use super::{
     Case, Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase,
@@ -33,7 +33,7 @@ impl Model {
             return if is_accepted { Ok(()) } else { Err(Rejection::Closed(reason)) };
         }
         if self.is_unexpected(&input) {
-            let reason = CloseReason::ExpectedInitialize;
+            let reason = SessionCloseReason::ExpectedInitialize;
             self.close(reason);
             return Err(Rejection::Closed(reason));
         }
@@ -113,13 +113,13 @@ impl Model {
                 self.on_connection_closed(connection, through);
             }
             Input::Abandon { stream } => self.abandon(stream),
-            Input::Delete => self.close(CloseReason::Deleted),
+            Input::Delete => self.close(SessionCloseReason::Deleted),
             Input::CloseSession { reason } => self.close(reason),
             Input::BackendMessage { message, related, overflow } => {
                 return self.backend(&message, related.as_ref(), overflow);
             }
             Input::Disconnect { stream, retry } => self.disconnect(stream, retry),
-            Input::BackendGone => self.close(CloseReason::BackendGone),
+            Input::BackendGone => self.close(SessionCloseReason::BackendGone),
             Input::LimitBytes { bytes_max } => self.limit_bytes(bytes_max),
             Input::Tick => {}
         }

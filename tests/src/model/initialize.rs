@@ -1,8 +1,8 @@
 //! Section "Initialization".
 
 use rejoin_core::{
-    Action, Answer, ClientFault, CloseReason, ConnectionId, EndReason, Failure, FailureReason,
-    Head, Input, Message, Method, Post, Profile, Rejection, RequestId,
+    Action, Answer, ClientFault, CloseReason, ConnectionId, Failure, FailureReason, Head, Input,
+    Message, Method, Post, Profile, Rejection, RequestId, SessionCloseReason,
 };
 
 use super::{
@@ -60,9 +60,9 @@ impl Model {
         };
         self.stage = Stage::Initialized(Profile::governing(version.flatten()));
         self.respond(connection, cost, answer);
-        self.close_connection(connection, EndReason::Complete);
+        self.close_connection(connection, CloseReason::Complete);
         if version.is_none() {
-            self.close(CloseReason::InitializeRejected);
+            self.close(SessionCloseReason::InitializeRejected);
         }
     }
 }

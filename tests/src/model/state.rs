@@ -3,8 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use rejoin_core::{
-    Action, CloseReason, Config, ConnectionId, Event, Instant, Priming, Profile, ProgressToken,
-    RequestId, StreamId,
+    Action, Config, ConnectionId, Event, Instant, Priming, Profile, ProgressToken, RequestId,
+    SessionCloseReason, StreamId,
 };
 
 use super::{
@@ -30,7 +30,7 @@ pub struct Model {
     /// Whether the client used the session once it was initialized.
     pub(super) was_used: bool,
     pub(super) stage: Stage,
-    pub(super) closed: Option<CloseReason>,
+    pub(super) closed: Option<SessionCloseReason>,
     /// The limit of the kept bytes.
     pub(super) limit: usize,
     /// Whether the session shrinks to it.
@@ -128,7 +128,7 @@ impl Model {
 
     /// Returns why the session is closed, or `None` if it is open.
     #[must_use]
-    pub fn close_reason(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<SessionCloseReason> {
         self.closed
     }
 

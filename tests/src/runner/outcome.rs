@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Write as _};
 
-use rejoin_core::{Action, CloseReason, ConnectionId, Input, Instant, Rejection};
+use rejoin_core::{Action, ConnectionId, Input, Instant, Rejection, SessionCloseReason};
 
 use crate::laws::Step;
 use crate::model::Model;
@@ -13,7 +13,7 @@ pub(super) struct Outcome {
     result: Result<(), Rejection>,
     actions: Vec<Action<u64>>,
     deadline: Option<Instant>,
-    closed: Option<CloseReason>,
+    closed: Option<SessionCloseReason>,
     pending: usize,
     bytes: usize,
     connections: Vec<ConnectionId>,

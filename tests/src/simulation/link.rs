@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use rejoin_core::{ConnectionId, CutReason, EndReason, Event, EventId};
+use rejoin_core::{CloseReason, ConnectionId, CutReason, Event, EventId};
 
 use super::event_queue::{ClientNo, ReaderNo, ServerNo};
 
@@ -47,7 +47,7 @@ pub(super) enum Pace {
 /// How a session ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkEnd {
-    Closed(EndReason),
+    Closed(CloseReason),
     Cut(CutReason),
 }
 
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(link.read(150), [event(1)]);
         assert!(link.is_mid_event() && link.has_room());
         assert_eq!(link.read(50), [event(2)]);
-        link.close(LinkEnd::Closed(EndReason::Complete));
+        link.close(LinkEnd::Closed(CloseReason::Complete));
         assert_eq!(link.pull(), Pulled { acknowledged: Some(3), last_id: None, is_end: true });
         assert!(!link.is_finished());
         assert_eq!(link.read(1_000), [event(3)]);
@@ -261,7 +261,7 @@ mod tests {
         let mut link = link(101);
         link.pull();
         link.break_off();
-        link.close(LinkEnd::Closed(EndReason::Complete));
+        link.close(LinkEnd::Closed(CloseReason::Complete));
         assert_eq!(link.pull(), Pulled { acknowledged: Some(3), last_id: None, is_end: true });
         assert!(link.read(1_000).is_empty() && !link.is_finished());
     }

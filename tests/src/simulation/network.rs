@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{EndReason, Input};
+use rejoin_core::{CloseReason, Input};
 
 use super::Simulation;
 use super::event_queue::{ClientNo, LinkNo, ReaderNo, ServerNo, SimEvent};
@@ -71,7 +71,7 @@ impl Simulation {
         let (server, through) = (link.server, link.acknowledged);
         let pulled = link.pull();
         let through = pulled.acknowledged.or(through);
-        let is_complete = link.end == Some(super::link::LinkEnd::Closed(EndReason::Complete));
+        let is_complete = link.end == Some(super::link::LinkEnd::Closed(CloseReason::Complete));
         let is_cut = link.fault == LinkFault::CutUnread && pulled.is_end && is_complete;
         let is_cut = is_cut && link.holds_unread() && link.is_open_at_client;
         if let (Some(id), Some(server)) = (pulled.last_id, self.servers.get_mut(server)) {

@@ -1,6 +1,6 @@
 //! Packets: what a client sent, on its way to the server.
 
-use rejoin_core::{AnswerFormat, CloseReason, EventId, Message, Post};
+use rejoin_core::{AnswerFormat, EventId, Message, Post, SessionCloseReason};
 
 use super::event_queue::{ClientNo, LinkNo, Serial, ServerNo};
 use super::invalid_input::InvalidInput;
@@ -24,7 +24,7 @@ pub(super) enum Packet {
     /// An invalid input.
     Invalid { server: ServerNo, invalid: InvalidInput },
     /// The operator closes the session.
-    Shutdown { server: ServerNo, reason: CloseReason },
+    Shutdown { server: ServerNo, reason: SessionCloseReason },
     /// The driver abandons the stream of a request.
     Abandon { server: ServerNo, serial: Serial },
 }

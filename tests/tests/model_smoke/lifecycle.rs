@@ -2,8 +2,8 @@
 
 use rejoin_core::{
     Action, Answer, AnswerFormat, ApiMisuse, ClientFault, CloseReason, Config, ConnectionId,
-    EndReason, FailureReason, Head, Input, Message, Method, Post, Rejection, Report, RequestId,
-    UndeliverableReason,
+    FailureReason, Head, Input, Message, Method, Post, Rejection, Report, RequestId,
+    SessionCloseReason, UndeliverableReason,
 };
 
 use crate::script::*;
@@ -26,25 +26,28 @@ fn only_a_ping_may_precede_the_response_to_initialize() {
     assert_eq!(script.model.pending_requests(), 1);
     let connection = ConnectionId(0);
     let sent = Action::Respond { connection, answer: Answer::Message(2) };
-    script.expect(initialized("2025-11-25"), [sent, close(0, EndReason::Complete)]);
+    script.expect(initialized("2025-11-25"), [sent, close(0, CloseReason::Complete)]);
     script.expect_rejection(initialize(2, 4), ClientFault::AlreadyInitialized);
-    script.expect(response(7, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
+    script.expect(response(7, 5), [send(1, FIRST, 1, 5), close(1, CloseReason::Complete)]);
     assert_eq!(script.model.connections(), [ConnectionId(0), ConnectionId(1)]);
-    script.expect(closed(0, None), [session_closed(CloseReason::InitializeUnacknowledged, &[])]);
+    script.expect(
+        closed(0, None),
+        [session_closed(SessionCloseReason::InitializeUnacknowledged, &[])],
+    );
     assert_eq!(script.model.connections(), []);
 }
 
 #[test]
 fn any_other_first_input_closes_the_session() {
     let mut script = Script::new(Config::default());
-    let closed = Rejection::Closed(CloseReason::ExpectedInitialize);
+    let closed = Rejection::Closed(SessionCloseReason::ExpectedInitialize);
     let (result, actions) = script.model.handle(rejoin_core::Instant::EPOCH, get(0));
     assert_eq!(
         (result, actions),
-        (Err(closed), vec![session_closed(CloseReason::ExpectedInitialize, &[])])
+        (Err(closed), vec![session_closed(SessionCloseReason::ExpectedInitialize, &[])])
     );
     assert_eq!(script.model.deadline(), None);
-    script.expect_rejection(get(0), Rejection::Closed(CloseReason::ExpectedInitialize));
+    script.expect_rejection(get(0), Rejection::Closed(SessionCloseReason::ExpectedInitialize));
     script.expect(acknowledged(0, 1), []);
 }
 
@@ -58,8 +61,8 @@ fn initialize_must_be_answered_in_time() {
         Input::Tick,
         [
             failed,
-            close(0, EndReason::SessionClosed),
-            session_closed(CloseReason::InitializeTimeout, &[0]),
+            close(0, CloseReason::SessionClosed),
+            session_closed(SessionCloseReason::InitializeTimeout, &[0]),
         ],
     );
 }
@@ -78,7 +81,7 @@ fn an_unused_session_expires_as_idle() {
     script.expect_rejection(resume(2, FIRST, 0), ClientFault::UnknownStream(FIRST));
     script.expect_deadline_in(1);
     script.wait(1);
-    script.expect(Input::Tick, [session_closed(CloseReason::Idle, &[])]);
+    script.expect(Input::Tick, [session_closed(SessionCloseReason::Idle, &[])]);
 }
 
 #[test]
@@ -93,10 +96,10 @@ fn closing_fails_pending_requests_within_the_window() {
         Input::BackendGone,
         [
             failed,
-            close(1, EndReason::SessionClosed),
-            close(2, EndReason::SessionClosed),
-            close(3, EndReason::SessionClosed),
-            session_closed(CloseReason::BackendGone, &[1, 2]),
+            close(1, CloseReason::SessionClosed),
+            close(2, CloseReason::SessionClosed),
+            close(3, CloseReason::SessionClosed),
+            session_closed(SessionCloseReason::BackendGone, &[1, 2]),
         ],
     );
 }
@@ -109,7 +112,7 @@ fn an_abandoned_stream_is_cancelled() {
     script.expect_rejection(get(1), ApiMisuse::ConnectionInUse(ConnectionId(1)));
     script.expect(acknowledged(1, 0), []);
     script.expect_rejection(Input::Abandon { stream: SECOND }, ApiMisuse::UnknownStream(SECOND));
-    script.expect(Input::Abandon { stream: FIRST }, [close(1, EndReason::Abandoned)]);
+    script.expect(Input::Abandon { stream: FIRST }, [close(1, CloseReason::Abandoned)]);
     script.expect(
         response(1, 4),
         [Action::Report(Report::Undeliverable {

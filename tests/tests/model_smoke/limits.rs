@@ -1,8 +1,8 @@
 //! Stalled readers, and what is evicted.
 
 use rejoin_core::{
-    Action, ClientFault, CloseReason, Config, ConnectionId, CutReason, EndReason, FailureReason,
-    Input, Report, RequestId, UnansweredReason,
+    Action, ClientFault, CloseReason, Config, ConnectionId, CutReason, FailureReason, Input,
+    Report, RequestId, SessionCloseReason, UnansweredReason,
 };
 
 use crate::script::*;
@@ -114,7 +114,7 @@ fn logs_without_capacity_report_every_loss() {
     assert_eq!(script.model.logged_events(FIRST, 1..2), [(1, failed)]);
     script.expect(
         acknowledged(2, 0),
-        [send_failure(2, FIRST, 1, 1, FailureReason::Evicted), close(2, EndReason::Complete)],
+        [send_failure(2, FIRST, 1, 1, FailureReason::Evicted), close(2, CloseReason::Complete)],
     );
     script.expect(acknowledged(2, 1), []);
     script.expect_rejection(resume(3, FIRST, 0), ClientFault::ExpiredStream(FIRST));
@@ -127,7 +127,7 @@ fn the_session_evicts_acknowledged_events_first_then_the_oldest() {
     let mut script = Script::initialized(config);
     script.expect(notify(3, None), []);
     script.expect(request(1, 1, 4), [prime(1, FIRST, 0), forward(4)]);
-    script.expect(response(1, 5), [send(1, FIRST, 1, 5), close(1, EndReason::Complete)]);
+    script.expect(response(1, 5), [send(1, FIRST, 1, 5), close(1, CloseReason::Complete)]);
     script.expect(closed(1, Some(1)), []);
     script.expect(request(2, 2, 6), [prime(2, SECOND, 0), forward(6)]);
     assert_eq!(script.model.kept_bytes(), 2 * COST);
@@ -149,12 +149,12 @@ fn closing_sends_failures_for_pending_requests() {
     let mut script = Script::initialized(Config::default());
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     let failure = FailureReason::SessionClosed;
-    let reason = CloseReason::Deleted;
+    let reason = SessionCloseReason::Deleted;
     script.expect(
         Input::Delete,
         [
             send_failure(1, FIRST, 1, 1, failure),
-            close(1, EndReason::SessionClosed),
+            close(1, CloseReason::SessionClosed),
             session_closed(reason, &[1]),
         ],
     );

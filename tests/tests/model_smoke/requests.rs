@@ -1,7 +1,7 @@
 //! Request streams, from their POST to their tombstone.
 
 use rejoin_core::{
-    Action, Answer, ApiMisuse, ClientFault, Config, ConnectionId, CutReason, EndReason,
+    Action, Answer, ApiMisuse, ClientFault, CloseReason, Config, ConnectionId, CutReason,
     FailureReason, Input, Priming, Report, RequestId, UnansweredReason, UndeliverableReason,
 };
 
@@ -13,13 +13,15 @@ fn a_response_completes_its_stream() {
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect_rejection(request(2, 1, 3), ClientFault::RequestIdInUse(RequestId::from(1)));
     script.expect(progress(1, 4), [send(1, FIRST, 1, 4)]);
-    script.expect(response(1, 5), [send(1, FIRST, 2, 5), close(1, EndReason::Complete)]);
+    script.expect(response(1, 5), [send(1, FIRST, 2, 5), close(1, CloseReason::Complete)]);
     assert_eq!(script.model.pending_requests(), 0);
     assert_eq!(script.model.acknowledged(ConnectionId(1)), None);
     script.expect(acknowledged(1, 2), []);
     assert_eq!(script.model.acknowledged(ConnectionId(1)), Some(2));
-    script
-        .expect(resume(2, FIRST, 2), [cut(1, CutReason::Replaced), close(2, EndReason::Complete)]);
+    script.expect(
+        resume(2, FIRST, 2),
+        [cut(1, CutReason::Replaced), close(2, CloseReason::Complete)],
+    );
     let unknown = Report::Undeliverable {
         id: Some(RequestId::from(1)),
         reason: UndeliverableReason::UnknownRequest,
@@ -36,7 +38,7 @@ fn missed_events_are_replayed_on_resume() {
     script.expect(response(1, 5), []);
     script
         .expect_rejection(resume(2, FIRST, 3), ClientFault::FutureEvent { stream: FIRST, last: 2 });
-    script.expect(resume(2, FIRST, 1), [send(2, FIRST, 2, 5), close(2, EndReason::Complete)]);
+    script.expect(resume(2, FIRST, 1), [send(2, FIRST, 2, 5), close(2, CloseReason::Complete)]);
 }
 
 #[test]
@@ -51,7 +53,7 @@ fn a_resume_is_limited_by_its_window() {
     script.expect(response(1, 7), []);
     script.expect(acknowledged(2, 1), [send(2, FIRST, 3, 6)]);
     script.expect(acknowledged(2, 1), []);
-    script.expect(acknowledged(2, 3), [send(2, FIRST, 4, 7), close(2, EndReason::Complete)]);
+    script.expect(acknowledged(2, 3), [send(2, FIRST, 4, 7), close(2, CloseReason::Complete)]);
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn a_cancelled_request_keeps_its_id_until_the_late_response() {
     script.expect(server_request(9, 4, Some(1)), [send(1, FIRST, 1, 4)]);
     script.expect(
         from_client(cancelled_head(1), 5),
-        [forward(5), close(1, EndReason::Cancelled), fail(9, UnansweredReason::Cancelled)],
+        [forward(5), close(1, CloseReason::Cancelled), fail(9, UnansweredReason::Cancelled)],
     );
     script.expect_rejection(resume(2, FIRST, 0), ClientFault::CancelledStream(FIRST));
     script.expect_rejection(request(2, 1, 6), ClientFault::RequestIdInUse(RequestId::from(1)));
@@ -84,10 +86,10 @@ fn a_batch_opens_one_stream() {
     let mut script = Script::new(config);
     script.expect(initialize(0, 1), [forward(1)]);
     let sent = respond(0, Answer::Message(2));
-    script.expect(initialized("2025-03-26"), [sent, close(0, EndReason::Complete)]);
+    script.expect(initialized("2025-03-26"), [sent, close(0, CloseReason::Complete)]);
     let heads = vec![(request_head(1), 3), (cancelled_head(1), 4), (request_head(2), 5)];
     script.expect(batch(1, heads), [prime(1, FIRST, 0), forward(3), forward(4), forward(5)]);
-    script.expect(response(2, 6), [send(1, FIRST, 1, 6), close(1, EndReason::Complete)]);
+    script.expect(response(2, 6), [send(1, FIRST, 1, 6), close(1, CloseReason::Complete)]);
     script.expect_rejection(batch(2, vec![]), ClientFault::BatchEmpty);
 }
 
@@ -109,11 +111,11 @@ fn a_late_resume_finds_a_tombstone() {
         [
             gap(2, FIRST, 1, 1),
             send_failure(2, FIRST, 2, 1, FailureReason::Expired),
-            close(2, EndReason::Complete),
+            close(2, CloseReason::Complete),
         ],
     );
     script.expect(closed(2, Some(2)), []);
-    script.expect(resume(3, FIRST, 2), [close(3, EndReason::Complete)]);
+    script.expect(resume(3, FIRST, 2), [close(3, CloseReason::Complete)]);
     script.expect(closed(3, None), []);
     script.wait(600_000);
     script.expect_rejection(resume(4, FIRST, 0), ClientFault::ExpiredStream(FIRST));
@@ -129,7 +131,7 @@ fn an_orphan_is_cancelled_and_ends_in_a_failure() {
     script.expect(Input::Tick, [Action::CancelRequest { id: RequestId::from(1) }]);
     script.expect(
         resume(2, FIRST, 0),
-        [send_failure(2, FIRST, 1, 1, FailureReason::Orphaned), close(2, EndReason::Complete)],
+        [send_failure(2, FIRST, 1, 1, FailureReason::Orphaned), close(2, CloseReason::Complete)],
     );
 }
 
@@ -138,11 +140,11 @@ fn a_json_response_is_one_object_and_can_be_lost() {
     let mut script = Script::initialized(Config::default());
     script.expect(json_request(1, 1, 3), [forward(3)]);
     let sent = respond(1, Answer::Message(4));
-    script.expect(response(1, 4), [sent, close(1, EndReason::Complete)]);
+    script.expect(response(1, 4), [sent, close(1, CloseReason::Complete)]);
     script.expect(closed(1, None), [Action::Report(Report::ResponseLost { stream: FIRST })]);
     script.expect(json_request(2, 2, 5), [forward(5)]);
     script.expect(progress(2, 6), [send(2, SECOND, 1, 6)]);
-    script.expect(response(2, 7), [send(2, SECOND, 2, 7), close(2, EndReason::Complete)]);
+    script.expect(response(2, 7), [send(2, SECOND, 2, 7), close(2, CloseReason::Complete)]);
     script.expect(closed(2, None), []);
 }
 
@@ -153,13 +155,13 @@ fn a_disconnect_sends_a_retry_and_closes_the_connection() {
     script.expect_rejection(disconnect(FIRST, None), ApiMisuse::NothingToResumeFrom(FIRST));
     script.expect(
         disconnect(FIRST, Some(500)),
-        [prime_retry(1, FIRST, 1, 500), close(1, EndReason::Requested)],
+        [prime_retry(1, FIRST, 1, 500), close(1, CloseReason::Requested)],
     );
     script.expect(disconnect(FIRST, Some(500)), []);
     script.expect(response(1, 4), []);
     script.expect_rejection(disconnect(FIRST, None), ApiMisuse::StreamNotOpen(FIRST));
     script.expect(
         resume(2, FIRST, 1),
-        [cut(1, CutReason::Replaced), send(2, FIRST, 2, 4), close(2, EndReason::Complete)],
+        [cut(1, CutReason::Replaced), send(2, FIRST, 2, 4), close(2, CloseReason::Complete)],
     );
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, Config, CutReason, EndReason, FailureReason, Input, Report, RequestId,
-    UnansweredReason,
+    Action, CloseReason, Config, CutReason, FailureReason, Input, Report, RequestId,
+    SessionCloseReason, UnansweredReason,
 };
 
 use crate::script::*;
@@ -130,7 +130,7 @@ fn a_new_message_is_evicted_if_everything_else_is_in_flight() {
         [
             Action::Report(Report::ResponseEvicted { stream: FIRST, id: RequestId::from(1) }),
             send_failure(2, FIRST, 1, 1, FailureReason::Evicted),
-            close(2, EndReason::Complete),
+            close(2, CloseReason::Complete),
         ],
     );
     assert_eq!(script.model.kept_bytes(), COST);
@@ -141,13 +141,16 @@ fn a_response_to_initialize_in_flight_is_kept() {
     let mut script = Script::new(Config { session_bytes_max: COST, ..Config::default() });
     script.expect(initialize(0, 1), [forward(1)]);
     let sent = respond(0, rejoin_core::Answer::Message(2));
-    script.expect(initialized("2025-11-25"), [sent, close(0, EndReason::Complete)]);
+    script.expect(initialized("2025-11-25"), [sent, close(0, CloseReason::Complete)]);
     assert_eq!(script.model.kept_bytes(), COST);
     script.expect_full(notify(3, None), [hold(STANDALONE)]);
     script.wait(1_000);
     script.expect(
         Input::Tick,
-        [cut(0, CutReason::Stalled), session_closed(CloseReason::InitializeUnacknowledged, &[])],
+        [
+            cut(0, CutReason::Stalled),
+            session_closed(SessionCloseReason::InitializeUnacknowledged, &[]),
+        ],
     );
 }
 
@@ -157,7 +160,7 @@ fn an_event_in_flight_outlives_its_stream() {
     let mut script =
         Script::initialized(Config { session_bytes_max: COST, retention, ..Config::default() });
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
-    script.expect(response(1, 4), [send(1, FIRST, 1, 4), close(1, EndReason::Complete)]);
+    script.expect(response(1, 4), [send(1, FIRST, 1, 4), close(1, CloseReason::Complete)]);
     assert_eq!(script.model.logged_events(FIRST, 0..9), []);
     assert_eq!(script.model.kept_bytes(), COST);
     script.expect_full(notify(5, None), [hold(STANDALONE)]);
@@ -171,8 +174,10 @@ fn a_stream_that_is_replaced_by_its_tombstone_releases_its_senders() {
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
     script.expect(request(2, 1, 4), [prime(2, FIRST, 0), forward(4)]);
     script.expect_full(progress(1, 5), [hold(FIRST)]);
-    script
-        .expect(Input::Abandon { stream: FIRST }, [close(2, EndReason::Abandoned), release(FIRST)]);
+    script.expect(
+        Input::Abandon { stream: FIRST },
+        [close(2, CloseReason::Abandoned), release(FIRST)],
+    );
     script
         .expect(progress(1, 5), [Action::Report(Report::UnknownProgressToken { token: 1.into() })]);
 }

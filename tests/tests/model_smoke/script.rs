@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, Answer, AnswerFormat, CloseReason, Config, ConnectionId, CutReason, EndReason, Event,
-    EventId, Failure, FailureReason, Head, Initialized, Input, Instant, Message, Method,
-    Notification, Overflow, Post, ProgressToken, ProtocolVersion, Rejection, RequestId, StreamId,
-    UnansweredReason,
+    Action, Answer, AnswerFormat, CloseReason, Config, ConnectionId, CutReason, Event, EventId,
+    Failure, FailureReason, Head, Initialized, Input, Instant, Message, Method, Notification,
+    Overflow, Post, ProgressToken, ProtocolVersion, Rejection, RequestId, SessionCloseReason,
+    StreamId, UnansweredReason,
 };
 use rejoin_tests::model::Model;
 
@@ -33,7 +33,7 @@ impl Script {
         let mut script = Self::new(config);
         script.expect(initialize(0, 1), [forward(1)]);
         let sent = respond(0, Answer::Message(2));
-        script.expect(initialized("2025-11-25"), [sent, close(0, EndReason::Complete)]);
+        script.expect(initialized("2025-11-25"), [sent, close(0, CloseReason::Complete)]);
         script.expect(closed(0, Some(1)), []);
         script
     }
@@ -256,7 +256,7 @@ pub(crate) fn discard(connection: u64) -> Action<u64> {
 }
 
 /// The end of a session with these pending requests.
-pub(crate) fn session_closed(reason: CloseReason, pending: &[i64]) -> Action<u64> {
+pub(crate) fn session_closed(reason: SessionCloseReason, pending: &[i64]) -> Action<u64> {
     let pending_requests = pending.iter().map(|id| RequestId::from(*id)).collect();
     Action::SessionClosed { reason, pending_requests, server_requests: Vec::new() }
 }
@@ -273,7 +273,7 @@ pub(crate) fn cut(connection: u64, reason: CutReason) -> Action<u64> {
     Action::Cut { connection: ConnectionId(connection), reason }
 }
 
-pub(crate) fn close(connection: u64, reason: EndReason) -> Action<u64> {
+pub(crate) fn close(connection: u64, reason: CloseReason) -> Action<u64> {
     Action::Close { connection: ConnectionId(connection), reason }
 }
 

@@ -1,7 +1,7 @@
 //! The standalone stream: shadows, gaps, and server requests.
 
 use rejoin_core::{
-    ClientFault, ConcurrentGet, Config, EndReason, Input, UnansweredReason, UnrelatedRouting,
+    ClientFault, CloseReason, ConcurrentGet, Config, Input, UnansweredReason, UnrelatedRouting,
 };
 
 use crate::script::*;
@@ -12,7 +12,7 @@ fn the_newest_shadow_is_promoted() {
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
     script.expect(get(3), []);
-    script.expect(get(4), [close(2, EndReason::TooManyShadows)]);
+    script.expect(get(4), [close(2, CloseReason::TooManyShadows)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
     script.expect(notify(4, None), [send(1, STANDALONE, 2, 4)]);
     script.expect(closed(1, Some(1)), [send(4, STANDALONE, 2, 4)]);
@@ -23,8 +23,8 @@ fn the_newest_shadow_is_promoted() {
         disconnect(STANDALONE, Some(7)),
         [
             prime_retry(4, STANDALONE, 4, 7),
-            close(4, EndReason::Requested),
-            close(3, EndReason::Requested),
+            close(4, CloseReason::Requested),
+            close(3, CloseReason::Requested),
         ],
     );
 }

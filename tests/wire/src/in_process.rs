@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rejoin::{SessionManager, StreamableHttp, journal::Journal};
-use rejoin_core::CloseReason;
+use rejoin_core::SessionCloseReason;
 use rejoin_tests::kit::{Coverage, DeliberateBug, FAULT_PHASE_MAX, Fault, Rng};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Handle};
@@ -114,7 +114,7 @@ async fn shut_down_sessions(
         }
         let session = rng.choose(&opened.lock().sessions);
         if let Some(session) = session.and_then(|id| manager.session(id).ok()) {
-            session.close(CloseReason::ServerShutdown);
+            session.close(SessionCloseReason::ServerShutdown);
             simulation.coverage.lock().hit_fault(Fault::Shutdown);
         }
     }

@@ -152,7 +152,7 @@ impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
         let message = error.to_string();
         match error {
-            SessionError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            SessionError::QueueFull => Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
                 .option("--max-queue")
                 .retry_after(1),
             SessionError::Closing => ManagerError::Closing.into(),

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use rejoin_core::{
-    ClientFault, CloseReason, EventId, Failure, FailureReason, Rejection, RequestId, StreamId,
-    UnansweredReason,
+    ClientFault, EventId, Failure, FailureReason, Rejection, RequestId, SessionCloseReason,
+    StreamId, UnansweredReason,
 };
 use serde_json::Value;
 
@@ -47,15 +47,15 @@ fn the_page_lists_every_failure() {
         (FailureReason::Orphaned, None, None),
         (FailureReason::BackendGone, None, Some("process exited: exit status: 1")),
         (closed, None, None),
-        (closed, Some(CloseReason::Deleted), None),
-        (closed, Some(CloseReason::ServerShutdown), None),
-        (closed, Some(CloseReason::InitializeRejected), None),
-        (closed, Some(CloseReason::InitializeTimeout), None),
-        (closed, Some(CloseReason::InitializeUnacknowledged), None),
-        (closed, Some(CloseReason::Idle), None),
-        (closed, Some(CloseReason::BackendGone), None),
-        (closed, Some(CloseReason::Cancelled), None),
-        (closed, Some(CloseReason::Exhausted), None),
+        (closed, Some(SessionCloseReason::Deleted), None),
+        (closed, Some(SessionCloseReason::ServerShutdown), None),
+        (closed, Some(SessionCloseReason::InitializeRejected), None),
+        (closed, Some(SessionCloseReason::InitializeTimeout), None),
+        (closed, Some(SessionCloseReason::InitializeUnacknowledged), None),
+        (closed, Some(SessionCloseReason::Idle), None),
+        (closed, Some(SessionCloseReason::BackendGone), None),
+        (closed, Some(SessionCloseReason::Cancelled), None),
+        (closed, Some(SessionCloseReason::Exhausted), None),
     ] {
         let failure = Failure { id: id.clone(), reason };
         let (code, message) =
@@ -161,9 +161,9 @@ fn errors() -> Vec<ManagerError> {
         ManagerError::TooManySessions(100),
         ManagerError::TooManySessionsPerIp(10),
         ManagerError::Closing,
-        ManagerError::ClosedDuringInitialize(CloseReason::InitializeTimeout),
+        ManagerError::ClosedDuringInitialize(SessionCloseReason::InitializeTimeout),
         ManagerError::Open("No such file or directory".into()),
-        ManagerError::Session(SessionError::Busy),
+        ManagerError::Session(SessionError::QueueFull),
     ];
     // Resuming a cancelled stream gets 204.
     let refused = |fault: &ClientFault| !matches!(fault, ClientFault::CancelledStream(_));

@@ -1,6 +1,6 @@
 //! Errors of the manager.
 
-use rejoin_core::{CloseReason, Rejection};
+use rejoin_core::{Rejection, SessionCloseReason};
 use thiserror::Error;
 
 use crate::{
@@ -26,7 +26,7 @@ pub enum ManagerError {
     Closing,
     /// The session was closed before it was initialized.
     #[error("{}", render::session_closed(Some(*.0)))]
-    ClosedDuringInitialize(CloseReason),
+    ClosedDuringInitialize(SessionCloseReason),
     /// The backend could not be opened for a new session.
     #[error("the server could not be started: {0}")]
     Open(OpenError),
@@ -41,7 +41,7 @@ impl From<SessionError> for ManagerError {
             SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
             SessionError::Closing => Self::Closing,
             SessionError::Rejected(_)
-            | SessionError::Busy
+            | SessionError::QueueFull
             | SessionError::NotReserved
             | SessionError::WrongOperation => Self::Session(error),
         }

@@ -7,7 +7,7 @@ mod unopened;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rejoin_core::{AnswerFormat, CloseReason, Post, Rejection};
+use rejoin_core::{AnswerFormat, Post, Rejection, SessionCloseReason};
 
 pub use self::error::ManagerError;
 use self::unopened::UnopenedSession;
@@ -284,7 +284,7 @@ impl Inner {
     fn close_all(&self) {
         self.shared.registry.begin_closing();
         for session in self.shared.registry.all() {
-            SessionHandle::new(session).close(CloseReason::ServerShutdown);
+            SessionHandle::new(session).close(SessionCloseReason::ServerShutdown);
         }
     }
 }

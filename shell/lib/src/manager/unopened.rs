@@ -1,6 +1,6 @@
 //! A session that was created, but not returned to the caller yet.
 
-use rejoin_core::CloseReason;
+use rejoin_core::SessionCloseReason;
 
 use crate::SessionHandle;
 
@@ -29,7 +29,7 @@ impl UnopenedSession {
 impl Drop for UnopenedSession {
     fn drop(&mut self) {
         if !self.is_opened {
-            self.session.close(CloseReason::Cancelled);
+            self.session.close(SessionCloseReason::Cancelled);
         }
     }
 }

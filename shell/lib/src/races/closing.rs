@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{AnswerFormat, CloseReason, Rejection};
+use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
 
 use super::{
     fixture::{
@@ -56,7 +56,7 @@ fn deleting_a_session_completes_every_operation() {
         // The server request times out if it was not delivered.
         let time = thread(async { clock::advance(Duration::from_secs(10)) });
         session.delete().unwrap();
-        assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
+        assert_eq!(session.close_reason(), Some(SessionCloseReason::Deleted));
         let received = backend.join().unwrap();
         let answered = requests.join().unwrap();
         time.join().unwrap();
@@ -96,7 +96,8 @@ fn either_a_delete_or_the_idle_timeout_closes_a_session() {
         time.join().unwrap();
         sends.join().unwrap();
         fixture.wait_until_removed(&messages);
-        let reason = if is_deleted { CloseReason::Deleted } else { CloseReason::Idle };
+        let reason =
+            if is_deleted { SessionCloseReason::Deleted } else { SessionCloseReason::Idle };
         assert_eq!(session.close_reason(), Some(reason));
         drop((session, messages));
         fixture.end();
@@ -121,16 +122,16 @@ fn dropping_the_messages_fails_pending_requests() {
         };
         requests.join().unwrap();
         drops.join().unwrap();
-        assert_eq!(session.close_reason(), Some(CloseReason::BackendGone));
+        assert_eq!(session.close_reason(), Some(SessionCloseReason::BackendGone));
         drop(session);
         fixture.end();
     });
 }
 
 fn deleted() -> SessionError {
-    SessionError::Rejected(Rejection::Closed(CloseReason::Deleted))
+    SessionError::Rejected(Rejection::Closed(SessionCloseReason::Deleted))
 }
 
 fn backend_gone() -> SessionError {
-    SessionError::Rejected(Rejection::Closed(CloseReason::BackendGone))
+    SessionError::Rejected(Rejection::Closed(SessionCloseReason::BackendGone))
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rejoin_core::{AnswerFormat, CloseReason, Config};
+use rejoin_core::{AnswerFormat, Config, SessionCloseReason};
 use shuttle::future::block_on;
 
 use super::{
@@ -44,7 +44,7 @@ fn close_all_leaves_no_session_open() {
                 Ok(session) => assert!(session.close_reason().is_some()),
                 Err(ManagerError::Closing) => {}
                 Err(ManagerError::ClosedDuringInitialize(reason)) => {
-                    assert_eq!(reason, CloseReason::ServerShutdown);
+                    assert_eq!(reason, SessionCloseReason::ServerShutdown);
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -115,11 +115,11 @@ fn a_session_that_is_closed_early_returns_its_permit() {
                 let (_, messages) = fixture.take_opened();
                 clock::advance(INIT_TIMEOUT);
                 fixture.wait_until_removed(&messages);
-                assert_eq!(session.close_reason(), Some(CloseReason::InitializeTimeout));
+                assert_eq!(session.close_reason(), Some(SessionCloseReason::InitializeTimeout));
             }
             Err(ManagerError::ClosedDuringInitialize(reason)) => {
                 fixture.finish_removal();
-                assert_eq!(reason, CloseReason::InitializeTimeout);
+                assert_eq!(reason, SessionCloseReason::InitializeTimeout);
             }
             Err(error) => panic!("{error}"),
         }

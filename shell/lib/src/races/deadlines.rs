@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::CloseReason;
+use rejoin_core::SessionCloseReason;
 
 use super::{
     fixture::{Fixture, InitializedSession, message, post, thread},
@@ -61,15 +61,15 @@ fn a_deadline_added_to_an_empty_queue_fires() {
                 let (_, messages) = fixture.take_opened();
                 clock::advance(Duration::from_secs(60));
                 fixture.wait_until_removed(&messages);
-                assert_eq!(second.close_reason(), Some(CloseReason::InitializeTimeout));
+                assert_eq!(second.close_reason(), Some(SessionCloseReason::InitializeTimeout));
             }
             Err(ManagerError::ClosedDuringInitialize(reason)) => {
                 fixture.wait_until_removed(&other);
-                assert_eq!(reason, CloseReason::InitializeTimeout);
+                assert_eq!(reason, SessionCloseReason::InitializeTimeout);
             }
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(first.close_reason(), Some(CloseReason::Idle));
+        assert_eq!(first.close_reason(), Some(SessionCloseReason::Idle));
         drop((first, other));
         fixture.end();
     });

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use rejoin_core::{AnswerFormat, CloseReason};
+use rejoin_core::{AnswerFormat, SessionCloseReason};
 
 use super::{
     fixture::{
@@ -58,7 +58,7 @@ fn a_handler_is_dropped_with_its_session() {
         session.delete().unwrap();
         let answered = client.join().unwrap();
         handles.join().unwrap();
-        assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
+        assert_eq!(session.close_reason(), Some(SessionCloseReason::Deleted));
         drop(session);
         let received = Arc::into_inner(received).unwrap().into_inner().unwrap();
         assert!([1, 2].starts_with(&received));

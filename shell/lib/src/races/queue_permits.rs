@@ -32,7 +32,10 @@ fn unused_permits_are_returned_exactly_once() {
                     }
                     // The id is in use, or there was no permit in time.
                     Err(error) => {
-                        assert!(matches!(error, SessionError::Rejected(_) | SessionError::Busy));
+                        assert!(matches!(
+                            error,
+                            SessionError::Rejected(_) | SessionError::QueueFull
+                        ));
                     }
                 }
             })
@@ -44,7 +47,7 @@ fn unused_permits_are_returned_exactly_once() {
                     Some(Ok(connection)) => {
                         assert_eq!(remaining_messages(connection).await, responses(2));
                     }
-                    Some(Err(error)) => assert_eq!(error, SessionError::Busy),
+                    Some(Err(error)) => assert_eq!(error, SessionError::QueueFull),
                     None => {}
                 }
             })

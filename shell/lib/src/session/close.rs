@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rejoin_core::{CloseReason, Input, Rejection, Session, StreamId};
+use rejoin_core::{Input, Rejection, Session, SessionCloseReason, StreamId};
 
 use super::{inner::SessionInner, state::LockedSession};
 use crate::log::SessionClosed;
@@ -29,7 +29,7 @@ impl LockedSession<'_> {
     /// Returns an error if the backend has ended.
     pub(super) fn check_backend(&self) -> Result<(), Rejection> {
         match self.state.backend_exit {
-            Some(_) => Err(Rejection::Closed(CloseReason::BackendGone)),
+            Some(_) => Err(Rejection::Closed(SessionCloseReason::BackendGone)),
             None => Ok(()),
         }
     }
@@ -63,7 +63,7 @@ impl LockedSession<'_> {
         }
         // An error means that there is no connection whose client could resume.
         self.apply(Input::Disconnect { stream: StreamId::Standalone, retry: Some(retry) });
-        self.apply(Input::CloseSession { reason: CloseReason::ServerShutdown });
+        self.apply(Input::CloseSession { reason: SessionCloseReason::ServerShutdown });
     }
 
     /// Closes the session after a panic. Its core is replaced, so that it is not used again.
@@ -73,7 +73,7 @@ impl LockedSession<'_> {
         {
             self.state.recorder = None;
         }
-        self.apply(Input::CloseSession { reason: CloseReason::Cancelled });
+        self.apply(Input::CloseSession { reason: SessionCloseReason::Cancelled });
     }
 
     /// Returns whether a request is pending, or its response is being sent.
@@ -86,7 +86,7 @@ impl LockedSession<'_> {
     }
 
     /// Ends everything that belongs to the session, except what must not be done under its lock.
-    pub(super) fn close(&mut self, reason: CloseReason) {
+    pub(super) fn close(&mut self, reason: SessionCloseReason) {
         let (session, state) = (self.session, &mut *self.state);
         self.after_unlock.wake(session.queue.close());
         self.after_unlock.run_handler = true;

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{
-    AnswerFormat, CloseReason, EventId, Initialized, Input, Post, Rejection, RequestId, Session,
-    StreamId,
+    AnswerFormat, EventId, Initialized, Input, Post, Rejection, RequestId, Session,
+    SessionCloseReason, StreamId,
 };
 use thiserror::Error;
 
@@ -51,7 +51,7 @@ impl SessionHandle {
 
     /// Returns why the session is closed, if it is.
     #[must_use]
-    pub fn close_reason(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<SessionCloseReason> {
         self.inner.inspect(Session::close_reason)
     }
 
@@ -209,7 +209,7 @@ impl SessionHandle {
     }
 
     /// Closes the session on behalf of the server. Does nothing if it is already closed.
-    pub fn close(&self, reason: CloseReason) {
+    pub fn close(&self, reason: SessionCloseReason) {
         // Only rejected if the session is closed.
         let _ = self.inner.input(Input::CloseSession { reason });
     }
@@ -238,7 +238,7 @@ pub enum SessionError {
     Closing,
     /// The backend's queue had no space for the message in time.
     #[error("server busy: request queue full, retry later")]
-    Busy,
+    QueueFull,
     /// The connection was not reserved in this session, or has a request already.
     #[error("the connection is not reserved")]
     NotReserved,
@@ -249,6 +249,6 @@ pub enum SessionError {
 
 impl From<QueueTimeout> for SessionError {
     fn from(_: QueueTimeout) -> Self {
-        Self::Busy
+        Self::QueueFull
     }
 }

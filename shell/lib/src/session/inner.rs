@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rejoin_core::{CloseReason, ConnectionId, Input, Instant, Overflow, Rejection, Session};
+use rejoin_core::{ConnectionId, Input, Instant, Overflow, Rejection, Session, SessionCloseReason};
 
 use super::{
     backend_message::{BackendMessage, Recorded},
@@ -30,7 +30,7 @@ pub(crate) struct SessionInner {
 }
 
 /// The result of every operation on a session that has panicked.
-pub(super) const PANICKED: Rejection = Rejection::Closed(CloseReason::Cancelled);
+pub(super) const PANICKED: Rejection = Rejection::Closed(SessionCloseReason::Cancelled);
 
 impl SessionInner {
     /// Creates a session, and the messages for its backend.

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream as _;
-use rejoin_core::{AnswerFormat, CloseReason, Instant, Post};
+use rejoin_core::{AnswerFormat, Instant, Post, SessionCloseReason};
 
 use super::{
     Connection, SessionError, SessionHandle,
@@ -140,7 +140,7 @@ impl Fixture {
                 assert_eq!(refused.unwrap_err(), panicked);
             }
             Use::Delete => assert_eq!(self.session.delete(), Err(panicked)),
-            Use::Close => self.session.close(CloseReason::ServerShutdown),
+            Use::Close => self.session.close(SessionCloseReason::ServerShutdown),
             Use::Getter => assert_eq!(self.session.initialized(), None),
             Use::Read => {
                 let (connection, mut events) = (self.connection.as_mut().unwrap(), Vec::new());
@@ -171,7 +171,7 @@ impl Fixture {
             }
             Use::DropMessages => {
                 drop(self.messages);
-                assert_eq!(self.session.close_reason(), Some(CloseReason::Cancelled));
+                assert_eq!(self.session.close_reason(), Some(SessionCloseReason::Cancelled));
                 return;
             }
             Use::Deadline => self.inner.on_deadline(Instant::MAX),
@@ -182,7 +182,7 @@ impl Fixture {
                 assert!(drained.is_err(), "the other session is busy");
             }
         }
-        assert_eq!(self.session.close_reason(), Some(CloseReason::Cancelled), "{cause:?}");
+        assert_eq!(self.session.close_reason(), Some(SessionCloseReason::Cancelled), "{cause:?}");
         assert!(!self.sessions.has_session(self.session.id()), "{cause:?}");
         if let Some(connection) = &mut self.connection {
             read_to_end(connection).await;

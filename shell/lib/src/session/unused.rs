@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rejoin_core::{CloseReason, Input, Instant};
+use rejoin_core::{Input, Instant, SessionCloseReason};
 
 use super::{inner::SessionInner, state::LockedSession};
 use crate::peers::PeerPermit;
@@ -66,7 +66,7 @@ impl LockedSession<'_> {
     }
 
     fn close_unused(&mut self) {
-        self.apply(Input::CloseSession { reason: CloseReason::Idle });
+        self.apply(Input::CloseSession { reason: SessionCloseReason::Idle });
     }
 
     /// Returns whether the session is initialized and has no connection.

@@ -4,7 +4,7 @@ use std::{future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use rejoin::{Connection, ManagerConfig, SendError, Sent, SessionError, SessionHandle, SseEvent};
-use rejoin_core::{AnswerFormat, BackendFault, CloseReason, Config, Rejection, RequestId};
+use rejoin_core::{AnswerFormat, BackendFault, Config, Rejection, RequestId, SessionCloseReason};
 
 use crate::index_of;
 use crate::support::{BackendSession, Server, message, next, post};
@@ -65,7 +65,7 @@ async fn full_backend_queue_affects_only_its_own_session() {
     let (refused, ()) = tokio::join!(busy.notify(notification()), async {
         other.notify(notification()).await.unwrap();
     });
-    assert_eq!(refused, Err(SessionError::Busy));
+    assert_eq!(refused, Err(SessionError::QueueFull));
     let mut backend = server.backend().await;
     backend.receive().await;
     busy.notify(notification()).await.unwrap();
@@ -80,7 +80,7 @@ async fn session_closes_when_its_backend_sends_requests_and_never_receives() {
     for id in 0..100_000 {
         let request = message(&format!(r#""id":{id},"method":"ping""#));
         if client.send(request, None).await == Err(SendError::Ended) {
-            assert_eq!(session.close_reason(), Some(CloseReason::BackendGone));
+            assert_eq!(session.close_reason(), Some(SessionCloseReason::BackendGone));
             return;
         }
     }

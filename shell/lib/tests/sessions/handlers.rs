@@ -3,7 +3,7 @@
 use std::{future::poll_fn, sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering};
 
 use rejoin::{Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SessionManager};
-use rejoin_core::{AnswerFormat, CloseReason};
+use rejoin_core::{AnswerFormat, SessionCloseReason};
 
 use crate::support::{message, post};
 
@@ -47,7 +47,7 @@ async fn handler_responds_synchronously_and_is_dropped_with_its_session() {
     assert_eq!((events.len(), count.load(Ordering::Relaxed)), (3, 2));
     assert_eq!(Arc::strong_count(&count), 3);
     session.delete().unwrap();
-    assert_eq!(session.close_reason(), Some(CloseReason::Deleted));
+    assert_eq!(session.close_reason(), Some(SessionCloseReason::Deleted));
     assert_eq!(Arc::strong_count(&count), 2, "the handler is dropped with its session");
 }
 
@@ -64,6 +64,6 @@ async fn panic_in_a_handler_closes_only_its_session() {
     let panicked =
         tokio::spawn(async move { handle.notify(post(r#""method":"panic""#)).await }).await;
     assert!(panicked.unwrap_err().is_panic());
-    assert_eq!(broken.close_reason(), Some(CloseReason::BackendGone));
+    assert_eq!(broken.close_reason(), Some(SessionCloseReason::BackendGone));
     assert_eq!(other.close_reason(), None);
 }

@@ -6,7 +6,7 @@ use rejoin::{
     Backend, ClientMessages, ClientSender, ManagerConfig, ManagerError, OpenError, SessionError,
     SessionManager, SseEvent,
 };
-use rejoin_core::{AnswerFormat, CloseReason, Rejection};
+use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
 
 use crate::support::{Server, next, post};
 
@@ -21,7 +21,7 @@ async fn unused_session_expires_unless_it_has_a_connection_or_a_request() {
     tokio::time::sleep(Duration::from_secs(59)).await;
     unused.notify(post(r#""method":"notifications/initialized""#)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(unused.close_reason(), Some(CloseReason::Idle));
+    assert_eq!(unused.close_reason(), Some(SessionCloseReason::Idle));
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!((connected.close_reason(), requested.close_reason()), (None, None));
 }
@@ -81,14 +81,14 @@ async fn dropping_the_last_manager_closes_its_sessions() {
     let session = server.initialized().await;
     let mut backend = server.backend().await;
     drop(server);
-    assert_eq!(session.close_reason(), Some(CloseReason::ServerShutdown));
+    assert_eq!(session.close_reason(), Some(SessionCloseReason::ServerShutdown));
     assert_eq!(backend.receive_or_end().await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn session_closes_unless_its_first_request_is_initialize() {
     let server = Server::start();
-    let closed = SessionError::Rejected(Rejection::Closed(CloseReason::ExpectedInitialize));
+    let closed = SessionError::Rejected(Rejection::Closed(SessionCloseReason::ExpectedInitialize));
     let session = server.sessions.create_session().await.unwrap();
     assert_eq!(session.standalone().unwrap_err(), closed);
     let session = server.sessions.create_session().await.unwrap();
@@ -115,7 +115,10 @@ async fn backend_exit_during_initialize_is_reported_as_such() {
     let initialize = post(r#""id":0,"method":"initialize""#);
     let result = sessions.initialize_session(initialize, AnswerFormat::Sse).await;
     assert!(
-        matches!(result, Err(ManagerError::ClosedDuringInitialize(CloseReason::BackendGone))),
+        matches!(
+            result,
+            Err(ManagerError::ClosedDuringInitialize(SessionCloseReason::BackendGone))
+        ),
         "{result:?}"
     );
 }

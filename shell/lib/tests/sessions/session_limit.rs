@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin::{
     Backend, ClientMessages, ClientSender, ManagerConfig, ManagerError, OpenError, SessionManager,
 };
-use rejoin_core::{AnswerFormat, CloseReason};
+use rejoin_core::{AnswerFormat, SessionCloseReason};
 
 use crate::support::{Server, message, next, post};
 
@@ -15,7 +15,7 @@ async fn session_that_only_pings_is_unused() {
     let pinged = server.initialized().await;
     drop(pinged.request(post(r#""id":1,"method":"ping""#), AnswerFormat::Sse).await.unwrap());
     server.initialized().await;
-    assert_eq!(pinged.close_reason(), Some(CloseReason::Idle));
+    assert_eq!(pinged.close_reason(), Some(SessionCloseReason::Idle));
 }
 
 #[tokio::test(start_paused = true)]
@@ -23,7 +23,7 @@ async fn oldest_unused_session_is_evicted_at_the_limit() {
     let server = Server::with(ManagerConfig { sessions_max: 2, ..ManagerConfig::default() });
     let (oldest, newer) = (server.initialized().await, server.initialized().await);
     let newest = server.initialized().await;
-    assert_eq!(oldest.close_reason(), Some(CloseReason::Idle));
+    assert_eq!(oldest.close_reason(), Some(SessionCloseReason::Idle));
     for used in [&newer, &newest] {
         assert_eq!(used.close_reason(), None);
         drop(used.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
@@ -74,7 +74,7 @@ async fn concurrent_new_sessions_evict_one_unused_session_each() {
     let newcomers = tokio::join!(open(), open(), open(), open());
     let newcomers = <[_; SESSIONS]>::from(newcomers).map(Result::unwrap);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert!(unused.iter().all(|session| session.close_reason() == Some(CloseReason::Idle)));
+    assert!(unused.iter().all(|session| session.close_reason() == Some(SessionCloseReason::Idle)));
     assert!(newcomers.iter().all(|session| session.close_reason().is_none()));
 }
 
@@ -118,6 +118,6 @@ async fn closed_session_frees_its_permit() {
     let _second = server.sessions.create_session().await.unwrap();
     let refused = server.sessions.create_session().await;
     assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
-    first.close(CloseReason::Cancelled);
+    first.close(SessionCloseReason::Cancelled);
     server.sessions.create_session().await.unwrap();
 }

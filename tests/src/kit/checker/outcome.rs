@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{CloseReason, Config, FailureReason};
+use rejoin_core::{Config, FailureReason, SessionCloseReason};
 
 use crate::kit::Coverage;
 
@@ -57,7 +57,7 @@ pub struct RequestFacts<'a> {
     /// The time since it was sent.
     pub age: Duration,
     /// Why its session closed, if it did.
-    pub closed: Option<CloseReason>,
+    pub closed: Option<SessionCloseReason>,
     /// Whether its client cancelled it, or the driver abandoned it.
     pub is_cancelled: bool,
     /// Whether it was sent in the fault-free phase: it must end by a response, a limit or the
@@ -102,7 +102,7 @@ pub fn check_outcome(outcome: Outcome, facts: &RequestFacts<'_>) -> Result<(), S
             facts.was_orphaned && has_passed(config.orphan_timeout)
         }
         Outcome::Failed(FailureReason::BackendGone) => {
-            facts.closed == Some(CloseReason::BackendGone)
+            facts.closed == Some(SessionCloseReason::BackendGone)
         }
         Outcome::Failed(FailureReason::SessionClosed) | Outcome::Closed => facts.closed.is_some(),
         Outcome::Cancelled | Outcome::StreamCancelled => {
@@ -178,7 +178,7 @@ mod tests {
         assert!(is_ok(expired, &RequestFacts { was_limited: true, ..at(1) }));
         let many = RequestFacts { requests: 65, ..at(1) };
         assert!(is_ok(expired, &many) && !is_ok(Outcome::Expired, &many));
-        let backend_gone = RequestFacts { closed: Some(CloseReason::BackendGone), ..at(1) };
+        let backend_gone = RequestFacts { closed: Some(SessionCloseReason::BackendGone), ..at(1) };
         assert!(is_ok(Outcome::Failed(FailureReason::BackendGone), &backend_gone));
         assert!(is_ok(Outcome::Closed, &backend_gone));
         let cancelled = RequestFacts { is_cancelled: true, ..at(1) };

@@ -37,7 +37,7 @@ pub(in crate::simulation) fn check_quiescence(view: &View, snapshot: &Value) -> 
 
 #[cfg(test)]
 mod tests {
-    use rejoin_core::CloseReason;
+    use rejoin_core::SessionCloseReason;
     use serde_json::json;
 
     use super::*;
@@ -73,7 +73,7 @@ mod tests {
         for left in [
             View { bytes: 201, ..view() },
             View { pending: 1, ..view() },
-            View { closed: Some(CloseReason::Idle), ..view() },
+            View { closed: Some(SessionCloseReason::Idle), ..view() },
         ] {
             assert!(check_quiescence(&left, &snapshot()).is_err(), "{left:?}");
         }

@@ -1,8 +1,8 @@
 //! Misuse of the protocol by a client, and spurious requests.
 
 use rejoin_core::{
-    AnswerFormat, CloseReason, EventId, Head, Message, Method, Notification, Post, RequestId,
-    StreamId,
+    AnswerFormat, EventId, Head, Message, Method, Notification, Post, RequestId,
+    SessionCloseReason, StreamId,
 };
 
 use crate::kit::Fault;
@@ -81,7 +81,7 @@ impl Simulation {
 
     fn shut_down(&mut self, no: ClientNo, server: ServerNo) {
         let rng = self.clients.get_mut(&no).map(|client| &mut client.rng);
-        let reasons = [CloseReason::ServerShutdown, CloseReason::Cancelled];
+        let reasons = [SessionCloseReason::ServerShutdown, SessionCloseReason::Cancelled];
         if let Some(reason) = rng.and_then(|rng| rng.choose(&reasons)) {
             self.send_without_link(no, Packet::Shutdown { server, reason });
         }

@@ -1,6 +1,6 @@
 //! How a client handles what it receives.
 
-use rejoin_core::{EndReason, Event, Head, Initialized, RequestId};
+use rejoin_core::{CloseReason, Event, Head, Initialized, RequestId};
 
 use crate::kit::Fault;
 use crate::kit::checker::Outcome;
@@ -103,7 +103,7 @@ impl Simulation {
         };
         link.is_open_at_client = false;
         let is_complete = is_read_to_end
-            && link.end == Some(super::super::link::LinkEnd::Closed(EndReason::Complete));
+            && link.end == Some(super::super::link::LinkEnd::Closed(CloseReason::Complete));
         let (reader_no, client, server) = (link.reader, link.client, link.server);
         let Some(reader) = self.readers.get_mut(&reader_no).filter(|it| it.link == Some(no)) else {
             return Ok(());

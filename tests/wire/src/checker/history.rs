@@ -5,8 +5,8 @@ use std::mem;
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, ConnectionId, CutReason, Event, EventId, Head, Input, Message,
-    Notification, Rejection, Report, RequestId, StreamId, UnrelatedRouting,
+    Action, ConnectionId, CutReason, Event, EventId, Head, Input, Message, Notification, Rejection,
+    Report, RequestId, SessionCloseReason, StreamId, UnrelatedRouting,
 };
 use rejoin_tests::kit::Coverage;
 use rejoin_tests::kit::checker::GroundTruth;
@@ -75,7 +75,7 @@ pub(super) struct ExpectedMessage {
 /// When and why a session closed, since it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Closed {
-    pub(super) reason: CloseReason,
+    pub(super) reason: SessionCloseReason,
     pub(super) after: Duration,
 }
 
@@ -258,17 +258,17 @@ fn record_takeover(before: &View, step: &Step, coverage: &mut Coverage) {
 }
 
 /// Returns the coverage counter of a close reason.
-pub(super) fn end_kind(reason: CloseReason) -> &'static str {
+pub(super) fn end_kind(reason: SessionCloseReason) -> &'static str {
     match reason {
-        CloseReason::Deleted => "ends: deleted",
-        CloseReason::Idle => "ends: idle",
-        CloseReason::BackendGone => "ends: backend gone",
-        CloseReason::InitializeRejected
-        | CloseReason::InitializeUnacknowledged
-        | CloseReason::InitializeTimeout
-        | CloseReason::ExpectedInitialize => "ends: before initialized",
-        CloseReason::ServerShutdown | CloseReason::Cancelled | CloseReason::Exhausted => {
-            "ends: other"
-        }
+        SessionCloseReason::Deleted => "ends: deleted",
+        SessionCloseReason::Idle => "ends: idle",
+        SessionCloseReason::BackendGone => "ends: backend gone",
+        SessionCloseReason::InitializeRejected
+        | SessionCloseReason::InitializeUnacknowledged
+        | SessionCloseReason::InitializeTimeout
+        | SessionCloseReason::ExpectedInitialize => "ends: before initialized",
+        SessionCloseReason::ServerShutdown
+        | SessionCloseReason::Cancelled
+        | SessionCloseReason::Exhausted => "ends: other",
     }
 }

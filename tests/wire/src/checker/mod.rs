@@ -16,7 +16,7 @@ mod streams;
 
 use std::time::Duration;
 
-use rejoin_core::{CloseReason, Config};
+use rejoin_core::{Config, SessionCloseReason};
 use rejoin_tests::journal::Journal;
 use rejoin_tests::kit::Coverage;
 
@@ -73,7 +73,7 @@ pub(crate) fn check(case: &Case<'_>, coverage: &mut Coverage) -> Result<Vec<Kept
             config.server_requests_max.saturating_add(config.pending_requests_max);
         received::check(&history, closed.reason, received, session_messages_max)?;
         if let Some(session) = case.session {
-            let is_cut = closed.reason == CloseReason::BackendGone || received.has_exited;
+            let is_cut = closed.reason == SessionCloseReason::BackendGone || received.has_exited;
             received::check_sent(&session.record.lock().sent, received, is_cut)?;
         }
     }

@@ -1,6 +1,6 @@
 //! Received messages: a backend receives, once and in order, what its client and session sent.
 
-use rejoin_core::CloseReason;
+use rejoin_core::SessionCloseReason;
 
 use super::history::{ExpectedMessage, History};
 use crate::backend::{Received, ReceivedMessage};
@@ -10,7 +10,7 @@ use crate::client_session::SentMessage;
 /// session itself.
 pub(super) fn check(
     history: &History,
-    reason: CloseReason,
+    reason: SessionCloseReason,
     received: &Received,
     session_messages_max: usize,
 ) -> Result<(), String> {
@@ -24,7 +24,7 @@ pub(super) fn check(
         }
     }
     let (known, missing) = history.expected.split_at(received.messages.len());
-    let is_backend_gone = reason == CloseReason::BackendGone;
+    let is_backend_gone = reason == SessionCloseReason::BackendGone;
     match missing.first() {
         // A backend that has exited receives nothing more.
         Some(_) | None if received.has_exited => Ok(()),
@@ -106,7 +106,7 @@ mod tests {
     /// Returns the failure where a backend must receive three messages, and receives those that
     /// are left by `change`.
     fn failure(
-        reason: CloseReason,
+        reason: SessionCloseReason,
         change: impl FnOnce(&mut Vec<ReceivedMessage>, &mut Received),
     ) -> Option<String> {
         let (expected, mut message) =
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn detects_lost_duplicated_changed_and_reordered_messages() {
         let deleted = |change: fn(&mut Vec<ReceivedMessage>)| {
-            failure(CloseReason::Deleted, |message, _| change(message)).unwrap_or_default()
+            failure(SessionCloseReason::Deleted, |message, _| change(message)).unwrap_or_default()
         };
         assert_eq!(deleted(|_| {}), "");
         assert!(deleted(|message| drop(message.pop())).contains("never received"));
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn only_exit_excuses_lost_messages() {
         let backend_gone = |has_exited| {
-            failure(CloseReason::BackendGone, |message, received| {
+            failure(SessionCloseReason::BackendGone, |message, received| {
                 message.pop();
                 received.has_exited = has_exited;
             })
@@ -144,7 +144,7 @@ mod tests {
         assert!(
             backend_gone(false).is_some_and(|failure| failure.contains("which has not exited"))
         );
-        let invalid = failure(CloseReason::BackendGone, |_, received| {
+        let invalid = failure(SessionCloseReason::BackendGone, |_, received| {
             received.has_exited = true;
             received.invalid = Some("it breaks off".to_owned());
         });
@@ -191,10 +191,10 @@ mod tests {
         let message = history.expected.iter().take(2).map(receive).collect();
         let received = Received { messages: message, ..Received::default() };
         let backend_gone = |session_messages_max| {
-            check(&history, CloseReason::BackendGone, &received, session_messages_max)
+            check(&history, SessionCloseReason::BackendGone, &received, session_messages_max)
         };
         assert_eq!(backend_gone(2), Ok(()));
         assert!(backend_gone(3).is_err());
-        assert!(check(&history, CloseReason::Deleted, &received, 2).is_err());
+        assert!(check(&history, SessionCloseReason::Deleted, &received, 2).is_err());
     }
 }
