@@ -57,8 +57,8 @@ pub enum Action<M> {
         /// Why.
         reason: CutReason,
     },
-    /// Drop the unacknowledged events of a connection, which does not end for that, and may be
-    /// closed already. Its stream sends them on another connection.
+    /// Empty the buffer of a connection: its stream sends these events on another connection. The
+    /// connection stays as it is, open or closed.
     Discard {
         /// The connection.
         connection: ConnectionId,
@@ -91,9 +91,8 @@ pub enum Action<M> {
         /// The stream.
         stream: StreamId,
     },
-    /// The session is closed. This is its last action: every connection was closed or cut before,
-    /// every held sender may go on, and the backend is no longer needed by this session. If the
-    /// backend lives on, it has to be told what is listed here.
+    /// The session is closed. This is its last action: every connection was closed or cut before.
+    /// Release all held senders, and stop the backend, or notify it of the requests listed here.
     SessionClosed {
         /// Why.
         reason: SessionCloseReason,

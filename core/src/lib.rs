@@ -118,7 +118,7 @@
 //!                 Action::Cut { connection, .. } => {
 //!                     buffers.insert(connection, Buffer { is_closing: true, ..Buffer::default() });
 //!                 }
-//!                 // For senders that can wait, see `Overflow`.
+//!                 // Only for messages with `Overflow::Hold`, whose senders can wait.
 //!                 Action::Hold { .. } | Action::Release { .. } => {}
 //!                 // The last action: the backend is told of the requests that end here.
 //!                 Action::SessionClosed { pending_requests, server_requests, .. } => {

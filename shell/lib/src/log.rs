@@ -142,7 +142,7 @@ pub(crate) fn reclaims_memory(sessions: usize, excess: usize, bytes_max: usize) 
         sessions,
         excess,
         bytes_max,
-        "memory limit reached: limiting the sessions that keep the most"
+        "memory limit reached: reclaiming memory from the sessions that keep the most"
     );
 }
 
