@@ -1,7 +1,7 @@
 //! Actions that a session requires of its driver.
 
 use alloc::vec::Vec;
-use core::{slice, time::Duration};
+use core::{fmt, slice, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -194,6 +194,8 @@ pub enum SessionCloseReason {
     ServerShutdown,
     /// The owner of the session cancelled it.
     Cancelled,
+    /// The driver or the session has failed, because of a bug.
+    InternalError,
     /// The first input of the client was not `initialize`.
     ExpectedInitialize,
     /// The backend responded to `initialize` with an error.
@@ -208,6 +210,29 @@ pub enum SessionCloseReason {
     BackendGone,
     /// A counter is exhausted.
     Exhausted,
+}
+
+/// For the client and the log.
+impl fmt::Display for SessionCloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "the session was closed by its client",
+            Self::ServerShutdown => "the session was closed: the server is shutting down",
+            Self::Cancelled => "the session was closed by the server",
+            Self::InternalError => "the session was closed because of an internal error",
+            Self::ExpectedInitialize => {
+                "the session was closed: its first message was not `initialize`"
+            }
+            Self::InitializeRejected => "the session was closed: the server rejected `initialize`",
+            Self::InitializeTimeout => "the server did not answer `initialize` in time",
+            Self::InitializeUnacknowledged => {
+                "the session was closed: its client disconnected before the response to `initialize`"
+            }
+            Self::Idle => "the session was closed: it was idle for too long",
+            Self::BackendGone => "the session was closed: the server is no longer available",
+            Self::Exhausted => "the session was closed: it has no event ids left",
+        })
+    }
 }
 
 /// Something that the client or the backend did not get, for the log.

@@ -36,7 +36,7 @@ pub enum Rejection {
     #[error(transparent)]
     ApiMisuse(#[from] ApiMisuse),
     /// The session is closed.
-    #[error("the session is closed: {0:?}")]
+    #[error("{0}")]
     Closed(SessionCloseReason),
     /// Nobody is at fault: the session has no room for a message of the backend whose
     /// [`Overflow`](crate::Overflow) is `Hold`. [`Action::Hold`](crate::Action::Hold) names the

@@ -137,8 +137,8 @@ impl<M: Clone> Session<M> {
     ///
     /// A [`Rejection`] names who is at fault: the client, the backend or the driver. It comes
     /// with the input, whose requests still need an error response. A rejected input has no
-    /// effect, except that a first POST or GET other than `initialize` closes the session. In
-    /// any case, timers that were due have fired, and their actions are in `out`.
+    /// effect, with the two exceptions of law 3 on the [crate] page. In any case, timers that were
+    /// due have fired, and their actions are in `out`.
     pub fn handle(
         &mut self,
         now: Instant,

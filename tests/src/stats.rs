@@ -344,6 +344,7 @@ kinds! {
         Action::SessionClosed { reason: SessionCloseReason::Deleted, .. } => "closed: deleted",
         Action::SessionClosed { reason: SessionCloseReason::ServerShutdown, .. } => "closed: server shutdown",
         Action::SessionClosed { reason: SessionCloseReason::Cancelled, .. } => "closed: cancelled",
+        Action::SessionClosed { reason: SessionCloseReason::InternalError, .. } => "closed: internal error",
         Action::SessionClosed { reason: SessionCloseReason::ExpectedInitialize, .. } => "closed: expected initialize",
         Action::SessionClosed { reason: SessionCloseReason::InitializeRejected, .. } => "closed: initialize rejected",
         Action::SessionClosed { reason: SessionCloseReason::InitializeTimeout, .. } => "closed: initialize timeout",

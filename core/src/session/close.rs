@@ -23,6 +23,7 @@ impl<M: Clone> Session<M> {
             SessionCloseReason::Deleted
             | SessionCloseReason::ServerShutdown
             | SessionCloseReason::Cancelled
+            | SessionCloseReason::InternalError
             | SessionCloseReason::ExpectedInitialize
             | SessionCloseReason::InitializeRejected
             | SessionCloseReason::InitializeTimeout

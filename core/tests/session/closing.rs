@@ -36,11 +36,11 @@ fn delete_fails_pending_requests_and_closes_connections() {
         > ack 4 through 1
         > tick
         > get 6
-          rejected: the session is closed: Deleted
+          rejected: the session was closed by its client
         > backend response 9
-          rejected: the session is closed: Deleted
+          rejected: the session was closed by its client
         > delete
-          rejected: the session is closed: Deleted
+          rejected: the session was closed by its client
         ",
     );
 }
@@ -130,7 +130,7 @@ fn pending_request_or_connection_keeps_the_session_open() {
         > +299s tick
         > +1s get 3
           session closed: Idle
-          rejected: the session is closed: Idle
+          rejected: the session was closed: it was idle for too long
         ",
     );
 }

@@ -59,7 +59,7 @@ fn first_input_other_than_initialize_closes_the_session() {
     ] {
         let script = format!(
             "> {first}\nsession closed: ExpectedInitialize\n\
-             rejected: the session is closed: ExpectedInitialize\n> tick"
+             rejected: the session was closed: its first message was not `initialize`\n> tick"
         );
         check(Config::default(), &script);
     }
@@ -120,7 +120,7 @@ fn error_response_to_initialize_closes_the_session() {
           close 1: Complete
           session closed: InitializeRejected
         > post 2 request 1
-          rejected: the session is closed: InitializeRejected
+          rejected: the session was closed: the server rejected `initialize`
         > closed 1 through 1
         ",
     );

@@ -1,4 +1,6 @@
 //! A shared counter of bytes in use, with a limit.
+//!
+//! A semaphore would be a queue, too, but nobody waits here: a message that does not fit is refused.
 
 use std::sync::Arc;
 

@@ -30,40 +30,12 @@ pub(crate) fn failure(
             Some(reason) => format!("the server is no longer available: {reason}").into(),
             None => "the server is no longer available".into(),
         },
-        FailureReason::SessionClosed => session_closed(close_reason).into(),
+        FailureReason::SessionClosed => match close_reason {
+            Some(reason) => reason.to_string().into(),
+            None => "the session was closed".into(),
+        },
     };
     error(Some(&failure.id), INTERNAL_ERROR, &message)
-}
-
-/// Returns a sentence that says why a session was closed.
-pub(crate) fn session_closed(reason: Option<SessionCloseReason>) -> &'static str {
-    match reason {
-        Some(SessionCloseReason::InitializeTimeout) => {
-            "the server did not answer `initialize` in time"
-        }
-        Some(SessionCloseReason::Deleted) => "the session was closed by its client",
-        Some(SessionCloseReason::ServerShutdown) => {
-            "the session was closed: the server is shutting down"
-        }
-        Some(SessionCloseReason::InitializeRejected) => {
-            "the session was closed: the server rejected `initialize`"
-        }
-        Some(SessionCloseReason::InitializeUnacknowledged) => {
-            "the session was closed: its client disconnected before the response to `initialize`"
-        }
-        Some(SessionCloseReason::BackendGone) => {
-            "the session was closed: the server is no longer available"
-        }
-        Some(SessionCloseReason::Cancelled) => {
-            "the session was closed because of an internal error"
-        }
-        Some(SessionCloseReason::ExpectedInitialize) => {
-            "the session was closed: its first message was not `initialize`"
-        }
-        Some(SessionCloseReason::Idle) => "the session was closed: it was idle for too long",
-        Some(SessionCloseReason::Exhausted) => "the session was closed: it has no event ids left",
-        None => "the session was closed",
-    }
 }
 
 /// Returns the error that a backend gets for a request to the client that was not answered.

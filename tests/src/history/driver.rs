@@ -139,7 +139,8 @@ impl Environment {
             0..=59 => Input::Delete,
             60..=119 => Input::BackendGone,
             120..=169 => Input::CloseSession { reason: SessionCloseReason::ServerShutdown },
-            170..=229 => Input::CloseSession { reason: SessionCloseReason::Cancelled },
+            170..=209 => Input::CloseSession { reason: SessionCloseReason::Cancelled },
+            210..=229 => Input::CloseSession { reason: SessionCloseReason::InternalError },
             230..=242 => Input::CloseSession { reason: SessionCloseReason::Idle },
             243..=255 => Input::CloseSession { reason: SessionCloseReason::Deleted },
         }

@@ -18,6 +18,7 @@ impl Model {
             SessionCloseReason::Deleted
             | SessionCloseReason::ServerShutdown
             | SessionCloseReason::Cancelled
+            | SessionCloseReason::InternalError
             | SessionCloseReason::ExpectedInitialize
             | SessionCloseReason::InitializeRejected
             | SessionCloseReason::InitializeTimeout

@@ -1,4 +1,7 @@
 //! Reception of request bodies, with limits on size, memory and time.
+//!
+//! `http_body_util::Limited` would only limit the size: here, the memory for a part of a body is
+//! reserved before it is copied.
 
 use std::{error::Error, future::poll_fn, pin::pin, time::Duration};
 

@@ -55,6 +55,7 @@ fn the_page_lists_every_failure() {
         (closed, Some(SessionCloseReason::Idle), None),
         (closed, Some(SessionCloseReason::BackendGone), None),
         (closed, Some(SessionCloseReason::Cancelled), None),
+        (closed, Some(SessionCloseReason::InternalError), None),
         (closed, Some(SessionCloseReason::Exhausted), None),
     ] {
         let failure = Failure { id: id.clone(), reason };

@@ -5,7 +5,6 @@ use thiserror::Error;
 
 use crate::{
     backend::OpenError,
-    render,
     session::{PermitError, SessionError},
 };
 
@@ -25,7 +24,7 @@ pub enum ManagerError {
     #[error("the server is shutting down")]
     Closing,
     /// The session was closed before it was initialized.
-    #[error("{}", render::session_closed(Some(*.0)))]
+    #[error("{0}")]
     ClosedDuringInitialize(SessionCloseReason),
     /// The backend could not be opened for a new session.
     #[error("the server could not be started: {0}")]

@@ -125,7 +125,8 @@ struct QueueInner {
     state: Mutex<QueueState>,
     /// One permit for each further message of the client that the queue can hold.
     permits: Semaphore,
-    /// Without permits; closed when the session has ended.
+    /// Without permits; closed when the session has ended. A semaphore, because the races control
+    /// its schedules.
     session_ended: Semaphore,
     /// Maximum number of messages of the session itself in the queue.
     session_messages_max: usize,

@@ -73,7 +73,7 @@ impl LockedSession<'_> {
         {
             self.state.recorder = None;
         }
-        self.apply(Input::CloseSession { reason: SessionCloseReason::Cancelled });
+        self.apply(Input::CloseSession { reason: SessionCloseReason::InternalError });
     }
 
     /// Returns whether a request is pending, or its response is being sent.

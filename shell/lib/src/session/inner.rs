@@ -30,7 +30,7 @@ pub(crate) struct SessionInner {
 }
 
 /// The result of every operation on a session that has panicked.
-pub(super) const PANICKED: Rejection = Rejection::Closed(SessionCloseReason::Cancelled);
+pub(super) const PANICKED: Rejection = Rejection::Closed(SessionCloseReason::InternalError);
 
 impl SessionInner {
     /// Creates a session, and the messages for its backend.

@@ -171,7 +171,7 @@ impl Fixture {
             }
             Use::DropMessages => {
                 drop(self.messages);
-                assert_eq!(self.session.close_reason(), Some(SessionCloseReason::Cancelled));
+                assert_eq!(self.session.close_reason(), Some(SessionCloseReason::InternalError));
                 return;
             }
             Use::Deadline => self.inner.on_deadline(Instant::MAX),
@@ -182,7 +182,11 @@ impl Fixture {
                 assert!(drained.is_err(), "the other session is busy");
             }
         }
-        assert_eq!(self.session.close_reason(), Some(SessionCloseReason::Cancelled), "{cause:?}");
+        assert_eq!(
+            self.session.close_reason(),
+            Some(SessionCloseReason::InternalError),
+            "{cause:?}"
+        );
         assert!(!self.sessions.has_session(self.session.id()), "{cause:?}");
         if let Some(connection) = &mut self.connection {
             read_to_end(connection).await;

@@ -269,6 +269,7 @@ pub(super) fn end_kind(reason: SessionCloseReason) -> &'static str {
         | SessionCloseReason::ExpectedInitialize => "ends: before initialized",
         SessionCloseReason::ServerShutdown
         | SessionCloseReason::Cancelled
+        | SessionCloseReason::InternalError
         | SessionCloseReason::Exhausted => "ends: other",
     }
 }
