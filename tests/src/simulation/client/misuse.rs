@@ -81,7 +81,11 @@ impl Simulation {
 
     fn shut_down(&mut self, no: ClientNo, server: ServerNo) {
         let rng = self.clients.get_mut(&no).map(|client| &mut client.rng);
-        let reasons = [SessionCloseReason::ServerShutdown, SessionCloseReason::Cancelled];
+        let reasons = [
+            SessionCloseReason::ServerShutdown,
+            SessionCloseReason::Cancelled,
+            SessionCloseReason::InternalError,
+        ];
         if let Some(reason) = rng.and_then(|rng| rng.choose(&reasons)) {
             self.send_without_link(no, Packet::Shutdown { server, reason });
         }
