@@ -214,7 +214,11 @@ impl<M: Clone> Session<M> {
     ) -> Result<Option<StreamId>, Box<Rejected<M>>> {
         match input {
             Input::Post { connection, format, post } => match self.check_post(connection, &post) {
-                Ok(PostEffect::OpensStream) => self.handle_request(connection, format, post, out),
+                Ok(PostEffect::Initializes { id }) => {
+                    self.begin_initialize(connection, id);
+                    self.handle_messages(post, out);
+                }
+                Ok(PostEffect::OpensStream) => self.handle_requests(connection, format, post, out),
                 Ok(PostEffect::OpensNothing) => self.handle_messages(post, out),
                 Err(reason) => {
                     let input = Input::Post { connection, format, post };

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ApiMisuse, BackendFault, ClientFault, ConcurrentGet, ConnectionId, EventId, Head, Input,
-    Message, Method, Post, Rejection, StreamId, timers::TimerKind,
+    Message, Method, Post, Rejection, RequestId, StreamId, timers::TimerKind,
 };
 
 /// Returns whether an accepted input restarts the idle time. An active backend does not keep open
@@ -49,13 +49,15 @@ pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
 /// Returns whether the client's first input is not `initialize`.
 pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
     if let Input::Post { post, .. } = input {
-        return single_method(post).is_none_or(|method| !is_initialize(method));
+        return initialize_id(post).is_none();
     }
     is_from_client(input)
 }
 
 /// What an accepted POST does.
 pub(super) enum PostEffect {
+    /// It is `initialize`, the request with this id.
+    Initializes { id: RequestId },
     /// It has a request: a stream opens.
     OpensStream,
     /// It has only notifications and responses.
@@ -85,18 +87,19 @@ impl<M> Session<M> {
         if messages.is_empty() {
             return Err(ClientFault::BatchEmpty.into());
         }
-        let has_request = post.has_request();
-        if has_request {
+        if post.has_request() {
             self.check_unused(connection)?;
         }
         self.check_batch(post)?;
-        self.check_messages(messages)?;
-        if !has_request {
+        let requests = self.check_messages(messages)?;
+        if let Some(id) = initialize_id(post) {
+            return Ok(PostEffect::Initializes { id: id.clone() });
+        }
+        if requests == 0 {
             return Ok(PostEffect::OpensNothing);
         }
-        if !matches!(self.phase, Phase::New) {
-            self.check_capacity()?;
-        }
+        self.check_request_limits(requests)?;
+        self.check_capacity()?;
         Ok(PostEffect::OpensStream)
     }
 
@@ -180,10 +183,13 @@ impl<M> Session<M> {
     /// Checks a POST against the phase of the session.
     fn check_phase(&self, post: &Post<M>) -> Result<(), ClientFault> {
         match (&self.phase, single_method(post)) {
-            (Phase::New, _) | (Phase::Initializing { .. }, Some(Method::Ping)) => Ok(()),
+            (Phase::New, Some(Method::Initialize { .. }))
+            | (Phase::Initializing { .. }, Some(Method::Ping)) => Ok(()),
             (_, Some(Method::Initialize { .. })) => Err(ClientFault::AlreadyInitialized),
             (Phase::Live, _) => Ok(()),
-            (Phase::Initializing { .. } | Phase::Closed(_), _) => Err(ClientFault::NotInitialized),
+            (Phase::New | Phase::Initializing { .. } | Phase::Closed(_), _) => {
+                Err(ClientFault::NotInitialized)
+            }
         }
     }
 
@@ -206,14 +212,15 @@ impl<M> Session<M> {
         if messages.len() > max {
             return Err(ClientFault::BatchTooLong { max });
         }
-        let is_initialize = |message: &Message<M>| method(&message.head).is_some_and(is_initialize);
-        if messages.iter().any(is_initialize) {
+        let is_initialize = |head: &Head| matches!(method(head), Some(Method::Initialize { .. }));
+        if messages.iter().any(|message| is_initialize(&message.head)) {
             return Err(ClientFault::InitializeInBatch);
         }
         Ok(())
     }
 
-    fn check_messages(&self, messages: &[Message<M>]) -> Result<(), ClientFault> {
+    /// Checks each message. Returns the number of requests.
+    fn check_messages(&self, messages: &[Message<M>]) -> Result<usize, ClientFault> {
         let mut requests = 0;
         // A single message needs no sets.
         let mut seen = (messages.len() > 1).then(|| (BTreeSet::new(), BTreeSet::new()));
@@ -238,10 +245,7 @@ impl<M> Session<M> {
                 }
             }
         }
-        if requests == 0 || matches!(self.phase, Phase::New) {
-            return Ok(());
-        }
-        self.check_request_limits(requests)
+        Ok(requests)
     }
 
     /// Checks the limits for `requests` more requests. Cancelled requests, on which the backend
@@ -345,6 +349,17 @@ impl<M> Session<M> {
     }
 }
 
+/// Returns the id of the request, if a POST is `initialize`.
+fn initialize_id<M>(post: &Post<M>) -> Option<&RequestId> {
+    match post {
+        Post::Single(Message {
+            head: Head::Request { id, method: Method::Initialize { .. }, .. },
+            ..
+        }) => Some(id),
+        Post::Single(_) | Post::Batch(_) => None,
+    }
+}
+
 fn single_method<M>(post: &Post<M>) -> Option<Method> {
     match post {
         Post::Single(message) => method(&message.head),
@@ -357,8 +372,4 @@ fn method(head: &Head) -> Option<Method> {
         Head::Request { method, .. } => Some(*method),
         Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
     }
-}
-
-fn is_initialize(method: Method) -> bool {
-    matches!(method, Method::Initialize { .. })
 }

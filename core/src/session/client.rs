@@ -1,7 +1,7 @@
 //! Handling of the client's POSTs and GETs, and their messages.
 
 use super::{
-    Phase, Session,
+    Session,
     check::GetEffect,
     connection::{Connection, ConnectionKey, Role},
     stall_estimator::StallEstimator,
@@ -13,19 +13,14 @@ use crate::{
 };
 
 impl<M: Clone> Session<M> {
-    pub(super) fn handle_request(
+    /// Handles a POST that opens a stream.
+    pub(super) fn handle_requests(
         &mut self,
         connection: ConnectionId,
         format: AnswerFormat,
         post: Post<M>,
         out: &mut Actions<M>,
     ) {
-        if matches!(self.phase, Phase::New) {
-            if let Post::Single(Message { head: Head::Request { id, .. }, body, .. }) = post {
-                self.initialize(connection, id, body, out);
-            }
-            return;
-        }
         let (stream, connection) = self.open_stream(connection);
         self.register_requests(stream, post.messages());
         let is_batch = matches!(post, Post::Batch(_));

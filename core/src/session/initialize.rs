@@ -8,18 +8,13 @@ use super::{
     stall_estimator::StallEstimator,
 };
 use crate::{
-    ANSWER_INDEX, Action, Actions, Answer, CloseReason, ConnectionId, Cursor, Failure,
-    FailureReason, Initialized, Message, RequestId, SessionCloseReason, log, timers::TimerKind,
+    ANSWER_INDEX, Actions, Answer, CloseReason, ConnectionId, Cursor, Failure, FailureReason,
+    Initialized, Message, RequestId, SessionCloseReason, log, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
-    pub(super) fn initialize(
-        &mut self,
-        connection: ConnectionId,
-        id: RequestId,
-        message: M,
-        out: &mut Actions<M>,
-    ) {
+    /// Begins the handshake with the request `id`, whose response is awaited on `connection`.
+    pub(super) fn begin_initialize(&mut self, connection: ConnectionId, id: RequestId) {
         let connection = self.connections.add(Connection::new(
             connection,
             Role::Initialize,
@@ -27,7 +22,6 @@ impl<M: Clone> Session<M> {
             StallEstimator::new(self.config.timeouts().stall),
         ));
         self.phase = Phase::Initializing { id, connection };
-        out.push(Action::Forward { message });
     }
 
     /// Returns the connection that awaits the response to `initialize`, if `id` is its request.
