@@ -67,9 +67,8 @@ impl<M: Clone> Session<M> {
                 if let Some(old) = self.connections.draining_from_removed(removed) {
                     self.cut_replaced(old, out);
                 }
-                if let Some(stream) = self.revive(number) {
-                    self.resume(stream, connection, index, out);
-                }
+                let stream = self.revive(number);
+                self.resume(stream, connection, index, out);
             }
         }
     }

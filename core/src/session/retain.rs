@@ -170,8 +170,8 @@ impl<M: Clone> Session<M> {
     }
 
     /// Revives a stream from its tombstone, with failures in place of its responses.
-    pub(super) fn revive(&mut self, number: u64) -> Option<StreamKey> {
-        let tombstone = self.streams.remove_tombstone(number)?;
+    pub(super) fn revive(&mut self, number: u64) -> StreamKey {
+        let tombstone = self.streams.remove_tombstone(number);
         let mut log = Log::revived(tombstone.last, tombstone.missed_through);
         let mut requests = SmallVec::new();
         for (index, id) in tombstone.responses() {
@@ -183,7 +183,7 @@ impl<M: Clone> Session<M> {
         let stage = Stage::Complete { revived: true };
         let mut stream = Stream::new(StreamId::Request(number), stage, log);
         stream.requests = requests;
-        Some(self.streams.add(number, stream))
+        self.streams.add(number, stream)
     }
 
     /// Replaces the oldest retained streams beyond the limits with tombstones.

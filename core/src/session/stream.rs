@@ -248,9 +248,11 @@ impl<M> Streams<M> {
         self.ended.get_or_insert_default().tombstones.add(tombstone);
     }
 
-    /// Removes and returns the tombstone of a request stream, if it has one.
-    pub(crate) fn remove_tombstone(&mut self, number: u64) -> Option<Tombstone> {
-        self.ended.as_deref_mut()?.tombstones.remove(number)
+    /// Removes and returns the tombstone of a request stream. Panics if it has none.
+    #[expect(clippy::expect_used, reason = "the check of an input has found it")]
+    pub(crate) fn remove_tombstone(&mut self, number: u64) -> Tombstone {
+        let ended = self.ended.as_deref_mut();
+        ended.and_then(|ended| ended.tombstones.remove(number)).expect("a tombstone")
     }
 
     /// Removes the tombstones that expire first, until the others count for at most `max`
