@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    AnswerFormat, ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId,
-    SessionCloseReason, StreamId,
+    ConnectionId, Cursor, Initialized, Log, ProgressToken, RequestId, SessionCloseReason, StreamId,
     session::{StreamRequest, UnloggedEvent},
 };
 
@@ -60,7 +59,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -119,7 +118,7 @@ pub(crate) struct ConnectionState {
     pub(crate) role: RoleState,
     pub(crate) cursor: Cursor,
     pub(crate) unlogged: Vec<UnloggedEvent>,
-    pub(crate) format: AnswerFormat,
+    pub(crate) awaits_json: bool,
     pub(crate) has_acknowledged: bool,
     pub(crate) is_stalled: bool,
 }

@@ -6,7 +6,7 @@ use super::{
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    Action, Actions, AnswerFormat, CloseReason, ConnectionId, CutReason, Event, EventId, Logged,
+    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, CutReason, Event, EventId, Logged,
     Report, StreamId, config::StallTimeout, time::Timeout, timers::TimerKind,
 };
 
@@ -67,7 +67,7 @@ impl<M: Clone> Session<M> {
 
     /// Removes a connection, and detaches it from its stream.
     pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
-        let Connection { role, format, cursor, .. } = self.connections[key];
+        let Connection { role, awaits_json, cursor, .. } = self.connections[key];
         let first_unacknowledged = cursor.first_unacknowledged();
         self.remove_connection(key);
         let stream = match role {
@@ -80,7 +80,7 @@ impl<M: Clone> Session<M> {
             Role::Shadow => StreamId::Standalone,
             Role::Draining(Source::Removed(id)) => id,
         };
-        if format == AnswerFormat::Json && first_unacknowledged <= 1 {
+        if awaits_json && first_unacknowledged <= ANSWER_INDEX {
             out.push(Action::Report(Report::ResponseLost { stream }));
         }
         match role {
@@ -112,8 +112,7 @@ impl<M: Clone> Session<M> {
         let connection = &mut self.connections[key];
         out.push(Action::Close { connection: connection.id, reason });
         if matches!(reason, CloseReason::Cancelled | CloseReason::Abandoned) {
-            // The client no longer waits for a JSON response.
-            connection.format = AnswerFormat::Sse;
+            connection.awaits_json = false;
         }
         let source = match connection.role {
             Role::Initialize => Source::Initialize,

@@ -23,10 +23,9 @@ impl<M: Clone> Session<M> {
     ) {
         let (stream, connection) = self.open_stream(connection);
         self.register_requests(stream, post.messages());
-        let is_batch = matches!(post, Post::Batch(_));
-        let format = if is_batch { AnswerFormat::Sse } else { format };
-        self.connections[connection].format = format;
-        if format == AnswerFormat::Sse && self.uses_priming() {
+        let awaits_json = format == AnswerFormat::Json && matches!(post, Post::Single(_));
+        self.connections[connection].awaits_json = awaits_json;
+        if !awaits_json && self.uses_priming() {
             self.send_priming(stream, connection, out);
         }
         self.handle_messages(post, out);

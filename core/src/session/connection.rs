@@ -7,8 +7,8 @@ use slab::Slab;
 
 use super::{kept::UnloggedEvent, stall_estimator::StallEstimator, stream::StreamKey};
 use crate::{
-    ANSWER_INDEX, Action, Answer, AnswerFormat, ConnectionId, Cursor, Entry, Event, EventId,
-    Instant, MessageKind, StreamId,
+    ANSWER_INDEX, Action, Answer, ConnectionId, Cursor, Entry, Event, EventId, Instant,
+    MessageKind, StreamId,
     ascending_map::AscendingMap,
     capacity,
     timers::{Key, TimerKey, to_key},
@@ -26,8 +26,9 @@ pub(crate) struct Connection {
     pub(crate) cursor: Cursor,
     /// The events in flight that no log has.
     pub(crate) unlogged: Vec<UnloggedEvent>,
-    /// JSON until an event is sent that needs SSE.
-    pub(crate) format: AnswerFormat,
+    /// Whether its client awaits a response in JSON, as the whole answer: no event was sent that
+    /// needs SSE, and the request is still wanted.
+    pub(crate) awaits_json: bool,
     /// Whether its client has an event id to resume after, or will have one.
     pub(crate) can_resume: bool,
     /// Whether anything was acknowledged on it.
@@ -106,7 +107,7 @@ impl Connection {
             role,
             cursor,
             unlogged: Vec::new(),
-            format: AnswerFormat::Sse,
+            awaits_json: false,
             can_resume: false,
             has_acknowledged: false,
             is_stalled: false,
@@ -116,10 +117,10 @@ impl Connection {
         }
     }
 
-    /// Returns the action that sends the entry of a log. The response to a POST in JSON format
-    /// is its whole answer, unless another event came before.
+    /// Returns the action that sends the entry of a log. A response that is awaited in JSON is
+    /// the whole answer.
     pub(crate) fn entry_action<M: Clone>(&mut self, id: EventId, entry: &Entry<M>) -> Action<M> {
-        let is_whole = self.format == AnswerFormat::Json && id.index == ANSWER_INDEX;
+        let is_whole = self.awaits_json && id.index == ANSWER_INDEX;
         match entry {
             Entry::Message { body, kind: MessageKind::Response(_), .. } if is_whole => {
                 Action::Respond { connection: self.id, answer: Answer::Message(body.clone()) }
@@ -134,7 +135,7 @@ impl Connection {
 
     /// Returns the action that sends an event as SSE, with an id that a client can resume after.
     pub(crate) fn event_action<M>(&mut self, id: EventId, event: Event<M>) -> Action<M> {
-        self.format = AnswerFormat::Sse;
+        self.awaits_json = false;
         self.can_resume = true;
         Action::Send { connection: self.id, id, event }
     }

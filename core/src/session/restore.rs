@@ -143,8 +143,15 @@ impl<M: Clone> Session<M> {
     }
 
     fn restore_connection(&mut self, state: ConnectionState) -> Result<(), RestoreError> {
-        let ConnectionState { id, role, cursor, unlogged, format, has_acknowledged, is_stalled } =
-            state;
+        let ConnectionState {
+            id,
+            role,
+            cursor,
+            unlogged,
+            awaits_json,
+            has_acknowledged,
+            is_stalled,
+        } = state;
         ensure(self.connections.find(id).is_none(), "duplicate connection id")?;
         let find =
             |id| self.streams.find(id).ok_or(RestoreError("connection of an unknown stream"));
@@ -160,7 +167,7 @@ impl<M: Clone> Session<M> {
         };
         let estimator = StallEstimator::new(self.config.timeouts().stall);
         let mut connection = Connection::new(id, role, cursor, estimator);
-        connection.format = format;
+        connection.awaits_json = awaits_json;
         connection.has_acknowledged = has_acknowledged;
         connection.is_stalled = is_stalled;
         connection.silent_since = self.now;

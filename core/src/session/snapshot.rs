@@ -159,7 +159,7 @@ impl<M: Clone> Session<M> {
             },
             cursor: connection.cursor,
             unlogged: connection.unlogged.clone(),
-            format: connection.format,
+            awaits_json: connection.awaits_json,
             has_acknowledged: connection.has_acknowledged,
             is_stalled: connection.is_stalled,
         }
