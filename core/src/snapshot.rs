@@ -97,8 +97,10 @@ pub(crate) struct StreamState {
 pub(crate) enum StageState {
     Standalone,
     Open,
-    Complete { revived: bool },
-    Retained,
+    /// Complete, and retained if it has a timer.
+    Complete {
+        revived: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,11 +63,6 @@ pub(crate) type Key = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey(u32);
 
-impl TimerKey {
-    /// The null handle, in place of the handle of a timer that has fired.
-    pub(crate) const NONE: Self = Self(u32::MAX);
-}
-
 /// All timers of a session: for each kind a list, ordered by deadline, then by insertion.
 ///
 /// Most kinds have one timeout, so a new timer usually goes to the back of its list, and all
@@ -214,11 +209,8 @@ impl Timers {
         self.weights[kind as usize] += u32::from(node.weight);
     }
 
-    /// Removes a timer; [`TimerKey::NONE`] has no effect.
+    /// Removes a timer.
     pub(crate) fn remove(&mut self, timer: TimerKey) {
-        if timer == TimerKey::NONE {
-            return;
-        }
         let node = self.nodes.remove(timer.0 as usize);
         self.unlink(&node);
         capacity::shrink_slab(&mut self.nodes);

@@ -23,7 +23,7 @@ use crate::{
         Snapshot, SourceState, StageState, StreamState, TimerState, TimerTarget, TombstoneState,
     },
     time::saturating_nanos,
-    timers::{TimerKey, TimerKind},
+    timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
@@ -107,11 +107,7 @@ impl<M: Clone> Session<M> {
                     ensure(self.streams.lookup(number).is_none(), "duplicate stream number")?;
                     let is_request = state.stage != StageState::Standalone;
                     ensure(is_request, "request stream has no stage")?;
-                    let is_retained = state.stage == StageState::Retained;
                     let key = self.streams.add(number, restored_stream(id, state, log, self.now));
-                    if is_retained {
-                        self.streams.in_use -= 1;
-                    }
                     self.restore_requests(key)?;
                 }
             }
@@ -364,7 +360,7 @@ impl<M: Clone> Session<M> {
         Ok(())
     }
 
-    /// Restores the timer of a stream's stage.
+    /// Restores the timer of a stream. A complete stream that has one is retained.
     fn restore_stage_timer(
         &mut self,
         number: u64,
@@ -374,24 +370,19 @@ impl<M: Clone> Session<M> {
         let error = RestoreError("timer does not fit its stream");
         let key = self.streams.find(StreamId::Request(number)).ok_or(error)?;
         let weight = self.streams[key].weight();
-        let slot = match (&mut self.streams[key].stage, kind) {
-            (
-                Stage::Retained { timer },
-                TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged,
-            ) => timer,
-            (Stage::Open { orphan_timer }, TimerKind::Orphan) => {
-                orphan_timer.get_or_insert(TimerKey::NONE)
+        let timer = self.timers.insert_weighted(kind, key.0, deadline, weight);
+        match &mut self.streams[key].stage {
+            Stage::Open { orphan_timer: slot @ None } if kind == TimerKind::Orphan => {
+                *slot = Some(timer);
             }
-            (
-                Stage::Standalone
-                | Stage::Open { .. }
-                | Stage::Complete { .. }
-                | Stage::Retained { .. },
-                _,
-            ) => return Err(error),
-        };
-        ensure(*slot == TimerKey::NONE, "duplicate stream timer")?;
-        *slot = self.timers.insert_weighted(kind, key.0, deadline, weight);
+            Stage::Complete { revived: false } if kind != TimerKind::Orphan => {
+                self.streams.retain(key, timer);
+            }
+            Stage::Standalone
+            | Stage::Open { .. }
+            | Stage::Complete { .. }
+            | Stage::Retained { .. } => return Err(error),
+        }
         Ok(())
     }
 
@@ -407,9 +398,7 @@ impl<M: Clone> Session<M> {
                     has_pending && is_attached == orphan_timer.is_none()
                 }
                 Stage::Complete { .. } => is_attached && !has_pending,
-                Stage::Retained { timer } => {
-                    !is_attached && !has_pending && timer != TimerKey::NONE
-                }
+                Stage::Retained { .. } => !is_attached && !has_pending,
             };
             ensure(is_consistent, "stream does not fit its stage")?;
         }
@@ -436,7 +425,6 @@ fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Insta
         StageState::Standalone => Stage::Standalone,
         StageState::Open => Stage::Open { orphan_timer: None },
         StageState::Complete { revived } => Stage::Complete { revived },
-        StageState::Retained => Stage::Retained { timer: TimerKey::NONE },
     };
     let requests = SmallVec::from_vec(requests);
     let retry_at = now.deadline_after(retry_in.into());

@@ -84,8 +84,7 @@ impl<M: Clone> Session<M> {
             TimerKind::RetainedUnacknowledged
         };
         let timer = self.timers.insert_weighted(kind, key.0, deadline, stream.weight());
-        stream.stage = Stage::Retained { timer };
-        self.streams.in_use -= 1;
+        self.streams.retain(key, timer);
         self.enforce_retention_limits(out);
     }
 
@@ -113,10 +112,8 @@ impl<M: Clone> Session<M> {
 
     /// Takes a stream out of retention, for a connection that resumes it.
     pub(super) fn unretain(&mut self, stream: StreamKey) {
-        if let Stage::Retained { timer } = self.streams[stream].stage {
+        if let Some(timer) = self.streams.unretain(stream) {
             self.timers.remove(timer);
-            self.streams[stream].stage = Stage::Complete { revived: false };
-            self.streams.in_use += 1;
         }
     }
 

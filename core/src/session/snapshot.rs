@@ -108,7 +108,7 @@ impl<M: Clone> Session<M> {
                 Stage::Standalone => StageState::Standalone,
                 Stage::Open { .. } => StageState::Open,
                 Stage::Complete { revived } => StageState::Complete { revived },
-                Stage::Retained { .. } => StageState::Retained,
+                Stage::Retained { .. } => StageState::Complete { revived: false },
             },
             requests: stream.requests.to_vec(),
             acknowledged: stream.acknowledged,

@@ -211,6 +211,22 @@ impl<M> Streams<M> {
         key
     }
 
+    /// Retains a complete stream until a timer fires.
+    pub(crate) fn retain(&mut self, key: StreamKey, timer: TimerKey) {
+        self[key].stage = Stage::Retained { timer };
+        self.in_use -= 1;
+    }
+
+    /// Takes a stream out of retention, if it is retained. Returns its timer.
+    pub(crate) fn unretain(&mut self, key: StreamKey) -> Option<TimerKey> {
+        let Stage::Retained { timer } = self[key].stage else {
+            return None;
+        };
+        self[key].stage = Stage::Complete { revived: false };
+        self.in_use += 1;
+        Some(timer)
+    }
+
     /// Returns a request stream, or its tombstone.
     pub(crate) fn lookup(&self, number: u64) -> Option<StreamRef<'_>> {
         match self.numbers.get(number) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Action, Actions, FailureReason, RequestId, SessionCloseReason, UnansweredReason,
-    timers::{Key, TimerKey, TimerKind},
+    timers::{Key, TimerKind},
 };
 
 impl<M: Clone> Session<M> {
@@ -62,7 +62,7 @@ impl<M: Clone> Session<M> {
                 self.streams[StreamKey(key)].stage = Stage::Open { orphan_timer: None };
             }
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
-                self.streams[StreamKey(key)].stage = Stage::Retained { timer: TimerKey::NONE };
+                self.streams.unretain(StreamKey(key));
             }
             TimerKind::Initialize | TimerKind::Cancelled => {}
         }

@@ -309,9 +309,7 @@ fn damages(value: &Value) -> Vec<Value> {
             [0, 1, 2, 5, 7, 1_000, u64::MAX - 1, u64::MAX].map(Value::from).to_vec()
         }
         Value::String(_) => {
-            ["Standalone", "Open", "Retained", "Attached", "Shadow", "Draining", "a"]
-                .map(Value::from)
-                .to_vec()
+            ["Standalone", "Open", "Attached", "Shadow", "Draining", "a"].map(Value::from).to_vec()
         }
         Value::Array(items) => {
             let mut damaged = vec![Value::Array(Vec::new())];
