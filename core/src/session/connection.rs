@@ -20,6 +20,7 @@ pub(crate) struct ConnectionKey(pub(crate) Key);
 
 /// A known connection.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) role: Role,
