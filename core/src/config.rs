@@ -11,23 +11,22 @@ pub use self::valid::{ConfigError, ValidConfig};
 
 /// The limits, timeouts and policies of a session.
 ///
-/// A limit of 0 allows none, and a timeout of `None` never expires. Start from the [`Default`]
-/// and call [`Config::validate`].
+/// A limit of 0 allows none, and a timeout of `None` never expires. Start from the [`Default`],
+/// set fields, and call [`Config::validate`].
 ///
 /// ```
 /// use core::time::Duration;
 /// use rejoin_core::Config;
 ///
-/// let config = Config {
-///     idle_timeout: Some(Duration::from_secs(3_600)),
-///     ..Config::default()
-/// };
+/// let mut config = Config::default();
+/// config.idle_timeout = Some(Duration::from_secs(3_600));
 /// let config = config.validate()?;
 /// assert_eq!(config.window_events_max, 16);
 /// # Ok::<(), rejoin_core::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Config {
     /// Maximum unacknowledged events per connection. Default 16, minimum 1.
     pub window_events_max: u32,

@@ -79,6 +79,7 @@ impl fmt::Display for EventId {
 
 /// An error of parsing an event id. The client is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum EventIdError {
     /// The part before the slash, or the whole text, is not an index.
     #[error("the index of the event id {0}")]
@@ -90,6 +91,7 @@ pub enum EventIdError {
 
 /// What is wrong with a number in an event id. Only the canonical form is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NumberError {
     /// It is empty.
     #[error("is missing")]

@@ -24,6 +24,8 @@ impl<M> Rejected<M> {
 }
 
 /// Why a session did not accept an input.
+///
+/// Exhaustive: what a driver does depends on who is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// The client is at fault.
@@ -47,6 +49,7 @@ pub enum Rejection {
 
 /// A fault of the client. The text is for the client: a driver sends it as a JSON-RPC error.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ClientFault {
     /// Something other than a `ping` came before the response to `initialize`.
     #[error("the session is not initialized yet")]

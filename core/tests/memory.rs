@@ -26,14 +26,13 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        Self::with_config(Config {
-            window_events_max: 4,
-            stream_events_max: 8,
-            retained_unacknowledged_max: 2,
-            tombstones_max: 4,
-            idle_timeout: None,
-            ..Config::default()
-        })
+        let mut config = Config::default();
+        config.window_events_max = 4;
+        config.stream_events_max = 8;
+        config.retained_unacknowledged_max = 2;
+        config.tombstones_max = 4;
+        config.idle_timeout = None;
+        Self::with_config(config)
     }
 
     fn with_config(config: Config) -> Self {
@@ -214,7 +213,8 @@ fn idle_session_does_not_grow() {
 fn memory_of_a_burst_is_released() {
     const REQUESTS: i64 = 1_000;
     const REMAINING_BYTES_MAX: i64 = 16 << 10;
-    let config = Config { idle_timeout: None, ..Config::default() };
+    let mut config = Config::default();
+    config.idle_timeout = None;
     let mut run = Run::with_config(config);
     run.round(0);
     let burst = measure(|| {

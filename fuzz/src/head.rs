@@ -72,6 +72,7 @@ pub fn head(data: &[u8]) {
             | ParseError::NotJson { .. }
             | ParseError::TrailingBytes { .. },
         ) => assert_eq!(tree, None),
+        Err(error) => unreachable!("an error that is not listed: {error}"),
     }
 }
 
@@ -208,6 +209,7 @@ fn check_fault(fault: MessageFault, json: &[u8], tree: &Value) {
         }
         // There is no tree in these cases.
         MessageFault::Unrepresentable | MessageFault::NotUnicode { .. } => unreachable!("{fault}"),
+        _ => unreachable!("a fault that is not listed: {fault}"),
     }
 }
 

@@ -20,12 +20,10 @@ pub fn snapshot(data: &[u8]) -> bool {
         return false;
     };
     // Too small for all messages.
-    let config = Config {
-        window_events_max: 2,
-        stream_events_max: 4,
-        session_bytes_max: 2_000,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.window_events_max = 2;
+    config.stream_events_max = 4;
+    config.session_bytes_max = 2_000;
     let Ok(config) = config.validate() else {
         return false;
     };

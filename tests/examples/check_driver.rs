@@ -47,10 +47,10 @@ struct Driver {
 
 impl Driver {
     fn new(mistake: Mistake) -> Result<Self, Box<dyn Error>> {
-        let retention = Some(Duration::from_secs(30));
-        let config = Config { retention, ..Config::default() }.validate()?;
+        let mut config = Config::default();
+        config.retention = Some(Duration::from_secs(30));
         let now = Instant::EPOCH;
-        let session = CheckedSession::new(config, now, Duration::from_millis(10));
+        let session = CheckedSession::new(config.validate()?, now, Duration::from_millis(10));
         let actions = Actions::new();
         Ok(Self { session, actions, buffered: BTreeMap::new(), closing: Vec::new(), now, mistake })
     }

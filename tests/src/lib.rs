@@ -1,6 +1,9 @@
 //! The reference model of a session, random histories, simulations, and the checkers of
 //! the laws.
 
+#[macro_use]
+mod config;
+
 pub mod driver;
 pub mod history;
 pub mod journal;

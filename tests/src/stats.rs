@@ -265,7 +265,7 @@ kinds! {
         Rejection::Full => "rejection: full",
     }
     never {
-        Rejection::Backend(_) | Rejection::ApiMisuse(_) => {
+        Rejection::Client(_) | Rejection::Backend(_) | Rejection::ApiMisuse(_) => {
             unreachable!("a rejection that is not listed")
         },
     }

@@ -131,12 +131,11 @@ pub(crate) fn idle_session(config: ValidConfig) -> Session<Body> {
 }
 
 fn many_streams() -> Config {
-    Config {
-        streams_max: 20_000,
-        pending_requests_max: 20_000,
-        connections_max: 20_000,
-        ..Config::default()
-    }
+    let mut config = Config::default();
+    config.streams_max = 20_000;
+    config.pending_requests_max = 20_000;
+    config.connections_max = 20_000;
+    config
 }
 
 /// Returns a text like a random UUID.
@@ -152,7 +151,9 @@ pub(crate) fn default_config() -> ValidConfig {
 }
 
 fn resume(events: u64, index: u64) -> Step {
-    let mut driver = Driver::saturated(Config { window_events_max: 1_024, ..Config::default() });
+    let mut config = Config::default();
+    config.window_events_max = 1_024;
+    let mut driver = Driver::saturated(config);
     let token = ProgressToken::from(1);
     let connection = driver.open(Some(token.clone()));
     let stream =

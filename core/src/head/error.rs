@@ -6,6 +6,7 @@ use crate::{ID_BYTES_MAX, RequestId};
 
 /// An error of parsing a message or a batch. The sender of the bytes is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ParseError {
     /// There are no bytes except whitespace.
     #[error("the message is empty")]
@@ -119,6 +120,7 @@ impl From<MessageFault> for ParseError {
 
 /// What is wrong with a JSON value that is not a valid JSON-RPC message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum MessageFault {
     /// It is not an object.
     #[error("a message must be a JSON object")]

@@ -35,7 +35,7 @@ fn cancelling_closes_the_connection_and_reserves_the_id() {
 
 #[test]
 fn cancelled_id_is_reserved_for_cancelled_timeout() {
-    let config = Config { cancelled_requests_max: 1, ..Config::default() };
+    let config = config! { cancelled_requests_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -113,10 +113,9 @@ fn abandoning_a_stream_does_not_notify_the_backend() {
 
 #[test]
 fn orphan_is_cancelled_and_its_client_gets_a_failure() {
-    let config = Config {
+    let config = config! {
         orphan_timeout: Some(Duration::from_secs(600)),
         idle_timeout: Some(Duration::from_secs(300)),
-        ..Config::default()
     };
     check_live(
         "2025-06-18",

@@ -79,7 +79,7 @@ fn exit_of_the_backend_fails_pending_requests() {
 
 #[test]
 fn no_failure_is_sent_beyond_a_full_window() {
-    let config = Config { window_events_max: 1, ..Config::default() };
+    let config = config! { window_events_max: 1 };
     check_live(
         "2025-03-26",
         config,
@@ -220,7 +220,7 @@ fn retry_of_an_ended_stream_does_not_delay_the_idle_timeout() {
 
 #[test]
 fn unsent_gap_counts_as_backlog() {
-    let config = Config { window_events_max: 2, stream_events_max: 0, ..Config::default() };
+    let config = config! { window_events_max: 2, stream_events_max: 0 };
     let mut run = Run::live("2025-06-18", config);
     run.check(
         "

@@ -68,7 +68,7 @@ fn disconnect_is_rejected_without_an_event_id_to_resume_after() {
 
 #[test]
 fn disconnect_with_a_full_window_sends_no_retry() {
-    let config = Config { window_events_max: 1, ..Config::default() };
+    let config = config! { window_events_max: 1 };
     check_live(
         "2025-11-25",
         config,
@@ -128,11 +128,10 @@ fn acknowledgement_restarts_stall_disconnect_timeout() {
 
 #[test]
 fn repeated_acknowledgement_counts_as_progress() {
-    let config = Config {
+    let config = config! {
         stall_timeout_min: Duration::from_secs(1),
         stall_timeout_max: Some(Duration::from_secs(10)),
         stall_disconnect_timeout: Some(Duration::from_secs(20)),
-        ..Config::default()
     };
     check_live(
         "2025-06-18",
@@ -219,10 +218,9 @@ fn draining_connection_with_discarded_events_is_cut_after_stall_disconnect_timeo
 
 #[test]
 fn stall_disconnect_timeout_does_not_require_a_stall_timeout() {
-    let config = Config {
+    let config = config! {
         stall_timeout_max: None,
         stall_disconnect_timeout: Some(Duration::from_secs(1)),
-        ..Config::default()
     };
     check_live(
         "2025-06-18",

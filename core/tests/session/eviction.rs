@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
-use rejoin_core::Config;
-
 use crate::script::{check_live, check_pending};
 
 #[test]
 fn slow_reader_may_use_the_budget_of_the_session() {
-    let config = Config {
-        stream_events_max: 1,
-        session_bytes_max: 1_920,
-        window_events_max: 1,
-        ..Config::default()
-    };
+    let config = config! { stream_events_max: 1, session_bytes_max: 1_920, window_events_max: 1 };
     check_pending(
         1,
         config,
@@ -46,7 +39,7 @@ fn slow_reader_may_use_the_budget_of_the_session() {
 
 #[test]
 fn stalled_reader_gets_a_gap_for_evicted_events() {
-    let config = Config { stream_events_max: 1, window_events_max: 1, ..Config::default() };
+    let config = config! { stream_events_max: 1, window_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -70,7 +63,7 @@ fn stalled_reader_gets_a_gap_for_evicted_events() {
 fn events_in_flight_without_a_reader_stay_and_do_not_count() {
     check_pending(
         1,
-        Config { stream_events_max: 1, ..Config::default() },
+        config! { stream_events_max: 1 },
         "
         > backend progress t
           to 1: 1/0 progress t
@@ -87,7 +80,7 @@ fn events_in_flight_without_a_reader_stay_and_do_not_count() {
 
 #[test]
 fn events_of_silent_readers_are_evicted_first() {
-    let config = Config { session_bytes_max: 576, window_events_max: 1, ..Config::default() };
+    let config = config! { session_bytes_max: 576, window_events_max: 1 };
     check_pending(
         2,
         config,
@@ -116,7 +109,7 @@ fn events_of_silent_readers_are_evicted_first() {
 
 #[test]
 fn acknowledged_events_are_evicted_first() {
-    let config = Config { session_bytes_max: 768, window_events_max: 1, ..Config::default() };
+    let config = config! { session_bytes_max: 768, window_events_max: 1 };
     check_pending(
         1,
         config,
@@ -143,7 +136,7 @@ fn acknowledged_events_are_evicted_first() {
 
 #[test]
 fn the_oldest_acknowledged_event_of_all_streams_is_evicted() {
-    let config = Config { session_bytes_max: 768, window_events_max: 1, ..Config::default() };
+    let config = config! { session_bytes_max: 768, window_events_max: 1 };
     check_pending(
         2,
         config,
@@ -174,7 +167,7 @@ fn the_oldest_acknowledged_event_of_all_streams_is_evicted() {
 fn the_oldest_event_of_all_unread_streams_is_evicted() {
     check_pending(
         2,
-        Config { session_bytes_max: 384, ..Config::default() },
+        config! { session_bytes_max: 384 },
         "
         > closed 1
         > closed 2
@@ -191,7 +184,7 @@ fn the_oldest_event_of_all_unread_streams_is_evicted() {
 
 #[test]
 fn replayed_events_count_as_unacknowledged() {
-    let config = Config { session_bytes_max: 1_536, window_events_max: 1, ..Config::default() };
+    let config = config! { session_bytes_max: 1_536, window_events_max: 1 };
     check_pending(
         1,
         config,
@@ -218,11 +211,10 @@ fn replayed_events_count_as_unacknowledged() {
 
 #[test]
 fn reading_client_misses_nothing_beside_a_stopped_one() {
-    let config = Config {
+    let config = config! {
         session_bytes_max: 1_920,
         hold_timeout: Some(Duration::from_secs(1)),
         window_events_max: 1,
-        ..Config::default()
     };
     check_pending(
         2,

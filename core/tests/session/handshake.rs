@@ -209,7 +209,7 @@ fn init_timeout_counts_from_creation() {
         ",
     );
     check(Config::default(), "> +60s tick\nsession closed: InitializeTimeout");
-    let without_timeout = Config { init_timeout: None, ..Config::default() };
+    let without_timeout = config! { init_timeout: None };
     check(without_timeout, "> +60min post 1 initialize 0\nto backend: initialize 0");
 }
 
@@ -226,19 +226,15 @@ fn priming_follows_the_revision_unless_configured() {
     ] {
         check_live(revision, Config::default(), &format!("{post}{expected}"));
     }
-    let always = Config { priming: Priming::Always, ..Config::default() };
+    let always = config! { priming: Priming::Always };
     check_live("2025-03-26", always, &format!("{post}{primed}"));
-    let never = Config { priming: Priming::Never, ..Config::default() };
+    let never = config! { priming: Priming::Never };
     check_live("2025-11-25", never, &format!("{post}to backend: request 1"));
 }
 
 #[test]
 fn too_large_initialize_is_rejected_and_may_be_retried() {
-    let config = Config {
-        message_bytes_max: 10,
-        init_timeout: Some(Duration::from_secs(1)),
-        ..Config::default()
-    };
+    let config = config! { message_bytes_max: 10, init_timeout: Some(Duration::from_secs(1)) };
     check(
         config,
         "
@@ -252,7 +248,7 @@ fn too_large_initialize_is_rejected_and_may_be_retried() {
 
 #[test]
 fn too_large_initialize_response_closes_the_session() {
-    let config = Config { message_bytes_max: 10, ..Config::default() };
+    let config = config! { message_bytes_max: 10 };
     check(
         config,
         "

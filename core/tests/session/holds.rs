@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
-use rejoin_core::Config;
-
 use crate::script::{check_live, check_pending};
 
 #[test]
 fn sender_is_held_above_the_high_water_mark() {
-    let config = Config {
-        stream_events_max: 4,
-        session_bytes_max: 768,
-        window_events_max: 1,
-        ..Config::default()
-    };
+    let config = config! { stream_events_max: 4, session_bytes_max: 768, window_events_max: 1 };
     check_pending(
         1,
         config,
@@ -35,12 +28,7 @@ fn sender_is_held_above_the_high_water_mark() {
 
 #[test]
 fn high_water_mark_applies_to_bytes() {
-    let config = Config {
-        stream_bytes_max: 912,
-        session_bytes_max: 912,
-        window_events_max: 1,
-        ..Config::default()
-    };
+    let config = config! { stream_bytes_max: 912, session_bytes_max: 912, window_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -59,12 +47,7 @@ fn high_water_mark_applies_to_bytes() {
 
 #[test]
 fn stalled_reader_holds_no_sender_until_it_acknowledges() {
-    let config = Config {
-        stream_events_max: 2,
-        session_bytes_max: 384,
-        window_events_max: 1,
-        ..Config::default()
-    };
+    let config = config! { stream_events_max: 2, session_bytes_max: 384, window_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -87,12 +70,11 @@ fn stalled_reader_holds_no_sender_until_it_acknowledges() {
 
 #[test]
 fn hold_timeout_limits_the_hold_while_others_are_pending() {
-    let config = Config {
+    let config = config! {
         stream_events_max: 1,
         session_bytes_max: 384,
         hold_timeout: Some(Duration::from_secs(1)),
         window_events_max: 1,
-        ..Config::default()
     };
     check_pending(
         1,
@@ -118,11 +100,10 @@ fn hold_timeout_limits_the_hold_while_others_are_pending() {
 
 #[test]
 fn senders_are_held_while_unacknowledged_events_fill_the_session() {
-    let config = Config {
+    let config = config! {
         stream_bytes_max: 4_000,
         session_bytes_max: 4_000,
         window_events_max: 1,
-        ..Config::default()
     };
     check_pending(
         3,
@@ -165,7 +146,7 @@ fn senders_are_held_while_unacknowledged_events_fill_the_session() {
 
 #[test]
 fn unread_streams_hold_no_sender() {
-    let config = Config { session_bytes_max: 960, ..Config::default() };
+    let config = config! { session_bytes_max: 960 };
     check_live(
         "2025-06-18",
         config,
@@ -203,12 +184,7 @@ fn unread_streams_hold_no_sender() {
 
 #[test]
 fn resuming_without_reading_does_not_extend_a_hold() {
-    let config = Config {
-        stream_events_max: 2,
-        session_bytes_max: 384,
-        window_events_max: 1,
-        ..Config::default()
-    };
+    let config = config! { stream_events_max: 2, session_bytes_max: 384, window_events_max: 1 };
     check_pending(
         1,
         config,
@@ -236,12 +212,11 @@ fn resuming_without_reading_does_not_extend_a_hold() {
 
 #[test]
 fn detached_time_does_not_count_as_silence() {
-    let config = Config {
+    let config = config! {
         stream_events_max: 1,
         session_bytes_max: 768,
         hold_timeout: Some(Duration::from_secs(1)),
         window_events_max: 1,
-        ..Config::default()
     };
     check_pending(
         1,
@@ -273,7 +248,7 @@ fn detached_time_does_not_count_as_silence() {
 
 #[test]
 fn sender_is_released_when_the_stream_detaches_or_completes() {
-    let config = Config { stream_events_max: 2, session_bytes_max: 384, ..Config::default() };
+    let config = config! { stream_events_max: 2, session_bytes_max: 384 };
     check_live(
         "2025-06-18",
         config,

@@ -8,12 +8,12 @@ use crate::script::{Run, check, check_live, check_pending};
 
 /// Two messages of 308 bytes cost 1,000 bytes.
 fn config() -> Config {
-    Config { session_bytes_max: 1_000, stall_disconnect_timeout: None, ..Config::default() }
+    config! { session_bytes_max: 1_000, stall_disconnect_timeout: None }
 }
 
 #[test]
 fn draining_connection_of_a_removed_stream_counts() {
-    let config = Config { retention: Some(Duration::ZERO), ..config() };
+    let config = config! { retention: Some(Duration::ZERO), ..config() };
     check_pending(
         2,
         config,
@@ -55,7 +55,7 @@ fn response_to_initialize_is_kept_until_it_is_acknowledged() {
 
 #[test]
 fn undelivered_server_request_in_flight_counts_until_it_is_discarded() {
-    let config = Config {
+    let config = config! {
         stall_timeout_min: Duration::from_secs(60),
         stall_timeout_max: Some(Duration::from_secs(60)),
         ..config()
@@ -83,7 +83,7 @@ fn undelivered_server_request_in_flight_counts_until_it_is_discarded() {
 
 #[test]
 fn undelivered_server_request_that_was_not_sent_is_not_kept() {
-    let config = Config { window_events_max: 1, ..config() };
+    let config = config! { window_events_max: 1, ..config() };
     check_live(
         "2025-06-18",
         config,
@@ -103,7 +103,7 @@ fn undelivered_server_request_that_was_not_sent_is_not_kept() {
 
 #[test]
 fn closed_session_keeps_nothing() {
-    let config = Config { retention: Some(Duration::ZERO), ..config() };
+    let config = config! { retention: Some(Duration::ZERO), ..config() };
     let mut run = Run::live("2025-06-18", config);
     run.check(
         "

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use rejoin_core::Config;
-
 use crate::script::check_live;
 
 #[test]
 fn rejection_names_the_exceeded_limit() {
-    let config = Config {
+    let config = config! {
         streams_max: 2,
         pending_requests_max: 1,
         connections_max: 3,
         message_bytes_max: 10,
-        ..Config::default()
     };
     check_live(
         "2025-06-18",
@@ -37,7 +34,7 @@ fn rejection_names_the_exceeded_limit() {
 
 #[test]
 fn complete_streams_count_until_everything_was_sent() {
-    let config = Config { streams_max: 1, window_events_max: 1, ..Config::default() };
+    let config = config! { streams_max: 1, window_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -60,7 +57,7 @@ fn complete_streams_count_until_everything_was_sent() {
 
 #[test]
 fn cancelled_requests_do_not_count_as_pending() {
-    let config = Config { pending_requests_max: 1, cancelled_requests_max: 2, ..Config::default() };
+    let config = config! { pending_requests_max: 1, cancelled_requests_max: 2 };
     check_live(
         "2025-06-18",
         config,
@@ -84,7 +81,7 @@ fn cancelled_requests_do_not_count_as_pending() {
 
 #[test]
 fn cancelled_requests_over_their_limit_count_as_pending() {
-    let config = Config { pending_requests_max: 2, cancelled_requests_max: 1, ..Config::default() };
+    let config = config! { pending_requests_max: 2, cancelled_requests_max: 1 };
     let rejection = "rejected: client: too many cancelled requests without a response (maximum 1)";
     check_live(
         "2025-03-26",
@@ -128,7 +125,7 @@ fn cancelled_requests_over_their_limit_count_as_pending() {
 
 #[test]
 fn without_cancelled_requests_max_every_cancelled_request_counts_as_pending() {
-    let config = Config { pending_requests_max: 1, cancelled_requests_max: 0, ..Config::default() };
+    let config = config! { pending_requests_max: 1, cancelled_requests_max: 0 };
     let rejection = "rejected: client: too many cancelled requests without a response (maximum 0)";
     check_live(
         "2025-06-18",
@@ -154,7 +151,7 @@ fn without_cancelled_requests_max_every_cancelled_request_counts_as_pending() {
 
 #[test]
 fn resuming_a_retained_stream_counts_against_streams_max() {
-    let config = Config { streams_max: 1, window_events_max: 1, ..Config::default() };
+    let config = config! { streams_max: 1, window_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -179,7 +176,7 @@ fn resuming_a_retained_stream_counts_against_streams_max() {
 
 #[test]
 fn limits_of_zero_still_allow_live_events() {
-    let config = Config {
+    let config = config! {
         stream_events_max: 0,
         stream_bytes_max: 0,
         session_bytes_max: 0,
@@ -191,7 +188,6 @@ fn limits_of_zero_still_allow_live_events() {
         server_requests_max: 0,
         batch_max: 0,
         retention: Some(Duration::ZERO),
-        ..Config::default()
     };
     check_live(
         "2025-03-26",
@@ -225,7 +221,7 @@ fn limits_of_zero_still_allow_live_events() {
 
 #[test]
 fn too_large_response_is_replaced_by_a_failure() {
-    let config = Config { message_bytes_max: 10, ..Config::default() };
+    let config = config! { message_bytes_max: 10 };
     check_live(
         "2025-06-18",
         config,
@@ -244,7 +240,7 @@ fn too_large_response_is_replaced_by_a_failure() {
 
 #[test]
 fn resume_at_connections_max_replaces_the_old_connection() {
-    let config = Config { connections_max: 1, ..Config::default() };
+    let config = config! { connections_max: 1 };
     check_live(
         "2025-06-18",
         config,

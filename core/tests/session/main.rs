@@ -1,5 +1,6 @@
 //! Transcripts of sessions, for each rule of `behaviour.md` and each input.
 
+#[macro_use]
 mod script;
 
 mod cancellation;

@@ -74,7 +74,7 @@ fn batch_opens_one_stream_that_completes_with_the_last_response() {
 
 #[test]
 fn batch_is_accepted_or_rejected_as_a_whole() {
-    let config = Config { batch_max: 3, pending_requests_max: 3, ..Config::default() };
+    let config = config! { batch_max: 3, pending_requests_max: 3 };
     check_live(
         "2025-03-26",
         config,

@@ -92,7 +92,7 @@ fn invalid_event_id_has_no_effect() {
 
 #[test]
 fn gap_comes_before_the_next_event() {
-    let config = Config { stream_events_max: 2, ..Config::default() };
+    let config = config! { stream_events_max: 2 };
     check_pending(
         1,
         config,
@@ -115,7 +115,7 @@ fn gap_comes_before_the_next_event() {
 
 #[test]
 fn gaps_are_sent_around_a_failure() {
-    let config = Config { stream_events_max: 1, ..Config::default() };
+    let config = config! { stream_events_max: 1 };
     check_live(
         "2025-03-26",
         config,
@@ -141,7 +141,7 @@ fn gaps_are_sent_around_a_failure() {
 
 #[test]
 fn gap_takes_a_place_in_the_window_and_is_acknowledged() {
-    let config = Config { window_events_max: 1, stream_events_max: 1, ..Config::default() };
+    let config = config! { window_events_max: 1, stream_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -162,7 +162,7 @@ fn gap_takes_a_place_in_the_window_and_is_acknowledged() {
 
 #[test]
 fn gap_is_sent_even_without_a_next_event() {
-    let config = Config { stream_events_max: 0, ..Config::default() };
+    let config = config! { stream_events_max: 0 };
     check_pending(
         1,
         config,
@@ -179,7 +179,7 @@ fn gap_is_sent_even_without_a_next_event() {
 
 #[test]
 fn single_event_larger_than_its_log_is_kept() {
-    let config = Config { stream_bytes_max: 400, window_events_max: 1, ..Config::default() };
+    let config = config! { stream_bytes_max: 400, window_events_max: 1 };
     check_pending(
         1,
         config,
@@ -200,7 +200,7 @@ fn single_event_larger_than_its_log_is_kept() {
 
 #[test]
 fn event_larger_than_its_log_is_evicted_by_the_next_one() {
-    let config = Config { stream_bytes_max: 400, ..Config::default() };
+    let config = config! { stream_bytes_max: 400 };
     check_live(
         "2025-06-18",
         config,
@@ -234,7 +234,7 @@ fn largest_message_is_kept_with_the_next_event() {
 
 #[test]
 fn event_larger_than_session_bytes_max_is_kept_alone() {
-    let config = Config { session_bytes_max: 400, ..Config::default() };
+    let config = config! { session_bytes_max: 400 };
     check_live(
         "2025-06-18",
         config,
@@ -259,7 +259,7 @@ fn event_larger_than_session_bytes_max_is_kept_alone() {
 
 #[test]
 fn response_is_kept_alone_if_session_bytes_max_is_zero() {
-    let config = Config { session_bytes_max: 0, ..Config::default() };
+    let config = config! { session_bytes_max: 0 };
     check_live(
         "2025-06-18",
         config,
@@ -283,7 +283,7 @@ fn response_is_kept_alone_if_session_bytes_max_is_zero() {
 
 #[test]
 fn slow_reader_catches_up_by_replay() {
-    let config = Config { window_events_max: 2, ..Config::default() };
+    let config = config! { window_events_max: 2 };
     check_pending(
         1,
         config,
@@ -307,7 +307,7 @@ fn slow_reader_catches_up_by_replay() {
 
 #[test]
 fn priming_event_counts_against_the_window() {
-    let config = Config { window_events_max: 1, ..Config::default() };
+    let config = config! { window_events_max: 1 };
     check_live(
         "2025-11-25",
         config,
@@ -325,7 +325,7 @@ fn priming_event_counts_against_the_window() {
 
 #[test]
 fn unacknowledged_events_of_a_detached_reader_stay_until_the_next_event() {
-    let config = Config { stream_events_max: 2, window_events_max: 1, ..Config::default() };
+    let config = config! { stream_events_max: 2, window_events_max: 1 };
     check_pending(
         1,
         config,

@@ -63,7 +63,7 @@ fn tombstone_has_a_failure_for_each_request_of_a_batch() {
 
 #[test]
 fn tombstone_expires_after_tombstone_timeout() {
-    let config = Config { idle_timeout: None, ..Config::default() };
+    let config = config! { idle_timeout: None };
     check_live(
         "2025-06-18",
         config,
@@ -84,11 +84,10 @@ fn tombstone_expires_after_tombstone_timeout() {
 
 #[test]
 fn oldest_retained_stream_over_the_limit_is_evicted() {
-    let config = Config {
+    let config = config! {
         retained_unacknowledged_max: 1,
         retained_acknowledged_max: 1,
         tombstones_max: 1,
-        ..Config::default()
     };
     check_live(
         "2025-06-18",
@@ -128,7 +127,7 @@ fn oldest_retained_stream_over_the_limit_is_evicted() {
 
 #[test]
 fn zero_retention_leaves_only_a_tombstone() {
-    let config = Config { retention: Some(Duration::ZERO), ..Config::default() };
+    let config = config! { retention: Some(Duration::ZERO) };
     check_live(
         "2025-06-18",
         config,
@@ -148,7 +147,7 @@ fn zero_retention_leaves_only_a_tombstone() {
 
 #[test]
 fn without_tombstones_a_late_resume_is_rejected_as_expired() {
-    let config = Config { retention: Some(Duration::ZERO), tombstones_max: 0, ..Config::default() };
+    let config = config! { retention: Some(Duration::ZERO), tombstones_max: 0 };
     check_live(
         "2025-06-18",
         config,
@@ -173,7 +172,7 @@ fn without_tombstones_a_late_resume_is_rejected_as_expired() {
 
 #[test]
 fn retention_of_none_never_expires() {
-    let config = Config { retention: None, idle_timeout: None, ..Config::default() };
+    let config = config! { retention: None, idle_timeout: None };
     check_live(
         "2025-06-18",
         config,
@@ -191,8 +190,7 @@ fn retention_of_none_never_expires() {
 
 #[test]
 fn complete_stream_stays_while_its_reader_catches_up() {
-    let config =
-        Config { window_events_max: 1, stall_disconnect_timeout: None, ..Config::default() };
+    let config = config! { window_events_max: 1, stall_disconnect_timeout: None };
     check_pending(
         1,
         config,
@@ -210,7 +208,7 @@ fn complete_stream_stays_while_its_reader_catches_up() {
 
 #[test]
 fn acknowledged_then_oldest_streams_are_evicted_first() {
-    let config = Config { session_bytes_max: 900, ..Config::default() };
+    let config = config! { session_bytes_max: 900 };
     check_live(
         "2025-06-18",
         config,
@@ -247,7 +245,7 @@ fn acknowledged_then_oldest_streams_are_evicted_first() {
 
 #[test]
 fn batch_counts_against_retention_limits_per_request() {
-    let config = Config { retained_unacknowledged_max: 2, tombstones_max: 2, ..Config::default() };
+    let config = config! { retained_unacknowledged_max: 2, tombstones_max: 2 };
     check_live(
         "2025-03-26",
         config,
@@ -283,7 +281,7 @@ fn batch_counts_against_retention_limits_per_request() {
 
 #[test]
 fn acknowledged_events_are_evicted_before_unacknowledged_ones() {
-    let config = Config { session_bytes_max: 1_000, window_events_max: 2, ..Config::default() };
+    let config = config! { session_bytes_max: 1_000, window_events_max: 2 };
     check_live(
         "2025-06-18",
         config,
@@ -307,7 +305,7 @@ fn acknowledged_events_are_evicted_before_unacknowledged_ones() {
 
 #[test]
 fn resume_from_a_tombstone_replaces_the_draining_connection() {
-    let config = Config { retention: Some(Duration::ZERO), ..Config::default() };
+    let config = config! { retention: Some(Duration::ZERO) };
     check_live(
         "2025-11-25",
         config,

@@ -8,7 +8,7 @@ use crate::script::{check, check_live, check_pending};
 
 /// Two messages of 308 bytes cost 1,000 bytes.
 fn config() -> Config {
-    Config { session_bytes_max: 1_000, stall_disconnect_timeout: None, ..Config::default() }
+    config! { session_bytes_max: 1_000, stall_disconnect_timeout: None }
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn message_waits_until_a_stream_is_stuck() {
     let hold_timeout = Some(Duration::from_millis(250));
     check_pending(
         2,
-        Config { hold_timeout, window_events_max: 1, ..config() },
+        config! { hold_timeout, window_events_max: 1, ..config() },
         "
         > backend progress t (408 bytes)
           to 1: 1/0 progress t (408 bytes)
@@ -160,7 +160,7 @@ fn single_message_may_be_larger_than_the_limit() {
 fn larger_message_waits_until_nothing_is_kept() {
     check_pending(
         2,
-        Config { stream_events_max: 0, ..config() },
+        config! { stream_events_max: 0, ..config() },
         "
         > backend progress t
           to 1: 1/0 progress t
@@ -202,7 +202,7 @@ fn response_evicts_from_a_stream_that_is_stuck_because_of_its_request() {
     let hold_timeout = Some(Duration::from_millis(250));
     check_pending(
         2,
-        Config { window_events_max: 1, hold_timeout, ..config() },
+        config! { window_events_max: 1, hold_timeout, ..config() },
         "
         > backend progress u (8 bytes)
           to 2: 1/1 progress u (8 bytes)
@@ -228,7 +228,7 @@ fn response_evicts_from_a_stream_that_is_stuck_because_of_its_request() {
 #[test]
 fn failure_evicts_nothing() {
     check(
-        Config { window_events_max: 1, message_bytes_max: 308, ..config() },
+        config! { window_events_max: 1, message_bytes_max: 308, ..config() },
         "
         > post 0 initialize 0
           to backend: initialize 0
@@ -253,7 +253,7 @@ fn failure_evicts_nothing() {
 
 #[test]
 fn sender_that_cannot_wait_evicts_what_was_not_sent() {
-    let config = Config { window_events_max: 1, ..config() };
+    let config = config! { window_events_max: 1, ..config() };
     check_pending(
         2,
         config,

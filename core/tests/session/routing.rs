@@ -61,7 +61,7 @@ fn progress_without_a_pending_request_is_dropped() {
 
 #[test]
 fn progress_token_of_a_task_outlives_its_request() {
-    let config = Config { pending_requests_max: 2, ..Config::default() };
+    let config = config! { pending_requests_max: 2 };
     check_live(
         "2025-11-25",
         config,
@@ -95,7 +95,7 @@ fn progress_token_of_a_task_outlives_its_request() {
 
 #[test]
 fn task_tokens_are_limited_to_pending_requests_max() {
-    let config = Config { pending_requests_max: 1, ..Config::default() };
+    let config = config! { pending_requests_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -146,7 +146,7 @@ fn related_messages_go_on_the_stream_of_their_request() {
 
 #[test]
 fn unrelated_messages_go_on_the_stream_of_the_sole_request() {
-    let config = Config { unrelated_routing: UnrelatedRouting::SoleRequest, ..Config::default() };
+    let config = config! { unrelated_routing: UnrelatedRouting::SoleRequest };
     check_live(
         "2025-06-18",
         config,
@@ -206,7 +206,7 @@ fn cancellation_by_the_backend_follows_its_request() {
 
 #[test]
 fn backend_faults_are_rejected() {
-    let config = Config { server_requests_max: 2, message_bytes_max: 10, ..Config::default() };
+    let config = config! { server_requests_max: 2, message_bytes_max: 10 };
     check_live(
         "2025-06-18",
         config,

@@ -14,6 +14,22 @@ use rejoin_core::{
     Rejection, RequestId, Session, SessionCloseReason, StreamId,
 };
 
+/// Returns a configuration with these values, and otherwise the defaults or those of `..base`:
+/// `config! { window_events_max: 1, ..base }`.
+macro_rules! config {
+    ($($field:ident $(: $value:expr)?),+ $(,)?) => {
+        config! { $($field $(: $value)?,)+ ..rejoin_core::Config::default() }
+    };
+    ($($field:ident $(: $value:expr)?,)+ ..$base:expr) => {{
+        let mut config = $base;
+        $({
+            $(let $field = $value;)?
+            config.$field = $field;
+        })+
+        config
+    }};
+}
+
 /// Checks a script with a new session.
 pub(crate) fn check(config: Config, script: &str) {
     let mut run = Run::new(config);

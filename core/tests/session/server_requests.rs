@@ -68,7 +68,7 @@ fn delivered_request_awaits_its_response_while_detached() {
 fn delivered_request_fails_after_server_request_timeout() {
     check_live(
         "2025-06-18",
-        Config { server_requests_max: 1, ..Config::default() },
+        config! { server_requests_max: 1 },
         "
         > get 1
         > backend request q1
@@ -87,10 +87,9 @@ fn delivered_request_fails_after_server_request_timeout() {
 
 #[test]
 fn timeouts_start_after_the_retry() {
-    let config = Config {
+    let config = config! {
         orphan_timeout: Some(Duration::from_secs(60)),
         idle_timeout: Some(Duration::from_secs(5)),
-        ..Config::default()
     };
     check_live(
         "2025-11-25",
@@ -147,7 +146,7 @@ fn timeouts_start_after_the_retry() {
 fn retention_starts_after_the_retry() {
     check_live(
         "2025-11-25",
-        Config { tombstones_max: 0, ..Config::default() },
+        config! { tombstones_max: 0 },
         "
         > post 1 request 7
           to 1: 0/0 priming
@@ -185,7 +184,7 @@ fn acknowledgement_on_a_draining_connection_delivers_the_request() {
 
 #[test]
 fn request_evicted_before_delivery_fails() {
-    let config = Config { stream_events_max: 1, ..Config::default() };
+    let config = config! { stream_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -210,7 +209,7 @@ fn request_evicted_before_delivery_fails() {
 
 #[test]
 fn undelivered_request_of_a_cancelled_stream_fails() {
-    let config = Config { window_events_max: 1, ..Config::default() };
+    let config = config! { window_events_max: 1 };
     check_live(
         "2025-06-18",
         config,
@@ -236,7 +235,7 @@ fn undelivered_request_of_a_cancelled_stream_fails() {
 
 #[test]
 fn undelivered_request_of_a_complete_stream_has_delivery_timeout() {
-    let config = Config { retention: None, ..Config::default() };
+    let config = config! { retention: None };
     check_live(
         "2025-06-18",
         config,
@@ -260,7 +259,7 @@ fn undelivered_request_of_a_complete_stream_has_delivery_timeout() {
 
 #[test]
 fn undelivered_request_of_an_evicted_stream_fails() {
-    let config = Config { retained_unacknowledged_max: 0, ..Config::default() };
+    let config = config! { retained_unacknowledged_max: 0 };
     check_live(
         "2025-06-18",
         config,

@@ -8,7 +8,7 @@ use crate::script::{check, check_live, check_pending};
 
 /// A message of 308 bytes costs 500 bytes, and one of 8 bytes costs 200.
 fn config() -> Config {
-    Config { stall_disconnect_timeout: None, ..Config::default() }
+    config! { stall_disconnect_timeout: None }
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn unacknowledged_events_are_evicted_in_order_but_none_that_an_active_reader_awa
     let hold_timeout = Some(Duration::from_millis(250));
     check_pending(
         3,
-        Config { hold_timeout, window_events_max: 1, ..config() },
+        config! { hold_timeout, window_events_max: 1, ..config() },
         "
         > backend request q1 related 7 (8 bytes)
           to 1: 1/0 request q1 related 7 (8 bytes)
@@ -113,7 +113,7 @@ fn unacknowledged_events_are_evicted_in_order_but_none_that_an_active_reader_awa
 fn reader_that_makes_progress_misses_nothing() {
     check_pending(
         1,
-        Config { window_events_max: 1, ..config() },
+        config! { window_events_max: 1, ..config() },
         "
         > backend progress t (308 bytes)
           to 1: 1/0 progress t (308 bytes)
@@ -134,7 +134,7 @@ fn reader_that_makes_progress_misses_nothing() {
 
 #[test]
 fn reader_is_cut_when_it_stops() {
-    let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
+    let config = config! { stall_timeout_min: Duration::from_secs(2), ..config() };
     check_pending(
         1,
         config,
@@ -153,7 +153,7 @@ fn reader_is_cut_when_it_stops() {
 
 #[test]
 fn stopped_readers_are_cut_until_the_limit_is_reached() {
-    let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
+    let config = config! { stall_timeout_min: Duration::from_secs(2), ..config() };
     check_pending(
         3,
         config,
@@ -176,7 +176,7 @@ fn events_are_evicted_when_their_stream_becomes_stuck() {
     let hold_timeout = Some(Duration::from_millis(250));
     check_pending(
         2,
-        Config { hold_timeout, window_events_max: 1, ..config() },
+        config! { hold_timeout, window_events_max: 1, ..config() },
         "
         > backend request q1 related 7 (8 bytes)
           to 1: 1/0 request q1 related 7 (8 bytes)
@@ -191,7 +191,7 @@ fn events_are_evicted_when_their_stream_becomes_stuck() {
 
 #[test]
 fn draining_connection_of_a_removed_stream_is_cut() {
-    let config = Config { retention: Some(Duration::ZERO), ..config() };
+    let config = config! { retention: Some(Duration::ZERO), ..config() };
     check_pending(
         1,
         config,
@@ -269,7 +269,7 @@ fn limit_of_zero_leaves_room_for_a_single_event() {
 fn limit_is_never_higher_than_that_of_the_settings() {
     check_pending(
         2,
-        Config { session_bytes_max: 500, ..config() },
+        config! { session_bytes_max: 500, ..config() },
         "
         > limit 1000
         > backend progress t (308 bytes)
@@ -313,7 +313,7 @@ fn acknowledged_events_are_kept_up_to_three_quarters_of_the_limit() {
 fn sender_is_held_when_the_session_is_half_full() {
     check_pending(
         1,
-        Config { stream_events_max: 2, ..config() },
+        config! { stream_events_max: 2, ..config() },
         "
         > limit 401
         > backend progress t (8 bytes)

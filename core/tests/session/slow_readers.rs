@@ -119,7 +119,7 @@ proptest! {
         window in 1_u32..=20,
         ahead in 1_usize..=40,
     ) {
-        let config = Config { stream_events_max: 1, window_events_max: window, ..Config::default() };
+        let config = config! { stream_events_max: 1, window_events_max: window };
         let mut readers = Readers::open(1, config);
         for _ in 0..ahead {
             readers.send(0, 0);

@@ -63,7 +63,7 @@ fn priming_events_never_reuse_an_event_id() {
 
 #[test]
 fn get_that_replays_events_is_not_primed() {
-    let config = Config { stream_events_max: 1, ..Config::default() };
+    let config = config! { stream_events_max: 1 };
     check_live(
         "2025-11-25",
         config,
@@ -113,7 +113,7 @@ fn concurrent_get_is_a_shadow_until_promoted() {
 
 #[test]
 fn oldest_shadow_over_the_limit_is_closed() {
-    let config = Config { shadows_max: 2, ..Config::default() };
+    let config = config! { shadows_max: 2 };
     check_live(
         "2025-06-18",
         config,
@@ -132,10 +132,7 @@ fn oldest_shadow_over_the_limit_is_closed() {
 
 #[test]
 fn concurrent_get_without_shadows_is_a_conflict() {
-    for config in [
-        Config { shadows_max: 0, ..Config::default() },
-        Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() },
-    ] {
+    for config in [config! { shadows_max: 0 }, config! { concurrent_get: ConcurrentGet::Reject }] {
         check_live(
             "2025-06-18",
             config,
@@ -152,7 +149,7 @@ fn concurrent_get_without_shadows_is_a_conflict() {
 
 #[test]
 fn concurrent_get_takes_over_by_policy() {
-    let config = Config { concurrent_get: ConcurrentGet::TakeOver, ..Config::default() };
+    let config = config! { concurrent_get: ConcurrentGet::TakeOver };
     check_live(
         "2025-06-18",
         config,
@@ -196,7 +193,7 @@ fn resume_takes_over_and_demotes_the_old_connection() {
           to 1: 3 notification
         ",
     );
-    let without_shadows = Config { shadows_max: 0, ..Config::default() };
+    let without_shadows = config! { shadows_max: 0 };
     check_live(
         "2025-06-18",
         without_shadows,
@@ -235,7 +232,7 @@ fn draining_events_move_to_the_next_connection() {
 
 #[test]
 fn discarded_gap_is_sent_again() {
-    let config = Config { stream_events_max: 1, ..Config::default() };
+    let config = config! { stream_events_max: 1 };
     check_live(
         "2025-06-18",
         config,

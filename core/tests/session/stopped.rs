@@ -8,12 +8,12 @@ use crate::script::{check_live, check_pending};
 
 /// Two messages of 308 bytes cost 1,000 bytes.
 fn config() -> Config {
-    Config { session_bytes_max: 1_000, stall_disconnect_timeout: None, ..Config::default() }
+    config! { session_bytes_max: 1_000, stall_disconnect_timeout: None }
 }
 
 #[test]
 fn longest_silent_stopped_reader_is_cut_first() {
-    let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
+    let config = config! { stall_timeout_min: Duration::from_secs(2), ..config() };
     check_pending(
         3,
         config,
@@ -40,7 +40,7 @@ fn reader_that_comes_back_has_time_to_read() {
     let hold_timeout = Some(Duration::from_millis(250));
     check_pending(
         2,
-        Config { hold_timeout, ..config() },
+        config! { hold_timeout, ..config() },
         "
         > backend progress t (700 bytes)
           to 1: 1/0 progress t (700 bytes)
@@ -81,7 +81,7 @@ fn reader_is_not_cut_within_twice_its_longest_pause() {
 
 #[test]
 fn stopped_readers_are_cut_until_there_is_room_for_the_largest_message() {
-    let config = Config { stall_timeout_min: Duration::from_secs(2), ..config() };
+    let config = config! { stall_timeout_min: Duration::from_secs(2), ..config() };
     check_pending(
         4,
         config,
@@ -156,7 +156,7 @@ fn stalled_reader_is_cut_within_twice_its_longest_pause() {
 fn reader_of_a_stuck_stream_is_cut() {
     check_pending(
         2,
-        Config { hold_timeout: Some(Duration::from_millis(250)), ..config() },
+        config! { hold_timeout: Some(Duration::from_millis(250)), ..config() },
         "
         > backend progress t (700 bytes)
           to 1: 1/0 progress t (700 bytes)
@@ -174,7 +174,7 @@ fn reader_of_a_stuck_stream_is_cut() {
 #[test]
 fn reader_is_not_cut_for_events_without_a_cost() {
     let config =
-        Config { message_bytes_max: 700, stall_timeout_min: Duration::from_secs(2), ..config() };
+        config! { message_bytes_max: 700, stall_timeout_min: Duration::from_secs(2), ..config() };
     check_live(
         "2025-11-25",
         config,
@@ -205,7 +205,7 @@ fn reader_is_not_cut_for_events_without_a_cost() {
 
 #[test]
 fn draining_connection_of_a_removed_stream_is_cut() {
-    let config = Config {
+    let config = config! {
         retention: Some(Duration::ZERO),
         stall_timeout_min: Duration::from_secs(2),
         ..config()
@@ -248,7 +248,7 @@ fn no_reader_is_cut_for_a_message_of_a_cancelled_request() {
     let hold_timeout = Some(Duration::from_millis(250));
     check_live(
         "2025-03-26",
-        Config { hold_timeout, ..config() },
+        config! { hold_timeout, ..config() },
         "
         > post 1 request 7 token t
           to backend: request 7 token t

@@ -23,8 +23,9 @@ fn in_json(input: Input<u64>) -> Input<u64> {
 
 #[test]
 fn restored_session_waits_for_room_until_the_last_connection_is_closed() {
-    let retention = Some(Duration::ZERO);
-    let config = Config { retention, session_bytes_max: 2_000, ..Config::default() };
+    let mut config = Config::default();
+    config.retention = Some(Duration::ZERO);
+    config.session_bytes_max = 2_000;
     let config = config.validate().unwrap();
     let inputs = vec![
         request(1, 0, None),

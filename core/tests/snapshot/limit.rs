@@ -1,6 +1,6 @@
 //! Snapshots of sessions whose limit was lowered.
 
-use rejoin_core::{Actions, Config, Head, Input, Notification, Session, StreamId, ValidConfig};
+use rejoin_core::{Actions, Head, Input, Notification, Session, StreamId, ValidConfig};
 
 use crate::{at, backend, closed, config, get, log_message, progress, request, response, run};
 
@@ -35,8 +35,9 @@ fn restored_session_has_the_limit_until_it_is_raised() {
     assert_eq!(kept_after(session, messages().collect()), 2 * COST);
     let (_, session) = restored(vec![limit(2)], &config());
     assert_eq!(kept_after(session, [limit(3)].into_iter().chain(messages()).collect()), 3 * COST);
-    let tiny = Config { session_bytes_max: COST, ..(*config()).clone() }.validate().unwrap();
-    let (_, session) = restored(vec![limit(2)], &tiny);
+    let mut tiny = (*config()).clone();
+    tiny.session_bytes_max = COST;
+    let (_, session) = restored(vec![limit(2)], &tiny.validate().unwrap());
     assert_eq!(kept_after(session, messages().collect()), COST);
 }
 

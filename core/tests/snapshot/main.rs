@@ -22,7 +22,10 @@ fn at(milliseconds: u64) -> Instant {
 }
 
 fn config() -> ValidConfig {
-    Config { window_events_max: 2, stream_events_max: 4, ..Config::default() }.validate().unwrap()
+    let mut config = Config::default();
+    config.window_events_max = 2;
+    config.stream_events_max = 4;
+    config.validate().unwrap()
 }
 
 fn message(head: Head) -> Message<u64> {

@@ -6,7 +6,17 @@ use rejoin_core::{Config, ConfigError, EVENT_OVERHEAD_BYTES, ValidConfig};
 use thiserror::Error;
 
 /// The limits and timeouts of a manager, and of each of its sessions.
+///
+/// ```
+/// use std::time::Duration;
+/// use rejoin::ManagerConfig;
+///
+/// let mut config = ManagerConfig::default();
+/// config.sessions_max = 1_000;
+/// config.session.idle_timeout = Some(Duration::from_secs(3_600));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ManagerConfig {
     /// Limits, timeouts and policies of each session.
     pub session: Config,
@@ -118,6 +128,7 @@ const QUEUE_LIMIT: usize = 1 << 20;
 
 /// An invalid [`ManagerConfig`]. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ManagerConfigError {
     /// The configuration of the sessions is invalid.
     #[error(transparent)]
@@ -155,10 +166,10 @@ mod tests {
     #[test]
     fn memory_holds_an_event_of_the_maximum_size() {
         for message_bytes_max in 100..120 {
-            let config = |memory_bytes_max| ManagerConfig {
-                session: Config { message_bytes_max, ..Config::default() },
-                memory_bytes_max,
-                ..ManagerConfig::default()
+            let config = |memory_bytes_max| {
+                let mut config = ManagerConfig { memory_bytes_max, ..ManagerConfig::default() };
+                config.session.message_bytes_max = message_bytes_max;
+                config
             };
             let error = config(0).validate().err();
             let Some(ManagerConfigError::Memory { min }) = error else { panic!("{error:?}") };

@@ -37,7 +37,8 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let config = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
+        let mut config = ManagerConfig::default();
+        config.sessions_max = SESSIONS;
         let backend = RmcpBackend::new(|| Ok(Service));
         let sessions = SessionManager::new(backend, config).unwrap();
         let service = StreamableHttp::new(sessions.clone(), HttpConfig::default()).unwrap();

@@ -24,24 +24,22 @@ impl Setup {
     pub fn from_bytes(bytes: [u8; SETUP_BYTES]) -> Self {
         let [scope, version, epoch, concurrent_get, priming, unrelated_routing, rest @ ..] = bytes;
         let mut selectors = rest.into_iter();
-        let mut config = Config {
-            concurrent_get: choose(
-                concurrent_get,
-                ConcurrentGet::Shadow,
-                &[ConcurrentGet::TakeOver, ConcurrentGet::Reject],
-            ),
-            priming: choose(
-                priming,
-                Priming::ByRevision,
-                &[Priming::ByRevision, Priming::Always, Priming::Never],
-            ),
-            unrelated_routing: choose(
-                unrelated_routing,
-                UnrelatedRouting::Standalone,
-                &[UnrelatedRouting::SoleRequest],
-            ),
-            ..Config::default()
-        };
+        let mut config = Config::default();
+        config.concurrent_get = choose(
+            concurrent_get,
+            ConcurrentGet::Shadow,
+            &[ConcurrentGet::TakeOver, ConcurrentGet::Reject],
+        );
+        config.priming = choose(
+            priming,
+            Priming::ByRevision,
+            &[Priming::ByRevision, Priming::Always, Priming::Never],
+        );
+        config.unrelated_routing = choose(
+            unrelated_routing,
+            UnrelatedRouting::Standalone,
+            &[UnrelatedRouting::SoleRequest],
+        );
         match scope {
             0..=31 => {}
             32..=79 => set_limits(&mut config, &mut selectors),

@@ -133,28 +133,23 @@ fn config(rng: &mut Rng) -> Config {
     let policy = rng.below(3);
     let policies = [ConcurrentGet::Shadow, ConcurrentGet::TakeOver, ConcurrentGet::Reject];
     let priming = [Priming::ByRevision, Priming::ByRevision, Priming::Always, Priming::Never];
-    let mut config = Config {
-        concurrent_get: rng.choose(&policies).unwrap_or(ConcurrentGet::Shadow),
-        priming: rng.choose(&priming).unwrap_or(Priming::ByRevision),
-        unrelated_routing: if policy == 0 {
-            UnrelatedRouting::SoleRequest
-        } else {
-            UnrelatedRouting::Standalone
-        },
-        retention: Some(rng.millis(0, 40_000)),
-        tombstone_timeout: Some(rng.millis(1, 60_000)),
-        cancelled_timeout: Some(rng.millis(1, 40_000)),
-        init_timeout: Some(rng.millis(3_000, 20_000)),
-        idle_timeout: Some(rng.millis(5_000, 120_000)),
-        orphan_timeout: Some(rng.millis(500, 60_000)),
-        delivery_timeout: Some(rng.millis(1, 10_000)),
-        server_request_timeout: Some(rng.millis(5_000, 60_000)),
-        stall_timeout_min: rng.millis(1, 500),
-        stall_timeout_max: Some(rng.millis(500, 3_000)),
-        hold_timeout: (policy == 0).then(|| rng.millis(1, 1_000)),
-        stall_disconnect_timeout: Some(rng.millis(3_001, 30_000)),
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.concurrent_get = rng.choose(&policies).unwrap_or(ConcurrentGet::Shadow);
+    config.priming = rng.choose(&priming).unwrap_or(Priming::ByRevision);
+    config.unrelated_routing =
+        if policy == 0 { UnrelatedRouting::SoleRequest } else { UnrelatedRouting::Standalone };
+    config.retention = Some(rng.millis(0, 40_000));
+    config.tombstone_timeout = Some(rng.millis(1, 60_000));
+    config.cancelled_timeout = Some(rng.millis(1, 40_000));
+    config.init_timeout = Some(rng.millis(3_000, 20_000));
+    config.idle_timeout = Some(rng.millis(5_000, 120_000));
+    config.orphan_timeout = Some(rng.millis(500, 60_000));
+    config.delivery_timeout = Some(rng.millis(1, 10_000));
+    config.server_request_timeout = Some(rng.millis(5_000, 60_000));
+    config.stall_timeout_min = rng.millis(1, 500);
+    config.stall_timeout_max = Some(rng.millis(500, 3_000));
+    config.hold_timeout = (policy == 0).then(|| rng.millis(1, 1_000));
+    config.stall_disconnect_timeout = Some(rng.millis(3_001, 30_000));
     if rng.chance(400) {
         // Long enough for everything else to expire first.
         config.idle_timeout = Some(Duration::from_secs(3_600));

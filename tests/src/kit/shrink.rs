@@ -81,24 +81,23 @@ pub fn failure_class(message: &str) -> String {
 /// Returns a config with the same timeouts and policies, and default limits.
 #[must_use]
 pub fn without_limits(config: &Config) -> Config {
-    Config {
-        concurrent_get: config.concurrent_get,
-        priming: config.priming,
-        unrelated_routing: config.unrelated_routing,
-        retention: config.retention,
-        tombstone_timeout: config.tombstone_timeout,
-        cancelled_timeout: config.cancelled_timeout,
-        init_timeout: config.init_timeout,
-        idle_timeout: config.idle_timeout,
-        orphan_timeout: config.orphan_timeout,
-        delivery_timeout: config.delivery_timeout,
-        server_request_timeout: config.server_request_timeout,
-        stall_timeout_min: config.stall_timeout_min,
-        stall_timeout_max: config.stall_timeout_max,
-        hold_timeout: config.hold_timeout,
-        stall_disconnect_timeout: config.stall_disconnect_timeout,
-        ..Config::default()
-    }
+    let mut unlimited = Config::default();
+    unlimited.concurrent_get = config.concurrent_get;
+    unlimited.priming = config.priming;
+    unlimited.unrelated_routing = config.unrelated_routing;
+    unlimited.retention = config.retention;
+    unlimited.tombstone_timeout = config.tombstone_timeout;
+    unlimited.cancelled_timeout = config.cancelled_timeout;
+    unlimited.init_timeout = config.init_timeout;
+    unlimited.idle_timeout = config.idle_timeout;
+    unlimited.orphan_timeout = config.orphan_timeout;
+    unlimited.delivery_timeout = config.delivery_timeout;
+    unlimited.server_request_timeout = config.server_request_timeout;
+    unlimited.stall_timeout_min = config.stall_timeout_min;
+    unlimited.stall_timeout_max = config.stall_timeout_max;
+    unlimited.hold_timeout = config.hold_timeout;
+    unlimited.stall_disconnect_timeout = config.stall_disconnect_timeout;
+    unlimited
 }
 
 /// Minimizes a journal that breaks a law. `None` if it breaks none.

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn run(step: &Step) -> Result<(), String> {
-        check(&Config { window_events_max: 2, ..Config::default() }, step, &Readers::default())
+        check(&config! { window_events_max: 2 }, step, &Readers::default())
     }
 
     #[test]

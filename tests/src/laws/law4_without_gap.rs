@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn config() -> Config {
-        Config { stall_timeout_min: Duration::from_secs(2), ..Config::default() }
+        config! { stall_timeout_min: Duration::from_secs(2) }
     }
 
     /// A step that records an event on the standalone stream, where a connection acknowledges
@@ -177,14 +177,14 @@ mod tests {
         assert!(evict(2, &config(), hold).is_ok(), "the reader may be stalled");
         let hold_timeout = Some(Duration::from_secs(1));
         assert!(
-            evict(1, &Config { hold_timeout, ..config() }, hold).is_ok(),
+            evict(1, &config! { hold_timeout, ..config() }, hold).is_ok(),
             "senders no longer wait for it"
         );
     }
 
     #[test]
     fn a_full_session_allows_a_loss_only_for_a_sender_that_cannot_wait() {
-        let tiny = Config { session_bytes_max: 0, ..config() };
+        let tiny = config! { session_bytes_max: 0, ..config() };
         assert!(evict(1, &tiny, Overflow::Hold).is_err());
         assert!(evict(1, &tiny, Overflow::Evict).is_ok());
         assert!(evict(1, &config(), Overflow::Evict).is_err(), "there is room");
@@ -201,7 +201,7 @@ mod tests {
         };
         assert!(run(&config(), Some(Event::Message(2))).is_ok());
         assert!(run(&config(), None).is_err());
-        assert!(run(&Config { stream_events_max: 0, ..config() }, None).is_ok());
+        assert!(run(&config! { stream_events_max: 0, ..config() }, None).is_ok());
     }
 
     #[test]

@@ -163,13 +163,13 @@ mod tests {
         full.after.logs[0].bytes = 300;
         full.after.bytes = 300;
         assert!(run(&Config::default(), &full).is_ok());
-        assert!(run(&Config { stream_events_max: 2, ..Config::default() }, &full).is_err());
-        assert!(run(&Config { stream_bytes_max: 299, ..Config::default() }, &full).is_err());
-        assert!(run(&Config { session_bytes_max: 299, ..Config::default() }, &full).is_err());
+        assert!(run(&config! { stream_events_max: 2 }, &full).is_err());
+        assert!(run(&config! { stream_bytes_max: 299 }, &full).is_err());
+        assert!(run(&config! { session_bytes_max: 299 }, &full).is_err());
         full.after.logs[0].events = 1;
-        assert!(run(&Config { stream_bytes_max: 299, ..Config::default() }, &full).is_ok());
-        assert!(run(&Config { stream_bytes_max: 0, ..Config::default() }, &full).is_err());
-        assert!(run(&Config { session_bytes_max: 299, ..Config::default() }, &full).is_ok());
+        assert!(run(&config! { stream_bytes_max: 299 }, &full).is_ok());
+        assert!(run(&config! { stream_bytes_max: 0 }, &full).is_err());
+        assert!(run(&config! { session_bytes_max: 299 }, &full).is_ok());
         full.after.bytes = 299;
         assert!(run(&Config::default(), &full).is_err(), "the sum of the logs differs");
     }
@@ -185,11 +185,11 @@ mod tests {
         silence.follow(at(1), &View::default(), &head);
         let mut before = head.after.clone();
         before.logs = vec![log(2)];
-        let config = Config { stream_events_max: 2, ..Config::default() };
+        let config = config! { stream_events_max: 2 };
         let run = |config, seconds| check_logs(config, at(seconds), &before, &head, &silence);
         assert!(run(&config, 10).is_ok());
         assert!(run(&config, 11).is_err());
-        assert!(run(&Config { stall_timeout_max: None, ..config }, 11).is_ok());
+        assert!(run(&config! { stall_timeout_max: None, ..config.clone() }, 11).is_ok());
     }
 
     #[test]
@@ -198,8 +198,8 @@ mod tests {
         let last_event_id = Some(EventId::new(stream, 0));
         let mut get = step(Input::Get { connection: ConnectionId(1), last_event_id });
         get.actions = (1..=3).map(|index| send(1, stream, index, Event::Message(index))).collect();
-        assert!(run(&Config { window_events_max: 3, ..Config::default() }, &get).is_ok());
-        assert!(run(&Config { window_events_max: 2, ..Config::default() }, &get).is_err());
+        assert!(run(&config! { window_events_max: 3 }, &get).is_ok());
+        assert!(run(&config! { window_events_max: 2 }, &get).is_err());
     }
 
     #[test]
@@ -254,14 +254,10 @@ mod tests {
         }));
         assert!(run(&Config::default(), &many).is_ok());
         for config in [
-            Config { pending_requests_max: 1, ..Config::default() },
-            Config { connections_max: 1, ..Config::default() },
-            Config { streams_max: 1, ..Config::default() },
-            Config {
-                retained_unacknowledged_max: 1,
-                retained_acknowledged_max: 0,
-                ..Config::default()
-            },
+            config! { pending_requests_max: 1 },
+            config! { connections_max: 1 },
+            config! { streams_max: 1 },
+            config! { retained_unacknowledged_max: 1, retained_acknowledged_max: 0 },
         ] {
             assert!(run(&config, &many).is_err());
         }
@@ -272,13 +268,13 @@ mod tests {
         let mut get = step(Input::Get { connection: ConnectionId(1), last_event_id: None });
         get.after.connections = vec![ConnectionView { stream: None, ..attached(1, 0) }];
         assert!(run(&Config::default(), &get).is_ok());
-        assert!(run(&Config { shadows_max: 0, ..Config::default() }, &get).is_err());
+        assert!(run(&config! { shadows_max: 0 }, &get).is_err());
     }
 
     #[test]
     fn too_many_server_requests_are_detected() {
         let mut request_step = step(backend(request(1), 5));
-        let config = Config { server_requests_max: 0, ..Config::default() };
+        let config = config! { server_requests_max: 0 };
         assert!(run(&Config::default(), &request_step).is_ok());
         assert!(run(&config, &request_step).is_err());
         let reason = rejoin_core::UnansweredReason::Evicted;

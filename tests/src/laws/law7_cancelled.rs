@@ -97,8 +97,7 @@ mod tests {
 
     #[test]
     fn a_limit_bypassed_by_cancelling_is_detected() {
-        let config =
-            Config { pending_requests_max: 1, cancelled_requests_max: 0, ..Config::default() };
+        let config = config! { pending_requests_max: 1, cancelled_requests_max: 0 };
         let mut cancelled = Cancelled::default();
         let abandoned = step(Input::Abandon { stream: StreamId::Request(0) });
         assert!(check(&mut cancelled, &config, at(1), &pending(1), &abandoned).is_ok());
@@ -110,7 +109,7 @@ mod tests {
         assert!(run(&cancelled, &config, 60).is_err());
         assert!(run(&cancelled, &config, 61).is_ok(), "the timeout has passed");
         assert!(
-            run(&cancelled, &Config { cancelled_requests_max: 1, ..config.clone() }, 60).is_ok()
+            run(&cancelled, &config! { cancelled_requests_max: 1, ..config.clone() }, 60).is_ok()
         );
         let late = step(backend(response(1), 6));
         assert!(check(&mut cancelled, &config, at(2), &View::default(), &late).is_ok());
@@ -119,8 +118,7 @@ mod tests {
 
     #[test]
     fn an_unfounded_rejection_is_detected() {
-        let config =
-            Config { pending_requests_max: 1, cancelled_requests_max: 1, ..Config::default() };
+        let config = config! { pending_requests_max: 1, cancelled_requests_max: 1 };
         let refused = |fault: ClientFault| {
             let mut refused = step(post(2, 2, 5));
             refused.result = Err(fault.into());

@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_event_that_could_be_evicted_to_shrink_is_detected() {
-        let config = Config { stall_timeout_max: None, ..Config::default() };
+        let config = config! { stall_timeout_max: None };
         let (.., mut after) = sent();
         assert!(run(&config, &shrinking(), 1, &after).is_ok());
         after.bytes += COST;
@@ -237,11 +237,7 @@ mod tests {
     #[test]
     fn an_event_of_a_stuck_stream_that_could_be_evicted_to_shrink_is_detected() {
         let timeout = Duration::from_secs(3);
-        let config = Config {
-            stall_timeout_min: timeout,
-            stall_timeout_max: Some(timeout),
-            ..Config::default()
-        };
+        let config = config! { stall_timeout_min: timeout, stall_timeout_max: Some(timeout) };
         let (.., mut after) = sent();
         assert!(run(&config, &shrinking(), 3, &after).is_ok());
         assert!(run(&config, &shrinking(), 4, &after).is_err());
@@ -253,7 +249,7 @@ mod tests {
     #[test]
     fn a_stopped_reader_that_is_not_cut_to_shrink_is_detected() {
         let stall_timeout_min = Duration::from_secs(2);
-        let config = Config { stall_timeout_min, stall_timeout_max: None, ..Config::default() };
+        let config = config! { stall_timeout_min, stall_timeout_max: None };
         let (.., after) = sent();
         assert!(run(&config, &shrinking(), 2, &after).is_ok());
         assert!(run(&config, &shrinking(), 3, &after).is_err());

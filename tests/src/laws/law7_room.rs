@@ -244,7 +244,7 @@ mod tests {
 
     fn config(events: usize) -> Config {
         let stall_timeout_min = Duration::from_secs(2);
-        Config { session_bytes_max: events * COST, stall_timeout_min, ..Config::default() }
+        config! { session_bytes_max: events * COST, stall_timeout_min }
     }
 
     fn run(
@@ -303,7 +303,10 @@ mod tests {
     #[test]
     fn a_reader_that_has_not_stopped_and_is_cut_is_detected() {
         let (_, silence, before) = sent();
-        let config = Config { stall_disconnect_timeout: Some(Duration::from_secs(5)), ..config(1) };
+        let config = config! {
+            stall_disconnect_timeout: Some(Duration::from_secs(5)),
+            ..config(1)
+        };
         let run = |connection, seconds, waiting: &Waiting, limit: &Limit| {
             let mut cut = step(Input::Tick);
             let connection = ConnectionId(connection);

@@ -218,14 +218,13 @@ mod tests {
         let mut silence = Silence::default();
         let one = ConnectionId(1);
         silence.follow(at(1), &View::default(), &after(Input::Tick, sent(1, 0)));
-        let config = Config {
+        let config = config! {
             stall_timeout_min: Duration::from_secs(2),
             stall_timeout_max: Some(Duration::from_secs(8)),
-            ..Config::default()
         };
         let stopped = |silence: &Silence, now| silence.has_stopped(&config, at(now), one, true);
         assert!(!stopped(&silence, 2) && stopped(&silence, 3));
-        let held = Config { hold_timeout: Some(Duration::from_secs(1)), ..config.clone() };
+        let held = config! { hold_timeout: Some(Duration::from_secs(1)), ..config.clone() };
         let stopped_sooner = |others| silence.has_stopped(&held, at(2), one, others);
         assert!(stopped_sooner(true) && !stopped_sooner(false));
         let acknowledged = Input::Acknowledged { connection: one, through: 1 };

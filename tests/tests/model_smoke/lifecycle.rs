@@ -86,7 +86,7 @@ fn an_unused_session_expires_as_idle() {
 
 #[test]
 fn closing_fails_pending_requests_within_the_window() {
-    let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
+    let mut script = Script::initialized(config! { window_events_max: 2 });
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(json_request(2, 2, 4), [forward(4)]);
     script.expect(get(3), [prime(3, STANDALONE, 0)]);

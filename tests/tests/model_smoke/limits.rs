@@ -10,11 +10,10 @@ use crate::script::*;
 #[test]
 fn a_reader_that_makes_progress_holds_the_backend() {
     // Half of `session_bytes_max` is two events.
-    let config = Config {
+    let config = config! {
         window_events_max: 2,
         stream_events_max: 4,
         session_bytes_max: 4 * COST,
-        ..Config::default()
     };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
@@ -30,11 +29,10 @@ fn a_reader_that_makes_progress_holds_the_backend() {
 #[test]
 fn a_stalled_reader_holds_no_sender_and_is_cut() {
     // Half of `session_bytes_max` is two events.
-    let config = Config {
+    let config = config! {
         window_events_max: 2,
         stream_events_max: 4,
         session_bytes_max: 4 * COST,
-        ..Config::default()
     };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
@@ -57,7 +55,7 @@ fn a_stalled_reader_holds_no_sender_and_is_cut() {
 #[test]
 fn a_reader_after_a_stalled_one_has_time_to_read() {
     // The session may keep one event, but not two.
-    let config = Config { stream_events_max: 1, session_bytes_max: 400, ..Config::default() };
+    let config = config! { stream_events_max: 1, session_bytes_max: 400 };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
@@ -83,14 +81,13 @@ fn a_reader_after_a_stalled_one_has_time_to_read() {
 
 #[test]
 fn logs_without_capacity_report_every_loss() {
-    let config = Config {
+    let config = config! {
         stream_events_max: 0,
         session_bytes_max: 0,
         shadows_max: 0,
         tombstones_max: 0,
         retained_acknowledged_max: 0,
         window_events_max: 1,
-        ..Config::default()
     };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
@@ -123,7 +120,7 @@ fn logs_without_capacity_report_every_loss() {
 #[test]
 fn the_session_evicts_acknowledged_events_first_then_the_oldest() {
     // Three events, of which two may be acknowledged.
-    let config = Config { session_bytes_max: 3 * COST, ..Config::default() };
+    let config = config! { session_bytes_max: 3 * COST };
     let mut script = Script::initialized(config);
     script.expect(notify(3, None), []);
     script.expect(request(1, 1, 4), [prime(1, FIRST, 0), forward(4)]);

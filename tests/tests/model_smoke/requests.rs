@@ -43,7 +43,7 @@ fn missed_events_are_replayed_on_resume() {
 
 #[test]
 fn a_resume_is_limited_by_its_window() {
-    let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
+    let mut script = Script::initialized(config! { window_events_max: 2 });
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(closed(1, None), []);
     for body in [4, 5, 6] {
@@ -82,7 +82,7 @@ fn a_cancelled_request_keeps_its_id_until_the_late_response() {
 
 #[test]
 fn a_batch_opens_one_stream() {
-    let config = Config { priming: Priming::Always, ..Config::default() };
+    let config = config! { priming: Priming::Always };
     let mut script = Script::new(config);
     script.expect(initialize(0, 1), [forward(1)]);
     let sent = respond(0, Answer::Message(2));
@@ -95,7 +95,7 @@ fn a_batch_opens_one_stream() {
 
 #[test]
 fn a_late_resume_finds_a_tombstone() {
-    let config = Config { idle_timeout: None, ..Config::default() };
+    let config = config! { idle_timeout: None };
     let mut script = Script::initialized(config);
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(progress(1, 4), [send(1, FIRST, 1, 4)]);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, CloseReason, Config, CutReason, FailureReason, Input, Report, RequestId,
-    SessionCloseReason, UnansweredReason,
+    Action, CloseReason, CutReason, FailureReason, Input, Report, RequestId, SessionCloseReason,
+    UnansweredReason,
 };
 
 use crate::script::*;
@@ -89,8 +89,7 @@ fn a_reader_that_often_pauses_stops_later() {
 #[test]
 fn the_reader_of_a_stuck_stream_has_stopped() {
     let hold_timeout = Some(Duration::from_millis(250));
-    let mut script =
-        Script::initialized(Config { session_bytes_max: COST, hold_timeout, ..Config::default() });
+    let mut script = Script::initialized(config! { session_bytes_max: COST, hold_timeout });
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(acknowledged(1, 0), []);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
@@ -104,7 +103,7 @@ fn the_reader_of_a_stuck_stream_has_stopped() {
 
 #[test]
 fn a_sender_that_cannot_wait_evicts_the_oldest_event_that_was_not_sent() {
-    let config = Config { session_bytes_max: 2 * COST, window_events_max: 1, ..Config::default() };
+    let config = config! { session_bytes_max: 2 * COST, window_events_max: 1 };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(acknowledged(1, 0), []);
@@ -138,7 +137,7 @@ fn a_new_message_is_evicted_if_everything_else_is_in_flight() {
 
 #[test]
 fn a_response_to_initialize_in_flight_is_kept() {
-    let mut script = Script::new(Config { session_bytes_max: COST, ..Config::default() });
+    let mut script = Script::new(config! { session_bytes_max: COST });
     script.expect(initialize(0, 1), [forward(1)]);
     let sent = respond(0, rejoin_core::Answer::Message(2));
     script.expect(initialized("2025-11-25"), [sent, close(0, CloseReason::Complete)]);
@@ -157,8 +156,7 @@ fn a_response_to_initialize_in_flight_is_kept() {
 #[test]
 fn an_event_in_flight_outlives_its_stream() {
     let retention = Some(Duration::ZERO);
-    let mut script =
-        Script::initialized(Config { session_bytes_max: COST, retention, ..Config::default() });
+    let mut script = Script::initialized(config! { session_bytes_max: COST, retention });
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(response(1, 4), [send(1, FIRST, 1, 4), close(1, CloseReason::Complete)]);
     assert_eq!(script.model.logged_events(FIRST, 0..9), []);
@@ -185,7 +183,7 @@ fn a_stream_that_is_replaced_by_its_tombstone_releases_its_senders() {
 /// Returns a session that keeps so many events, and whose standalone stream is attached to
 /// connection 1.
 fn with_room_for(events: usize) -> Script {
-    let config = Config { session_bytes_max: events * COST, ..Config::default() };
+    let config = config! { session_bytes_max: events * COST };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(acknowledged(1, 0), []);

@@ -8,6 +8,7 @@ use rejoin_core::{
     Overflow, Post, ProgressToken, ProtocolVersion, Rejection, RequestId, SessionCloseReason,
     StreamId, UnansweredReason,
 };
+pub(crate) use rejoin_tests::config;
 use rejoin_tests::model::Model;
 
 pub(crate) const STANDALONE: StreamId = StreamId::Standalone;

@@ -8,7 +8,7 @@ use crate::script::*;
 
 #[test]
 fn the_newest_shadow_is_promoted() {
-    let mut script = Script::initialized(Config { shadows_max: 2, ..Config::default() });
+    let mut script = Script::initialized(config! { shadows_max: 2 });
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(get(2), []);
     script.expect(get(3), []);
@@ -31,7 +31,7 @@ fn the_newest_shadow_is_promoted() {
 
 #[test]
 fn events_in_flight_are_sent_again_on_a_replacing_get() {
-    let mut script = Script::initialized(Config { window_events_max: 2, ..Config::default() });
+    let mut script = Script::initialized(config! { window_events_max: 2 });
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
     script.expect(resume(2, STANDALONE, 0), [discard(1), send(2, STANDALONE, 1, 3)]);
@@ -47,7 +47,7 @@ fn events_in_flight_are_sent_again_on_a_replacing_get() {
 
 #[test]
 fn a_get_may_take_over_or_be_a_conflict() {
-    let config = Config { concurrent_get: ConcurrentGet::TakeOver, ..Config::default() };
+    let config = config! { concurrent_get: ConcurrentGet::TakeOver };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(notify(3, None), [send(1, STANDALONE, 1, 3)]);
@@ -56,7 +56,7 @@ fn a_get_may_take_over_or_be_a_conflict() {
     script.expect(closed(2, None), [send(1, STANDALONE, 1, 3)]);
     script.expect(notify(4, None), [send(1, STANDALONE, 2, 4)]);
 
-    let config = Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() };
+    let config = config! { concurrent_get: ConcurrentGet::Reject };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect_rejection(get(2), ClientFault::StandaloneConflict);
@@ -66,7 +66,7 @@ fn a_get_may_take_over_or_be_a_conflict() {
 #[test]
 fn a_gap_is_reported_before_the_remaining_events() {
     // Half of `session_bytes_max` is one event.
-    let config = Config { stream_events_max: 2, session_bytes_max: 2 * COST, ..Config::default() };
+    let config = config! { stream_events_max: 2, session_bytes_max: 2 * COST };
     let mut script = Script::initialized(config);
     script.expect(get(1), [prime(1, STANDALONE, 0)]);
     script.expect(acknowledged(1, 0), []);
@@ -106,7 +106,7 @@ fn an_undelivered_server_request_fails() {
 
 #[test]
 fn unrelated_messages_may_follow_the_sole_request() {
-    let config = Config { unrelated_routing: UnrelatedRouting::SoleRequest, ..Config::default() };
+    let config = config! { unrelated_routing: UnrelatedRouting::SoleRequest };
     let mut script = Script::initialized(config);
     script.expect(request(1, 1, 3), [prime(1, FIRST, 0), forward(3)]);
     script.expect(server_request(7, 4, None), [send(1, FIRST, 1, 4)]);

@@ -276,31 +276,28 @@ impl Parameters {
     /// Returns the config of the session manager.
     #[must_use]
     pub fn manager_config(&self) -> ManagerConfig {
-        let defaults = ManagerConfig::default();
-        ManagerConfig {
-            memory_bytes_max: self.memory_bytes_max.unwrap_or(defaults.memory_bytes_max),
-            session: self.base.config.clone(),
-            queue_max: self.queue_max.max(self.base.config.batch_max),
-            // Clients of a simulation may be slow to use a session.
-            unused_timeout: None,
-            ..defaults
+        let mut config = ManagerConfig::default();
+        config.session = self.base.config.clone();
+        config.queue_max = self.queue_max.max(self.base.config.batch_max);
+        // Clients of a simulation may be slow to use a session.
+        config.unused_timeout = None;
+        if let Some(bytes_max) = self.memory_bytes_max {
+            config.memory_bytes_max = bytes_max;
         }
+        config
     }
 
     /// Returns the config of the HTTP service.
     #[must_use]
     pub fn http_config(&self) -> HttpConfig {
-        let defaults = HttpConfig::default();
-        let body_bytes_max =
-            defaults.body_bytes_max.min(self.manager_config().memory_bytes_max / 4);
-        HttpConfig {
-            body_bytes_max,
-            sse_keep_alive: Some(self.base.keep_alive),
-            reconnect_after: self.reconnect_after,
-            reconnect_delay: Duration::from_millis(300) / self.speedup,
-            json_responses: self.json_responses,
-            ..defaults
-        }
+        let mut config = HttpConfig::default();
+        let request_memory = self.manager_config().memory_bytes_max / 4;
+        config.body_bytes_max = config.body_bytes_max.min(request_memory);
+        config.sse_keep_alive = Some(self.base.keep_alive);
+        config.reconnect_after = self.reconnect_after;
+        config.reconnect_delay = Duration::from_millis(300) / self.speedup;
+        config.json_responses = self.json_responses;
+        config
     }
 }
 

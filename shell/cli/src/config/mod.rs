@@ -123,19 +123,18 @@ impl ProgramConfig {
         let Some((command, args)) = self.command.split_first() else { return Ok(None) };
         let watchdog =
             WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
-        Ok(Some(StdioConfig {
-            args: args.iter().map(Into::into).collect(),
-            env: self.env.iter().map(EnvVariable::to_pair).collect(),
-            working_dir: Some(self.cwd.clone()),
-            stop_timeout: self.stop_timeout,
-            line_bytes_max: self.sessions.session.message_bytes_max,
-            starts_per_second_max: self.starts_per_second_max,
-            start_grace: self.start_grace,
-            open_files: self.open_files,
-            watchdog: Some(watchdog),
-            adopts_orphans: true,
-            ..StdioConfig::new(command)
-        }))
+        let mut config = StdioConfig::new(command);
+        config.args = args.iter().map(Into::into).collect();
+        config.env = self.env.iter().map(EnvVariable::to_pair).collect();
+        config.working_dir = Some(self.cwd.clone());
+        config.stop_timeout = self.stop_timeout;
+        config.line_bytes_max = self.sessions.session.message_bytes_max;
+        config.starts_per_second_max = self.starts_per_second_max;
+        config.start_grace = self.start_grace;
+        config.open_files = self.open_files;
+        config.watchdog = Some(watchdog);
+        config.adopts_orphans = true;
+        Ok(Some(config))
     }
 
     /// Returns the configuration of the HTTP service. Allows the address that the program

@@ -9,6 +9,7 @@ use super::allow::{Hosts, Origins};
 
 /// The configuration of [`StreamableHttp`](super::StreamableHttp).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpConfig {
     /// Interval between keep-alive comments on an SSE connection without events, so that proxies do
     /// not consider it dead. Default 15 s; `None` disables them.
@@ -75,6 +76,7 @@ const RETRY_MILLIS_MAX: u64 = i32::MAX as u64;
 
 /// An invalid [`HttpConfig`]. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HttpConfigError {
     /// An entry of `hosts` is invalid; the text says why.
     #[error("hosts: {0}")]

@@ -170,6 +170,7 @@ impl From<SessionError> for Refusal {
 }
 
 impl Refusal {
+    #[expect(clippy::match_same_arms, reason = "every known fault is matched by name")]
     fn from_client_fault(fault: &ClientFault, message: String) -> Self {
         match fault {
             ClientFault::NotInitialized
@@ -200,6 +201,7 @@ impl Refusal {
             ClientFault::TooManyConnections { .. } => {
                 Self::too_many(message, "--max-session-connections")
             }
+            _ => Self::new(StatusCode::BAD_REQUEST, message),
         }
     }
 

@@ -15,6 +15,7 @@ pub struct Reader<R> {
 
 /// Why a journal cannot be read to its end.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// The file cannot be read.
     #[error(transparent)]

@@ -10,6 +10,7 @@ use crate::{
 
 /// Why an operation of the manager failed.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ManagerError {
     /// The session has ended, or never existed.
     #[error("session not found")]

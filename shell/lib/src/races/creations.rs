@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rejoin_core::{AnswerFormat, Config, SessionCloseReason};
+use rejoin_core::{AnswerFormat, SessionCloseReason};
 use shuttle::future::block_on;
 
 use super::{
@@ -103,8 +103,9 @@ fn there_are_never_more_sessions_than_are_allowed() {
 fn a_session_that_is_closed_early_returns_its_permit() {
     const INIT_TIMEOUT: Duration = Duration::from_secs(1);
     race(|| {
-        let session = Config { init_timeout: Some(INIT_TIMEOUT), ..Config::default() };
-        let fixture = Fixture::new(ManagerConfig { session, ..ManagerConfig::default() });
+        let mut config = ManagerConfig::default();
+        config.session.init_timeout = Some(INIT_TIMEOUT);
+        let fixture = Fixture::new(config);
         let creates = {
             let sessions = fixture.sessions.clone();
             thread(async move { sessions.create_session().await })

@@ -1,7 +1,7 @@
 //! Races of sessions that share the memory for what they keep.
 
 use bytes::Bytes;
-use rejoin_core::{Config, EVENT_OVERHEAD_BYTES};
+use rejoin_core::EVENT_OVERHEAD_BYTES;
 
 use super::{
     fixture::{Fixture, InitializedSession, message, message_of, next, poll_once, thread},
@@ -105,11 +105,10 @@ impl Listening {
 
 /// Memory for one message.
 fn config() -> ManagerConfig {
-    ManagerConfig {
-        session: Config { message_bytes_max: MESSAGE_BYTES, ..Config::default() },
-        memory_bytes_max: (MESSAGE_BYTES + EVENT_OVERHEAD_BYTES) * 3 / 2,
-        ..ManagerConfig::default()
-    }
+    let memory_bytes_max = (MESSAGE_BYTES + EVENT_OVERHEAD_BYTES) * 3 / 2;
+    let mut config = ManagerConfig { memory_bytes_max, ..ManagerConfig::default() };
+    config.session.message_bytes_max = MESSAGE_BYTES;
+    config
 }
 
 fn large() -> Bytes {

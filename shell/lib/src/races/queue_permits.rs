@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{AnswerFormat, Config};
+use rejoin_core::AnswerFormat;
 
 use super::{
     fixture::{
@@ -19,8 +19,8 @@ const QUEUE_MAX: usize = 2;
 #[test]
 fn unused_permits_are_returned_exactly_once() {
     race(|| {
-        let session = Config { batch_max: 1, ..Config::default() };
-        let config = ManagerConfig { session, queue_max: QUEUE_MAX, ..ManagerConfig::default() };
+        let mut config = ManagerConfig { queue_max: QUEUE_MAX, ..ManagerConfig::default() };
+        config.session.batch_max = 1;
         let fixture = Fixture::new(config);
         let InitializedSession { session, client, messages } = fixture.initialized_session();
         let backend = thread(serve_until_stopped(client, messages));

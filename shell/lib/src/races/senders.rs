@@ -1,7 +1,7 @@
 //! Races of backends that send faster than their client reads.
 
 use bytes::Bytes;
-use rejoin_core::{AnswerFormat, Config};
+use rejoin_core::AnswerFormat;
 
 use super::{
     fixture::{
@@ -164,13 +164,11 @@ fn large_response() -> Bytes {
 
 fn config() -> ManagerConfig {
     // Senders are only held by a session that is half full.
-    let session = Config {
-        window_events_max: 1,
-        stream_events_max: 4,
-        session_bytes_max: 1_000,
-        ..Config::default()
-    };
-    ManagerConfig { session, ..ManagerConfig::default() }
+    let mut config = ManagerConfig::default();
+    config.session.window_events_max = 1;
+    config.session.stream_events_max = 4;
+    config.session.session_bytes_max = 1_000;
+    config
 }
 
 /// Sends messages until the session ends, and returns how many were sent.

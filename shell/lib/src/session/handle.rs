@@ -229,6 +229,7 @@ impl fmt::Debug for SessionHandle {
 
 /// Why an operation on a session failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SessionError {
     /// The session rejected it; the rejection names who is at fault.
     #[error(transparent)]

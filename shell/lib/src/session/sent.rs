@@ -151,6 +151,7 @@ impl Drop for Sent {
 
 /// Why a message of a backend was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SendError {
     /// The bytes are not a valid JSON-RPC message: the backend is at fault.
     #[error(transparent)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
-use rejoin_core::Config;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -32,7 +31,8 @@ async fn content_length_over_the_limit_is_refused() {
 
 #[tokio::test]
 async fn chunked_body_over_the_limit_is_refused() {
-    let http = HttpConfig { body_bytes_max: 1_000, ..HttpConfig::default() };
+    let mut http = HttpConfig::default();
+    http.body_bytes_max = 1_000;
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let (session, _) = server.session().await;
     let mut request = head("localhost", &session.id().to_string(), "transfer-encoding: chunked");
@@ -77,8 +77,8 @@ async fn body_of_maximum_size_is_accepted() {
 
 #[tokio::test]
 async fn slow_upload_times_out_without_affecting_other_requests() {
-    let body_timeout = Duration::from_millis(100);
-    let http = HttpConfig { body_timeout, ..HttpConfig::default() };
+    let mut http = HttpConfig::default();
+    http.body_timeout = Duration::from_millis(100);
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let (session, client) = server.session().await;
     let head = head("localhost", &session.id().to_string(), "content-length: 30");
@@ -117,12 +117,11 @@ async fn pretty_printed_body_reaches_the_backend_as_one_line() {
 
 /// Starts a server with a limit of the memory for messages of clients, of at most 1,000 bytes each.
 async fn start_with_request_memory(bytes_max: usize) -> HttpServer {
-    let manager = ManagerConfig {
-        session: Config { message_bytes_max: 1_000, ..Config::default() },
-        memory_bytes_max: 4 * bytes_max,
-        ..ManagerConfig::default()
-    };
-    let http = HttpConfig { body_bytes_max: 1_000, ..HttpConfig::default() };
+    let mut manager = ManagerConfig::default();
+    manager.session.message_bytes_max = 1_000;
+    manager.memory_bytes_max = 4 * bytes_max;
+    let mut http = HttpConfig::default();
+    http.body_bytes_max = 1_000;
     HttpServer::start_with(manager, http).await
 }
 

@@ -56,7 +56,8 @@ async fn refusal_of_a_foreign_origin_has_no_cors_headers() {
 
 #[tokio::test]
 async fn cors_headers_are_absent_if_disabled() {
-    let http = HttpConfig { cors: false, ..HttpConfig::default() };
+    let mut http = HttpConfig::default();
+    http.cors = false;
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let (_, client) = server.session().await;
     let get = client.send(Method::GET, String::new(), &[ORIGIN]).await;

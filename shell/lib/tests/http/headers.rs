@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
-use rejoin_core::{ConcurrentGet, Config};
+use rejoin_core::ConcurrentGet;
 use rejoin_test_support::{Client, HttpResponse, initialize};
 use serde_json::json;
 
@@ -98,11 +98,9 @@ async fn only_loopback_hosts_and_origins_are_allowed_by_default() {
     {
         assert_eq!(send(&client, header).await.status, StatusCode::ACCEPTED);
     }
-    let config = HttpConfig {
-        hosts: vec!["mcp.example".into()],
-        origins: vec!["https://app.example".into()],
-        ..HttpConfig::default()
-    };
+    let mut config = HttpConfig::default();
+    config.hosts = vec!["mcp.example".into()];
+    config.origins = vec!["https://app.example".into()];
     let server = HttpServer::start_with(ManagerConfig::default(), config).await;
     let (_, client) = server.session().await;
     let allowed = [
@@ -244,8 +242,8 @@ async fn unsupported_method_gets_405() {
 
 #[tokio::test]
 async fn second_get_gets_409_if_so_configured() {
-    let session = Config { concurrent_get: ConcurrentGet::Reject, ..Config::default() };
-    let config = ManagerConfig { session, ..ManagerConfig::default() };
+    let mut config = ManagerConfig::default();
+    config.session.concurrent_get = ConcurrentGet::Reject;
     let server = HttpServer::start_with(config, HttpConfig::default()).await;
     let (_, client) = server.session().await;
     let _first = client.get(None).await;

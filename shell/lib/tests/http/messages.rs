@@ -2,7 +2,6 @@
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, ManagerConfig};
-use rejoin_core::Config;
 use rejoin_test_support::{Client, initialize};
 use serde_json::{Value, json};
 
@@ -94,15 +93,12 @@ async fn duplicate_request_id_or_progress_token_is_refused() {
 
 #[tokio::test]
 async fn exceeded_limits_get_retry_after() {
-    let session = Config { batch_max: 1, pending_requests_max: 1, ..Config::default() };
-    let queue_timeout = std::time::Duration::from_millis(20);
-    let config = ManagerConfig {
-        session,
-        sessions_max: 1,
-        queue_max: 1,
-        queue_timeout,
-        ..ManagerConfig::default()
-    };
+    let mut config = ManagerConfig::default();
+    config.session.batch_max = 1;
+    config.session.pending_requests_max = 1;
+    config.sessions_max = 1;
+    config.queue_max = 1;
+    config.queue_timeout = std::time::Duration::from_millis(20);
     let server = HttpServer::start_with(config, HttpConfig::default()).await;
     let (_, client) = server.session().await;
     let expect_retry = async |client: &Client, message: Value, status: StatusCode| {

@@ -10,7 +10,8 @@ use serde_json::json;
 use crate::server::HttpServer;
 
 async fn json_server() -> HttpServer {
-    let http = HttpConfig { json_responses: true, ..HttpConfig::default() };
+    let mut http = HttpConfig::default();
+    http.json_responses = true;
     HttpServer::start_with(ManagerConfig::default(), http).await
 }
 
@@ -64,8 +65,8 @@ async fn json_falls_back_to_sse_if_a_message_precedes_the_response() {
 
 #[tokio::test]
 async fn idle_stream_gets_keep_alive_comments() {
-    let keep_alive = Some(Duration::from_millis(10));
-    let http = HttpConfig { sse_keep_alive: keep_alive, ..HttpConfig::default() };
+    let mut http = HttpConfig::default();
+    http.sse_keep_alive = Some(Duration::from_millis(10));
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let (_, client) = server.session().await;
     let mut get = client.get(None).await;
@@ -150,7 +151,8 @@ async fn batch_of_a_json_only_client_is_refused() {
 /// A proxy may hold the response headers back until the first byte of the body.
 #[tokio::test]
 async fn stream_without_an_immediate_event_starts_with_a_comment() {
-    let http = HttpConfig { sse_keep_alive: None, ..HttpConfig::default() };
+    let mut http = HttpConfig::default();
+    http.sse_keep_alive = None;
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let session = server.manager.initialized_as("2025-06-18").await;
     let client = Client::new(&server.address).with_session(&session.id().to_string());
@@ -187,11 +189,9 @@ async fn fast_response_has_no_comment() {
 
 #[tokio::test]
 async fn maximum_durations_are_accepted() {
-    let http = HttpConfig {
-        sse_keep_alive: Some(Duration::MAX),
-        reconnect_after: Some(Duration::MAX),
-        ..HttpConfig::default()
-    };
+    let mut http = HttpConfig::default();
+    http.sse_keep_alive = Some(Duration::MAX);
+    http.reconnect_after = Some(Duration::MAX);
     let server = HttpServer::start_with(ManagerConfig::default(), http).await;
     let (_, client) = server.session().await;
     let mut call = client.post(&call()).await;

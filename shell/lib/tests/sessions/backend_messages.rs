@@ -36,7 +36,9 @@ async fn message_with_a_head_is_routed_by_it_and_not_parsed() {
 
 #[tokio::test(start_paused = true)]
 async fn backend_message_that_is_nested_too_deeply_is_rejected() {
-    let server = Server::with(ManagerConfig { json_depth_max: 8, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.json_depth_max = 8;
+    let server = Server::with(config);
     let _session = server.initialized().await;
     let backend = server.backend().await;
     let client = backend.client();

@@ -4,7 +4,7 @@ use std::{future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use rejoin::{Connection, ManagerConfig, SendError, Sent, SessionError, SessionHandle, SseEvent};
-use rejoin_core::{AnswerFormat, BackendFault, Config, Rejection, RequestId, SessionCloseReason};
+use rejoin_core::{AnswerFormat, BackendFault, Rejection, RequestId, SessionCloseReason};
 
 use crate::index_of;
 use crate::support::{BackendSession, Server, message, next, post};
@@ -12,14 +12,12 @@ use crate::support::{BackendSession, Server, message, next, post};
 #[tokio::test(start_paused = true)]
 async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
     // The high-water mark, half of `session_bytes_max`, is less than three events.
-    let session = Config {
-        window_events_max: 1,
-        stream_events_max: 4,
-        session_bytes_max: 1_000,
-        ..Config::default()
-    };
-    let stall_timeout_max = session.stall_timeout_max.unwrap();
-    let server = Server::with(ManagerConfig { session, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.session.window_events_max = 1;
+    config.session.stream_events_max = 4;
+    config.session.session_bytes_max = 1_000;
+    let stall_timeout_max = config.session.stall_timeout_max.unwrap();
+    let server = Server::with(config);
     let session = server.initialized().await;
     let backend = server.backend().await;
     let mut connection = session.standalone().unwrap();
@@ -56,8 +54,9 @@ async fn sender_waits_for_an_active_reader_and_not_for_a_stalled_one() {
 
 #[tokio::test(start_paused = true)]
 async fn full_backend_queue_affects_only_its_own_session() {
-    let session = Config { batch_max: 1, ..Config::default() };
-    let config = ManagerConfig { session, queue_max: 1, ..ManagerConfig::default() };
+    let mut config = ManagerConfig::default();
+    config.session.batch_max = 1;
+    config.queue_max = 1;
     let server = Server::with(config);
     let (busy, other) = (server.initialized().await, server.initialized().await);
     let notification = || post(r#""method":"n""#);
@@ -90,8 +89,9 @@ async fn session_closes_when_its_backend_sends_requests_and_never_receives() {
 #[tokio::test(start_paused = true)]
 async fn batch_is_sent_even_if_its_sender_stops_waiting() {
     // The high-water mark, half of `session_bytes_max`, is less than two events.
-    let config = Config { stream_events_max: 2, session_bytes_max: 800, ..Config::default() };
-    let config = ManagerConfig { session: config, ..ManagerConfig::default() };
+    let mut config = ManagerConfig::default();
+    config.session.stream_events_max = 2;
+    config.session.session_bytes_max = 800;
     let server = Server::with(config);
     let session = server.initialized_as("2025-03-26").await;
     let call = post(r#""id":1,"method":"a""#);
@@ -120,8 +120,9 @@ const LARGE: usize = 60_000;
 
 impl FullSession {
     async fn new() -> (Server, Self) {
-        let config = Config { session_bytes_max: 100_000, ..Config::default() };
-        let server = Server::with(ManagerConfig { session: config, ..ManagerConfig::default() });
+        let mut config = ManagerConfig::default();
+        config.session.session_bytes_max = 100_000;
+        let server = Server::with(config);
         let session = server.initialized_as("2025-03-26").await;
         let backend = server.backend().await;
         let request = async |id: u32| {

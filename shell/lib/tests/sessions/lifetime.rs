@@ -28,7 +28,9 @@ async fn unused_session_expires_unless_it_has_a_connection_or_a_request() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_session_expires() {
-    let server = Server::with(ManagerConfig { unused_timeout: None, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.unused_timeout = None;
+    let server = Server::with(config);
     let session = server.initialized().await;
     tokio::time::sleep(Duration::from_secs(299)).await;
     assert!(server.sessions.has_session(session.id()));
@@ -40,7 +42,9 @@ async fn idle_session_expires() {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_earlier_than_all_scheduled_ones_is_kept() {
-    let server = Server::with(ManagerConfig { unused_timeout: None, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.unused_timeout = None;
+    let server = Server::with(config);
     let _session = server.initialized().await;
     let mut backend = server.backend().await;
     // The next deadline is the idle timeout, or later.
@@ -142,8 +146,8 @@ async fn opening_a_backend_times_out() {
         }
     }
 
-    let config =
-        ManagerConfig { start_timeout: Duration::from_secs(1), ..ManagerConfig::default() };
+    let mut config = ManagerConfig::default();
+    config.start_timeout = Duration::from_secs(1);
     let sessions = SessionManager::new(Never, config).unwrap();
     let start = tokio::time::Instant::now();
     let initialize = post(r#""id":0,"method":"initialize""#);

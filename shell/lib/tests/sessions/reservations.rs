@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rejoin::{ManagerConfig, SessionError, SseEvent};
-use rejoin_core::{AnswerFormat, ApiMisuse, ClientFault, Config, EventId, RequestId, StreamId};
+use rejoin_core::{AnswerFormat, ApiMisuse, ClientFault, EventId, RequestId, StreamId};
 
 use crate::support::{Server, message, next, post};
 
@@ -41,9 +41,9 @@ async fn a_foreign_connection_is_not_reserved() {
 
 #[tokio::test(start_paused = true)]
 async fn reserved_connections_are_limited_and_end_with_the_session() {
-    let session_config = Config { connections_max: 2, ..Config::default() };
-    let server =
-        Server::with(ManagerConfig { session: session_config, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.session.connections_max = 2;
+    let server = Server::with(config);
     let session = server.initialized().await;
     let mut reserved = session.reserve().unwrap();
     let other = session.reserve().unwrap();

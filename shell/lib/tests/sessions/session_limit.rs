@@ -11,7 +11,9 @@ use crate::support::{Server, message, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn session_that_only_pings_is_unused() {
-    let server = Server::with(ManagerConfig { sessions_max: 1, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.sessions_max = 1;
+    let server = Server::with(config);
     let pinged = server.initialized().await;
     drop(pinged.request(post(r#""id":1,"method":"ping""#), AnswerFormat::Sse).await.unwrap());
     server.initialized().await;
@@ -20,7 +22,9 @@ async fn session_that_only_pings_is_unused() {
 
 #[tokio::test(start_paused = true)]
 async fn oldest_unused_session_is_evicted_at_the_limit() {
-    let server = Server::with(ManagerConfig { sessions_max: 2, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.sessions_max = 2;
+    let server = Server::with(config);
     let (oldest, newer) = (server.initialized().await, server.initialized().await);
     let newest = server.initialized().await;
     assert_eq!(oldest.close_reason(), Some(SessionCloseReason::Idle));
@@ -57,7 +61,8 @@ impl Backend for SlowToStop {
 #[tokio::test(start_paused = true)]
 async fn concurrent_new_sessions_evict_one_unused_session_each() {
     const SESSIONS: usize = 4;
-    let config = ManagerConfig { sessions_max: SESSIONS, ..ManagerConfig::default() };
+    let mut config = ManagerConfig::default();
+    config.sessions_max = SESSIONS;
     let sessions = SessionManager::new(SlowToStop, config).unwrap();
     let open = || async {
         let initialize = post(r#""id":0,"method":"initialize""#);
@@ -80,7 +85,8 @@ async fn concurrent_new_sessions_evict_one_unused_session_each() {
 
 #[tokio::test(start_paused = true)]
 async fn new_session_evicts_only_one_unused_session() {
-    let config = ManagerConfig { sessions_max: 3, ..ManagerConfig::default() };
+    let mut config = ManagerConfig::default();
+    config.sessions_max = 3;
     let server = Server::with(config);
     let unused = [(); 3].map(|()| server.initialized());
     let mut sessions = Vec::new();
@@ -94,7 +100,9 @@ async fn new_session_evicts_only_one_unused_session() {
 
 #[tokio::test(start_paused = true)]
 async fn new_session_waits_briefly_for_one_that_is_ending() {
-    let server = Server::with(ManagerConfig { sessions_max: 1, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.sessions_max = 1;
+    let server = Server::with(config);
     let initialize = || post(r#""id":0,"method":"initialize""#);
     let open = || server.sessions.initialize_session(initialize(), AnswerFormat::Sse);
     let previous = open().await.unwrap();
@@ -113,7 +121,9 @@ async fn new_session_waits_briefly_for_one_that_is_ending() {
 
 #[tokio::test(start_paused = true)]
 async fn closed_session_frees_its_permit() {
-    let server = Server::with(ManagerConfig { sessions_max: 2, ..ManagerConfig::default() });
+    let mut config = ManagerConfig::default();
+    config.sessions_max = 2;
+    let server = Server::with(config);
     let first = server.sessions.create_session().await.unwrap();
     let _second = server.sessions.create_session().await.unwrap();
     let refused = server.sessions.create_session().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin::{Connection, ManagerConfig, SendError, SessionHandle, SseEvent};
-use rejoin_core::{Config, EVENT_OVERHEAD_BYTES};
+use rejoin_core::EVENT_OVERHEAD_BYTES;
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
@@ -56,11 +56,10 @@ fn notification(bytes: usize) -> Bytes {
 
 fn config() -> ManagerConfig {
     let kept_max = SESSIONS * (MESSAGE_BYTES + EVENT_OVERHEAD_BYTES);
-    ManagerConfig {
-        session: Config { message_bytes_max: MESSAGE_BYTES, ..Config::default() },
-        memory_bytes_max: kept_max / 3 * 4 + 2,
-        ..ManagerConfig::default()
-    }
+    let mut config = ManagerConfig::default();
+    config.session.message_bytes_max = MESSAGE_BYTES;
+    config.memory_bytes_max = kept_max / 3 * 4 + 2;
+    config
 }
 
 /// Creates a session that keeps nothing, and others that fill the memory: each of them keeps one
@@ -235,10 +234,8 @@ async fn held_message_is_recorded_when_other_sessions_release_memory() {
 #[tokio::test(start_paused = true)]
 async fn large_event_does_not_wait_for_what_others_have_read() {
     let largest = SESSIONS * (MESSAGE_BYTES + EVENT_OVERHEAD_BYTES) - EVENT_OVERHEAD_BYTES;
-    let config = ManagerConfig {
-        session: Config { message_bytes_max: largest, ..Config::default() },
-        ..config()
-    };
+    let mut config = config();
+    config.session.message_bytes_max = largest;
     let server = Server::with(config);
     let large = Listening::new(&server).await;
     let mut others = Vec::new();

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use rejoin::{
     Backend, Connection, ManagerConfig, RmcpBackend, SessionId, SessionManager, SseEvent,
-    rejoin_core::{AnswerFormat, Config, Post},
+    rejoin_core::{AnswerFormat, Post},
 };
 
 use super::{SessionLayer, drain};
@@ -58,22 +58,22 @@ impl Rejoin {
 }
 
 fn config(limits: Limits) -> Result<ManagerConfig> {
-    let defaults = ManagerConfig::default();
-    let config = Config::default();
-    let streams = limits.streams;
-    let session = Config {
-        streams_max: streams.unwrap_or(config.streams_max),
-        pending_requests_max: streams.unwrap_or(config.pending_requests_max),
-        connections_max: streams.map_or(config.connections_max, |streams| 2 * streams),
-        window_events_max: limits.window.map_or(Ok(config.window_events_max), u32::try_from)?,
-        idle_timeout: limits.idle_timeout.or(config.idle_timeout),
-        ..config
-    };
-    Ok(ManagerConfig {
-        session,
-        sessions_max: limits.sessions.unwrap_or(defaults.sessions_max),
-        ..defaults
-    })
+    let mut config = ManagerConfig::default();
+    if let Some(streams) = limits.streams {
+        config.session.streams_max = streams;
+        config.session.pending_requests_max = streams;
+        config.session.connections_max = 2 * streams;
+    }
+    if let Some(window) = limits.window {
+        config.session.window_events_max = window.try_into()?;
+    }
+    if limits.idle_timeout.is_some() {
+        config.session.idle_timeout = limits.idle_timeout;
+    }
+    if let Some(sessions) = limits.sessions {
+        config.sessions_max = sessions;
+    }
+    Ok(config)
 }
 
 impl SessionLayer for Rejoin {

@@ -113,6 +113,8 @@ fn check_config(parameters: &Parameters, found: &Config) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use rejoin_tests::config;
+
     use super::*;
 
     #[test]
@@ -121,10 +123,10 @@ mod tests {
             let parameters = Parameters { backend: kind, ..Parameters::draw(3) };
             let config = parameters.manager_config().session;
             assert_eq!(check_config(&parameters, &config), Ok(()));
-            let more = Config { shadows_max: config.shadows_max + 1, ..config.clone() };
+            let more = config! { shadows_max: config.shadows_max + 1, ..config.clone() };
             assert!(check_config(&parameters, &more).is_err());
             assert!(
-                check_config(&parameters, &Config { stall_disconnect_timeout: None, ..config })
+                check_config(&parameters, &config! { stall_disconnect_timeout: None, ..config })
                     .is_err()
             );
         }

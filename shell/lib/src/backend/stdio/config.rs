@@ -22,6 +22,7 @@ use super::{
 
 /// How the child of each session is started and stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StdioConfig {
     /// Command of each child: a path, or a name that is looked up in `PATH`.
     pub command: OsString,

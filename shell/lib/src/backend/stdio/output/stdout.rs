@@ -320,12 +320,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn rest_of_a_line_is_forwarded_without_waiting_for_a_slow_reader() {
         // Half of the session's byte limit is less than three events.
-        let session = Config {
-            window_events_max: 1,
-            stream_events_max: 4,
-            session_bytes_max: 1_000,
-            ..Config::default()
-        };
+        let mut session = Config::default();
+        session.window_events_max = 1;
+        session.stream_events_max = 4;
+        session.session_bytes_max = 1_000;
         let Fixture { session, forwarder, .. } = &mut Fixture::new(session).await;
         let mut standalone = session.standalone().unwrap();
         assert!(matches!(next(&mut standalone).await, Some(SseEvent::Priming { .. })));
@@ -348,7 +346,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_waits_for_room_is_sent_later() {
-        let session = Config { session_bytes_max: 1_000, ..Config::default() };
+        let mut session = Config::default();
+        session.session_bytes_max = 1_000;
         let Fixture { session, forwarder, .. } = &mut Fixture::new(session).await;
         let mut standalone = session.standalone().unwrap();
         let call = post(r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);

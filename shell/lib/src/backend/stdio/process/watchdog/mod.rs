@@ -21,10 +21,9 @@
 //!     }
 //!     let watchdog =
 //!         WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
-//!     let backend = StdioBackend::new(StdioConfig {
-//!         watchdog: Some(watchdog),
-//!         ..StdioConfig::new("my-mcp-server")
-//!     })?;
+//!     let mut config = StdioConfig::new("my-mcp-server");
+//!     config.watchdog = Some(watchdog);
+//!     let backend = StdioBackend::new(config)?;
 //!     // …
 //!     # drop(backend);
 //!     Ok(())
