@@ -319,7 +319,7 @@ impl<M> Session<M> {
     #[must_use]
     pub fn stream_on(&self, connection: ConnectionId) -> Option<StreamId> {
         let key = self.connections.find(connection)?;
-        let stream = self.connections[key].role.attached_to()?;
+        let stream = self.connections[key].role().attached_to()?;
         Some(self.streams[stream].id)
     }
 
@@ -329,9 +329,9 @@ impl<M> Session<M> {
     #[must_use]
     pub fn has_backlog(&self, connection: ConnectionId) -> bool {
         let Some(key) = self.connections.find(connection) else { return false };
-        let Role::Attached(stream) = self.connections[key].role else { return false };
+        let Role::Attached(stream) = self.connections[key].role() else { return false };
         let is_behind = !self.is_at_head(stream, key);
-        let has_pending = self.streams[stream].pending > 0;
+        let has_pending = self.streams[stream].pending_count() > 0;
         let admits_failure = || self.may_send_next(stream, key);
         stream != STANDALONE && (is_behind || has_pending && !admits_failure())
     }

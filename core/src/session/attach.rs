@@ -2,7 +2,7 @@
 
 use super::{
     Session,
-    connection::{Connection, ConnectionKey, Role, Source},
+    connection::{ConnectionKey, Role, Source},
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
@@ -19,10 +19,9 @@ impl<M: Clone> Session<M> {
         primes: bool,
         out: &mut Actions<M>,
     ) {
-        self.streams[stream].attached = Some(connection);
-        if let Stage::Open { orphan_timer } = &mut self.streams[stream].stage
-            && let Some(timer) = orphan_timer.take()
-        {
+        let attached = &mut self.streams[stream];
+        attached.attach(connection);
+        if let Some(timer) = attached.take_orphan_timer() {
             self.timers.remove(timer);
         }
         self.clear_retry(stream);
@@ -41,7 +40,7 @@ impl<M: Clone> Session<M> {
         };
         self.acknowledge(key, through, out);
         self.arm_stall_timer(key);
-        if let Role::Attached(stream) = self.connections[key].role {
+        if let Role::Attached(stream) = self.connections[key].role() {
             self.enforce_stream_limits(stream, out);
             self.send_logged(stream, key, out);
         }
@@ -67,8 +66,9 @@ impl<M: Clone> Session<M> {
 
     /// Removes a connection, and detaches it from its stream.
     pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
-        let Connection { role, awaits_json, cursor, .. } = self.connections[key];
-        let first_unacknowledged = cursor.first_unacknowledged();
+        let connection = &self.connections[key];
+        let (role, awaits_json) = (connection.role(), connection.awaits_json);
+        let first_unacknowledged = connection.cursor.first_unacknowledged();
         self.remove_connection(key);
         let stream = match role {
             Role::Initialize | Role::Draining(Source::Initialize) => {
@@ -85,19 +85,13 @@ impl<M: Clone> Session<M> {
         }
         match role {
             Role::Attached(stream) => {
-                self.streams[stream].attached = None;
-                match self.pop_shadow(stream) {
+                let is_standalone = stream == STANDALONE;
+                match is_standalone.then(|| self.connections.promote_shadow()).flatten() {
                     Some(shadow) => self.promote(shadow, out),
                     None => self.on_detached(stream, out),
                 }
             }
-            Role::Shadow => self.connections.shadows.retain(|shadow| *shadow != key),
-            Role::Draining(Source::Stream(stream)) => {
-                if self.streams[stream].draining == Some(key) {
-                    self.streams[stream].draining = None;
-                }
-            }
-            Role::Initialize | Role::Draining(Source::Initialize | Source::Removed(_)) => {}
+            Role::Initialize | Role::Shadow | Role::Draining(_) => {}
         }
     }
 
@@ -114,17 +108,10 @@ impl<M: Clone> Session<M> {
         if matches!(reason, CloseReason::Cancelled | CloseReason::Abandoned) {
             connection.awaits_json = false;
         }
-        let source = match connection.role {
-            Role::Initialize => Source::Initialize,
-            Role::Attached(stream) => {
-                self.streams[stream].attached = None;
-                self.streams[stream].draining = Some(key);
-                Source::Stream(stream)
-            }
-            Role::Shadow => Source::Stream(STANDALONE),
-            Role::Draining(source) => source,
-        };
-        connection.role = Role::Draining(source);
+        if let Role::Attached(stream) = connection.role() {
+            self.streams[stream].drain(key);
+        }
+        self.connections.drain(key);
         self.arm_stall_timer(key);
     }
 
@@ -196,7 +183,7 @@ impl<M: Clone> Session<M> {
         let has_unacknowledged = connection.cursor.has_unacknowledged();
         if connection.is_stalled
             || connection.stall_timer.is_some()
-            || !has_unacknowledged && !matches!(connection.role, Role::Draining(_))
+            || !has_unacknowledged && !matches!(connection.role(), Role::Draining(_))
         {
             return;
         }
@@ -236,7 +223,7 @@ impl<M: Clone> Session<M> {
         let Some(acknowledged) = acknowledged else {
             return;
         };
-        let stream = connection.role.stream();
+        let stream = connection.role().stream();
         self.remove_unlogged(key, acknowledged);
         if let Some(stream) = stream {
             self.acknowledge_stream(stream, acknowledged, out);
@@ -251,7 +238,7 @@ impl<M: Clone> Session<M> {
         self.detach(key, out);
     }
 
-    /// Cuts a connection that no stream refers to any more: its client has resumed the stream.
+    /// Cuts a connection whose stream its client has resumed on another one.
     pub(super) fn cut_replaced(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
         let connection = self.connections[key].id;
         self.remove_connection(key);
@@ -260,17 +247,21 @@ impl<M: Clone> Session<M> {
 
     /// Returns whether a connection is attached to a stream that has events it was not sent.
     fn is_behind(&self, key: ConnectionKey) -> bool {
-        let Connection { role, cursor, .. } = &self.connections[key];
-        let stream = role.attached_to();
-        stream.is_some_and(|stream| !self.streams[stream].log.ends_before(cursor.next()))
+        let connection = &self.connections[key];
+        let stream = connection.role().attached_to();
+        stream.is_some_and(|stream| !self.streams[stream].log.ends_before(connection.cursor.next()))
     }
 
-    /// Removes a connection, its timer and what it has in flight.
+    /// Removes a connection from its stream, with its timer and what it has in flight.
     fn remove_connection(&mut self, key: ConnectionKey) {
         self.add_silence(key);
         self.remove_unlogged(key, u64::MAX);
-        if let Some(timer) = self.connections[key].stall_timer {
+        let connection = &self.connections[key];
+        if let Some(timer) = connection.stall_timer {
             self.timers.remove(timer);
+        }
+        if let Some(stream) = connection.role().stream() {
+            self.streams[stream].remove_connection(key);
         }
         self.connections.remove(key);
     }
@@ -278,24 +269,17 @@ impl<M: Clone> Session<M> {
     /// Adds the silence of an attached connection to that of the stream's previous readers.
     fn add_silence(&mut self, key: ConnectionKey) {
         let connection = &self.connections[key];
-        if let Role::Attached(stream) = connection.role {
+        if let Role::Attached(stream) = connection.role() {
             let earlier = &mut self.streams[stream].earlier_silence;
             *earlier = earlier.saturating_add(connection.silence(self.now));
         }
     }
 
-    /// Removes and returns the newest shadow of a stream, which is promoted next.
-    fn pop_shadow(&mut self, stream: StreamKey) -> Option<ConnectionKey> {
-        if stream == STANDALONE { self.connections.shadows.pop() } else { None }
-    }
-
-    /// Promotes a shadow: attaches it to the standalone stream.
+    /// Attaches a promoted shadow to the standalone stream.
     fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<M>) {
         let acknowledged = self.streams[STANDALONE].acknowledged;
         let primes = !self.connections[shadow].has_acknowledged && self.uses_priming();
-        let connection = &mut self.connections[shadow];
-        connection.cursor.skip(acknowledged);
-        connection.role = Role::Attached(STANDALONE);
+        self.connections[shadow].cursor.skip(acknowledged);
         self.attach(STANDALONE, shadow, primes, out);
     }
 
@@ -303,12 +287,11 @@ impl<M: Clone> Session<M> {
     pub(super) fn on_detached(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
-        match &mut self.streams[stream].stage {
-            Stage::Standalone => self.start_delivery_timers(stream, out),
-            Stage::Open { orphan_timer } => {
-                *orphan_timer = Some(self.timers.insert(TimerKind::Orphan, stream.0, deadline));
-                self.start_delivery_timers(stream, out);
-            }
+        if let Some(orphan_timer) = self.streams[stream].orphan_timer_mut() {
+            *orphan_timer = Some(self.timers.insert(TimerKind::Orphan, stream.0, deadline));
+        }
+        match self.streams[stream].stage() {
+            Stage::Standalone | Stage::Open { .. } => self.start_delivery_timers(stream, out),
             Stage::Complete { .. } => self.retain(stream, out),
             Stage::Retained { .. } => {}
         }

@@ -70,7 +70,7 @@ impl<M: Clone> Session<M> {
         retry: Option<Duration>,
         out: &mut Actions<M>,
     ) {
-        if let Some(connection) = self.streams[stream].attached {
+        if let Some(connection) = self.streams[stream].attached() {
             if let Some(retry) = retry.filter(|_| self.uses_priming()) {
                 self.send_retry(stream, retry, out);
             }
@@ -83,7 +83,7 @@ impl<M: Clone> Session<M> {
     }
 
     fn close_shadows(&mut self, out: &mut Actions<M>) {
-        for shadow in core::mem::take(&mut self.connections.shadows) {
+        while let Some(&shadow) = self.connections.shadows().first() {
             self.close_connection(shadow, CloseReason::Requested, out);
         }
     }
@@ -126,7 +126,7 @@ impl<M: Clone> Session<M> {
         {
             self.requests.tasks.add(token, self.config.pending_requests_max);
         }
-        if self.streams[stream].pending > 0 {
+        if self.streams[stream].pending_count() > 0 {
             return Some(self.streams[stream].id);
         }
         self.complete(stream, out);

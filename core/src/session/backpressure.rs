@@ -1,10 +1,6 @@
 //! Backpressure: when a sender must wait for a reader that makes progress, or for room.
 
-use super::{
-    Session,
-    connection::Connection,
-    stream::{Stream, StreamKey},
-};
+use super::{Session, connection::Connection, stream::StreamKey};
 use crate::{
     Action, Actions, Instant, StreamId,
     time::Timeout,
@@ -106,7 +102,7 @@ impl<M> Session<M> {
 
     /// Returns the attached connection of a stream, unless its reader is stalled.
     pub(super) fn reader(&self, key: StreamKey) -> Option<&Connection> {
-        let attached = self.streams[key].attached?;
+        let attached = self.streams[key].attached()?;
         Some(&self.connections[attached]).filter(|attached| !attached.is_stalled)
     }
 
@@ -152,17 +148,17 @@ impl<M> Session<M> {
     /// Returns when a stream becomes stuck, because its readers have been silent for too long,
     /// unless a new event is acknowledged before. Time without a reader does not count.
     pub(super) fn stuck_at(&self, key: StreamKey) -> Option<Instant> {
-        let Stream { pending, attached, earlier_silence, .. } = &self.streams[key];
-        let reader = &self.connections[(*attached)?];
+        let stream = &self.streams[key];
+        let reader = &self.connections[stream.attached()?];
         if !reader.cursor.has_unacknowledged() {
             return None;
         }
         let timeouts = self.config.timeouts();
         let may_stall = self.config.stall_timeout_max.is_some();
         let stall = may_stall.then(|| reader.stall_estimator.timeout(timeouts.stall));
-        let hold = self.hold_timeout(*pending).map(Timeout::nanos);
+        let hold = self.hold_timeout(stream.pending_count()).map(Timeout::nanos);
         let timeout = stall.into_iter().chain(hold).min().filter(|nanos| *nanos < u64::MAX)?;
-        let remaining = timeout.saturating_sub(*earlier_silence);
+        let remaining = timeout.saturating_sub(stream.earlier_silence);
         reader.silent_since.deadline_after(Timeout::from_nanos(remaining)).finite()
     }
 

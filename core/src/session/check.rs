@@ -157,7 +157,7 @@ impl<M> Session<M> {
             .find(id)
             .filter(|key| self.streams[*key].is_open())
             .ok_or(ApiMisuse::StreamNotOpen(id))?;
-        match self.streams[key].attached {
+        match self.streams[key].attached() {
             Some(connection) if key != STANDALONE => {
                 let will_prime =
                     retry.is_some() && self.uses_priming() && self.may_send_next(key, connection);
@@ -277,7 +277,7 @@ impl<M> Session<M> {
             }
             StreamId::Request(number) => match self.streams.lookup(number) {
                 Some(StreamRef::Stream(key)) => {
-                    let needs_slot = match self.streams[key].stage {
+                    let needs_slot = match self.streams[key].stage() {
                         Stage::Standalone | Stage::Open { .. } | Stage::Complete { .. } => false,
                         Stage::Retained { .. } => true,
                     };
@@ -290,7 +290,7 @@ impl<M> Session<M> {
                 Some(StreamRef::Tombstone(tombstone)) => {
                     (GetEffect::Revives { number, index }, tombstone.last, true)
                 }
-                None if number < self.streams.next => {
+                None if number < self.streams.next_number() => {
                     return Err(ClientFault::ExpiredStream(stream));
                 }
                 None => return Err(ClientFault::UnknownStream(stream)),
@@ -310,7 +310,8 @@ impl<M> Session<M> {
         match *effect {
             GetEffect::Attaches | GetEffect::Resumes { stream: STANDALONE, .. } => false,
             GetEffect::Resumes { stream, .. } => {
-                self.streams[stream].attached.is_some() || self.streams[stream].draining.is_some()
+                self.streams[stream].attached().is_some()
+                    || self.streams[stream].draining().is_some()
             }
             GetEffect::Revives { number, .. } => {
                 self.connections.draining_from_removed(StreamId::Request(number)).is_some()
@@ -319,7 +320,7 @@ impl<M> Session<M> {
     }
 
     fn check_concurrent_get(&self) -> Result<GetEffect, ClientFault> {
-        let is_concurrent = self.streams[STANDALONE].attached.is_some();
+        let is_concurrent = self.streams[STANDALONE].attached().is_some();
         let is_rejected = match self.config.concurrent_get {
             ConcurrentGet::Shadow | ConcurrentGet::TakeOver => self.config.shadows_max == 0,
             ConcurrentGet::Reject => true,
@@ -337,7 +338,7 @@ impl<M> Session<M> {
 
     fn check_streams(&self) -> Result<(), ClientFault> {
         let max = self.config.streams_max;
-        if self.streams.in_use >= max { Err(ClientFault::TooManyStreams { max }) } else { Ok(()) }
+        if self.streams.in_use() >= max { Err(ClientFault::TooManyStreams { max }) } else { Ok(()) }
     }
 
     fn check_connections(&self) -> Result<(), Rejection> {

@@ -76,7 +76,7 @@ impl<M: Clone> Session<M> {
     fn attach_or_shadow(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
         let index = self.streams[STANDALONE].acknowledged;
         let connection = self.add_connection(connection, STANDALONE, index);
-        let is_concurrent = self.streams[STANDALONE].attached.is_some();
+        let is_concurrent = self.streams[STANDALONE].attached().is_some();
         if is_concurrent && self.config.concurrent_get != ConcurrentGet::TakeOver {
             self.add_shadow(connection, out);
         } else {
@@ -92,8 +92,8 @@ impl<M: Clone> Session<M> {
         index: u64,
         out: &mut Actions<M>,
     ) {
-        let Stream { attached, draining, .. } = &mut self.streams[stream];
-        let (attached, draining) = (attached.take(), draining.take());
+        let resumed = &self.streams[stream];
+        let (attached, draining) = (resumed.attached(), resumed.draining());
         if let Some(attached) = attached {
             self.cut_replaced(attached, out);
         }
@@ -113,43 +113,36 @@ impl<M: Clone> Session<M> {
     ///
     /// Specification: MCP 2025-11-25, Transports, "Multiple Connections".
     fn take_over(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
-        if let Some(draining) = self.streams[STANDALONE].draining.take() {
+        if let Some(draining) = self.streams[STANDALONE].take_draining() {
             self.discard(draining, out);
         }
-        if let Some(old) = self.streams[STANDALONE].attached.replace(connection) {
+        if let Some(old) = self.streams[STANDALONE].attach(connection) {
             self.discard(old, out);
             self.add_shadow(old, out);
         }
     }
 
     fn add_shadow(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
-        self.connections[connection].role = Role::Shadow;
-        self.connections.shadows.push(connection);
-        while self.connections.shadows.len() > self.config.shadows_max {
-            let oldest = self.connections.shadows.remove(0);
+        self.connections.add_shadow(connection);
+        while self.connections.shadows().len() > self.config.shadows_max
+            && let Some(&oldest) = self.connections.shadows().first()
+        {
             self.close_connection(oldest, CloseReason::TooManyShadows, out);
         }
     }
 
     /// Opens the stream of a POST, with a new connection attached.
     fn open_stream(&mut self, id: ConnectionId) -> (StreamKey, ConnectionKey) {
-        let number = self.next_number();
+        let number = self.streams.allocate_number();
+        self.exhausted |= self.streams.next_number() == u64::MAX;
         let log = self.streams.new_log();
         let stage = Stage::Open { orphan_timer: None };
         let stream = Stream::new(StreamId::Request(number), stage, log);
         let stream = self.streams.add(number, stream);
         let connection = self.add_connection(id, stream, 0);
-        self.streams[stream].attached = Some(connection);
+        self.streams[stream].attach(connection);
         self.next_sequence();
         (stream, connection)
-    }
-
-    /// Allocates the next stream number.
-    fn next_number(&mut self) -> u64 {
-        let number = self.streams.next;
-        self.streams.next = number.saturating_add(1);
-        self.exhausted |= self.streams.next == u64::MAX;
-        number
     }
 
     fn add_connection(&mut self, id: ConnectionId, stream: StreamKey, index: u64) -> ConnectionKey {
@@ -168,8 +161,7 @@ impl<M: Clone> Session<M> {
                     self.requests.tasks.remove(token);
                     self.requests.tokens.insert(token.clone(), stream);
                 }
-                self.streams[stream].pending += 1;
-                self.streams[stream].requests.push(StreamRequest {
+                self.streams[stream].add_request(StreamRequest {
                     id: id.clone(),
                     token: progress_token.clone(),
                     outcome: Outcome::Pending,
@@ -208,7 +200,7 @@ impl<M: Clone> Session<M> {
             return;
         };
         self.reserve_id(id.clone());
-        if self.streams[stream].pending > 0 {
+        if self.streams[stream].pending_count() > 0 {
             return;
         }
         if self.streams[stream].has_response() {

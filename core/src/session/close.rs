@@ -43,7 +43,7 @@ impl<M: Clone> Session<M> {
             self.fail_pending(stream, failure, out);
         }
         for (id, key) in self.connections.iter() {
-            if !matches!(self.connections[key].role, Role::Draining(_)) {
+            if !matches!(self.connections[key].role(), Role::Draining(_)) {
                 let reason = CloseReason::SessionClosed;
                 out.push(Action::Close { connection: id, reason });
             }
@@ -63,7 +63,7 @@ impl<M: Clone> Session<M> {
     }
 
     fn fail_pending(&mut self, stream: StreamKey, reason: FailureReason, out: &mut Actions<M>) {
-        let Some(connection) = self.streams[stream].attached else {
+        let Some(connection) = self.streams[stream].attached() else {
             return;
         };
         if !self.is_at_head(stream, connection) {

@@ -5,7 +5,11 @@ use core::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::{kept::UnloggedEvent, stall_estimator::StallEstimator, stream::StreamKey};
+use super::{
+    kept::UnloggedEvent,
+    stall_estimator::StallEstimator,
+    stream::{STANDALONE, StreamKey},
+};
 use crate::{
     ANSWER_INDEX, Action, Answer, ConnectionId, Cursor, Entry, Event, EventId, Instant,
     MessageKind, StreamId,
@@ -23,7 +27,7 @@ pub(crate) struct ConnectionKey(pub(crate) Key);
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
-    pub(crate) role: Role,
+    role: Role,
     pub(crate) cursor: Cursor,
     /// The events in flight that no log has.
     pub(crate) unlogged: Vec<UnloggedEvent>,
@@ -92,8 +96,8 @@ impl Role {
 pub(crate) struct Connections {
     slab: Slab<Connection>,
     ids: AscendingMap<ConnectionKey>,
-    /// The shadows of the standalone stream, oldest first.
-    pub(crate) shadows: Vec<ConnectionKey>,
+    /// The connections with the role of a shadow, oldest first.
+    shadows: Vec<ConnectionKey>,
 }
 
 impl Connection {
@@ -116,6 +120,15 @@ impl Connection {
             stall_estimator,
             stall_timer: None,
         }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Handles the removal of the stream whose events are in flight on the draining connection.
+    pub(crate) fn on_stream_removed(&mut self, stream: StreamId) {
+        self.role = Role::Draining(Source::Removed(stream));
     }
 
     /// Returns the action that sends the entry of a log. A response that is awaited in JSON is
@@ -181,7 +194,48 @@ impl Connections {
     pub(crate) fn remove(&mut self, key: ConnectionKey) {
         let connection = self.slab.remove(key.0 as usize);
         self.ids.remove(connection.id.0);
+        if matches!(connection.role, Role::Shadow) {
+            self.remove_shadow(key);
+        }
         capacity::shrink_slab(&mut self.slab);
+    }
+
+    /// Records that a connection was closed, and drains.
+    pub(crate) fn drain(&mut self, key: ConnectionKey) {
+        let source = match self[key].role {
+            Role::Initialize => Source::Initialize,
+            Role::Attached(stream) => Source::Stream(stream),
+            Role::Shadow => {
+                self.remove_shadow(key);
+                Source::Stream(STANDALONE)
+            }
+            Role::Draining(source) => source,
+        };
+        self[key].role = Role::Draining(source);
+    }
+
+    /// Returns the shadows of the standalone stream, oldest first.
+    pub(crate) fn shadows(&self) -> &[ConnectionKey] {
+        &self.shadows
+    }
+
+    /// Makes a connection the newest shadow of the standalone stream.
+    pub(crate) fn add_shadow(&mut self, key: ConnectionKey) {
+        self[key].role = Role::Shadow;
+        self.shadows.push(key);
+    }
+
+    /// Gives the newest shadow the role of the connection that is attached to the standalone
+    /// stream, and returns it.
+    pub(crate) fn promote_shadow(&mut self) -> Option<ConnectionKey> {
+        let newest = self.shadows.pop()?;
+        self[newest].role = Role::Attached(STANDALONE);
+        Some(newest)
+    }
+
+    #[cold]
+    fn remove_shadow(&mut self, key: ConnectionKey) {
+        self.shadows.retain(|shadow| *shadow != key);
     }
 
     /// Iterates over the connections, by id.

@@ -58,6 +58,6 @@ impl<M> Session<M> {
             let mut in_flight = self.streams[stream].log.range(connection.cursor.in_flight());
             in_flight.any(|logged| matches!(logged.entry, Entry::Message { .. }))
         };
-        !connection.unlogged.is_empty() || connection.role.stream().is_some_and(is_logged)
+        !connection.unlogged.is_empty() || connection.role().stream().is_some_and(is_logged)
     }
 }

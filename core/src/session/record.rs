@@ -18,7 +18,7 @@ impl<M: Clone> Session<M> {
     /// Records an event on an open stream: sends it if possible, and logs it.
     pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
         let fits = self.make_room(entry.cost(), out);
-        let reader = self.streams[stream].attached;
+        let reader = self.streams[stream].attached();
         let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
         let index = self.allocate_index(stream);
         if fits {
@@ -27,7 +27,7 @@ impl<M: Clone> Session<M> {
             self.record_evicted(stream, reader, index, entry, out);
         }
         self.enforce_stream_limits(stream, out);
-        if self.streams[stream].attached.is_none()
+        if self.streams[stream].attached().is_none()
             && let Some(request) = self.server_requests.at_event(self.streams[stream].id, index)
         {
             self.start_delivery_timer(stream, request);
@@ -151,7 +151,7 @@ impl<M: Clone> Session<M> {
 
     /// Sends the client of a stream a reconnection delay, if the window admits it.
     pub(super) fn send_retry(&mut self, stream: StreamKey, retry: Duration, out: &mut Actions<M>) {
-        let Some(connection) = self.streams[stream].attached else {
+        let Some(connection) = self.streams[stream].attached() else {
             return;
         };
         if !self.may_send_next(stream, connection) {

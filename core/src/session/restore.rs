@@ -3,8 +3,6 @@
 use alloc::{collections::BTreeSet, vec::Vec};
 use core::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::{
     Phase, Session,
     backpressure::HeldStream,
@@ -59,7 +57,7 @@ impl<M: Clone> Session<M> {
         let bytes_max = state.bytes_max.map_or(bytes_max, |limit| limit.min(bytes_max));
         session.limit = Limit::new(bytes_max, state.is_shrinking);
         session.sequence = state.sequence;
-        session.streams.next = state.next_stream;
+        session.streams.set_next_number(state.next_stream);
         session.restore_streams(state.streams, logs)?;
         for connection in state.connections {
             session.restore_connection(connection)?;
@@ -97,13 +95,16 @@ impl<M: Clone> Session<M> {
             match id {
                 StreamId::Standalone => {
                     let is_first = self.streams[STANDALONE].log.last() == 0;
-                    ensure(is_first && self.streams.in_use == 0, "duplicate standalone stream")?;
+                    ensure(is_first && self.streams.in_use() == 0, "duplicate standalone stream")?;
                     ensure(state.stage == StageState::Standalone, "standalone stream has a stage")?;
                     ensure(state.requests.is_empty(), "standalone stream has requests")?;
                     self.streams[STANDALONE] = restored_stream(id, state, log, self.now);
                 }
                 StreamId::Request(number) => {
-                    ensure(number < self.streams.next, "stream number was never allocated")?;
+                    ensure(
+                        number < self.streams.next_number(),
+                        "stream number was never allocated",
+                    )?;
                     ensure(self.streams.lookup(number).is_none(), "duplicate stream number")?;
                     let is_request = state.stage != StageState::Standalone;
                     ensure(is_request, "request stream has no stage")?;
@@ -117,11 +118,9 @@ impl<M: Clone> Session<M> {
 
     fn restore_requests(&mut self, key: StreamKey) -> Result<(), RestoreError> {
         let last = self.streams[key].log.last();
-        let requests = self.streams[key].requests.clone();
-        for request in requests {
+        for request in self.streams[key].requests().to_vec() {
             match request.outcome {
                 Outcome::Pending => {
-                    self.streams[key].pending += 1;
                     let is_new = self.requests.pending.insert(request.id, key);
                     ensure(is_new, "duplicate pending request id")?;
                     if let Some(token) = request.token {
@@ -171,14 +170,14 @@ impl<M: Clone> Session<M> {
         for event in unlogged {
             self.add_unlogged(key, event);
         }
-        let slot = match role {
-            Role::Attached(stream) => &mut self.streams[stream].attached,
-            Role::Draining(Source::Stream(stream)) => &mut self.streams[stream].draining,
+        let other = match role {
+            Role::Attached(stream) => self.streams[stream].attach(key),
+            Role::Draining(Source::Stream(stream)) => self.streams[stream].drain(key),
             Role::Initialize
             | Role::Shadow
-            | Role::Draining(Source::Initialize | Source::Removed(_)) => return Ok(()),
+            | Role::Draining(Source::Initialize | Source::Removed(_)) => None,
         };
-        ensure(slot.replace(key).is_none(), "several connections in the same role")
+        ensure(other.is_none(), "several connections in the same role")
     }
 
     fn restore_shadows(&mut self, shadows: &[ConnectionId]) -> Result<(), RestoreError> {
@@ -187,22 +186,22 @@ impl<M: Clone> Session<M> {
                 .connections
                 .find(*id)
                 .ok_or(RestoreError("shadow is an unknown connection"))?;
-            let is_new = !self.connections.shadows.contains(&key);
-            let is_shadow = self.connections[key].role == Role::Shadow;
+            let is_new = !self.connections.shadows().contains(&key);
+            let is_shadow = self.connections[key].role() == Role::Shadow;
             ensure(is_new && is_shadow, "shadow is listed twice, or has another role")?;
-            self.connections.shadows.push(key);
+            self.connections.add_shadow(key);
         }
         let all = self.connections.iter();
-        let count = all.filter(|(_, key)| self.connections[*key].role == Role::Shadow).count();
+        let count = all.filter(|(_, key)| self.connections[*key].role() == Role::Shadow).count();
         ensure(count == shadows.len(), "shadow is not listed")?;
-        let is_consistent = shadows.is_empty() || self.streams[STANDALONE].attached.is_some();
+        let is_consistent = shadows.is_empty() || self.streams[STANDALONE].attached().is_some();
         ensure(is_consistent, "shadows without an attached connection")
     }
 
     fn restore_phase(&mut self, phase: PhaseState) -> Result<(), RestoreError> {
         let with_role = |role| -> Vec<ConnectionKey> {
             let all = self.connections.iter().map(|(_, key)| key);
-            all.filter(|key| self.connections[*key].role == role).collect()
+            all.filter(|key| self.connections[*key].role() == role).collect()
         };
         let waiting = with_role(Role::Initialize);
         let draining = with_role(Role::Draining(Source::Initialize)).len();
@@ -282,7 +281,7 @@ impl<M: Clone> Session<M> {
     fn restore_tombstone(&mut self, state: TombstoneState) -> Result<(), RestoreError> {
         let TombstoneState { number, was_cancelled, last, missed_through, responses, remaining } =
             state;
-        ensure(number < self.streams.next, "stream number was never allocated")?;
+        ensure(number < self.streams.next_number(), "stream number was never allocated")?;
         ensure(missed_through <= last, "tombstone has a missed event after its last event")?;
         let indexes = responses.iter().map(|(index, _)| *index);
         let is_sorted = indexes.clone().is_sorted_by(|one, other| one < other);
@@ -371,18 +370,15 @@ impl<M: Clone> Session<M> {
         let key = self.streams.find(StreamId::Request(number)).ok_or(error)?;
         let weight = self.streams[key].weight();
         let timer = self.timers.insert_weighted(kind, key.0, deadline, weight);
-        match &mut self.streams[key].stage {
-            Stage::Open { orphan_timer: slot @ None } if kind == TimerKind::Orphan => {
-                *slot = Some(timer);
-            }
-            Stage::Complete { revived: false } if kind != TimerKind::Orphan => {
-                self.streams.retain(key, timer);
-            }
-            Stage::Standalone
-            | Stage::Open { .. }
-            | Stage::Complete { .. }
-            | Stage::Retained { .. } => return Err(error),
+        if kind == TimerKind::Orphan {
+            let slot = self.streams[key].orphan_timer_mut().ok_or(error)?;
+            return ensure(slot.replace(timer).is_none(), "duplicate stream timer");
         }
+        let is_complete = matches!(self.streams[key].stage(), Stage::Complete { revived: false });
+        if !is_complete {
+            return Err(error);
+        }
+        self.streams.retain(key, timer);
         Ok(())
     }
 
@@ -390,9 +386,9 @@ impl<M: Clone> Session<M> {
     fn check_restored_streams(&self) -> Result<(), RestoreError> {
         for key in self.streams.request_streams() {
             let stream = &self.streams[key];
-            let is_attached = stream.attached.is_some();
-            let has_pending = stream.pending > 0;
-            let is_consistent = match stream.stage {
+            let is_attached = stream.attached().is_some();
+            let has_pending = stream.pending_count() > 0;
+            let is_consistent = match stream.stage() {
                 Stage::Standalone => false,
                 Stage::Open { orphan_timer } => {
                     has_pending && is_attached == orphan_timer.is_none()
@@ -426,11 +422,15 @@ fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Insta
         StageState::Open => Stage::Open { orphan_timer: None },
         StageState::Complete { revived } => Stage::Complete { revived },
     };
-    let requests = SmallVec::from_vec(requests);
-    let retry_at = now.deadline_after(retry_in.into());
-    let earlier_silence = saturating_nanos(silence);
-    let stream = Stream::new(id, stage, log);
-    Stream { requests, acknowledged, earlier_silence, is_primed, retry_at, ..stream }
+    let mut stream = Stream::new(id, stage, log);
+    for request in requests {
+        stream.add_request(request);
+    }
+    stream.acknowledged = acknowledged;
+    stream.earlier_silence = saturating_nanos(silence);
+    stream.is_primed = is_primed;
+    stream.retry_at = now.deadline_after(retry_in.into());
+    stream
 }
 
 fn ensure(condition: bool, error: &'static str) -> Result<(), RestoreError> {

@@ -1,31 +1,25 @@
 //! Completion, retention and cancellation of streams.
 
-use core::mem;
-
 use smallvec::SmallVec;
 
 use super::{
     Session,
-    connection::{Role, Source},
     requests::failure,
     stream::{Outcome, Stage, Stream, StreamKey, StreamRequest},
     tombstones::{Responses, Tombstone},
 };
 use crate::{
-    Actions, CloseReason, FailureReason, Log, RequestId, StreamId, UnansweredReason,
-    timers::{TimerKey, TimerKind},
+    Actions, CloseReason, FailureReason, Log, StreamId, UnansweredReason, timers::TimerKind,
 };
 
 impl<M: Clone> Session<M> {
     /// Handles the outcome of the last pending request of a stream: the stream is complete.
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
         self.next_sequence();
-        let completed = &mut self.streams[stream];
-        if let Stage::Open { orphan_timer: Some(timer) } = completed.stage {
+        if let Some(timer) = self.streams[stream].complete() {
             self.timers.remove(timer);
         }
-        completed.stage = Stage::Complete { revived: false };
-        match completed.attached {
+        match self.streams[stream].attached() {
             Some(_) => self.close_if_caught_up(stream, out),
             None => self.retain(stream, out),
         }
@@ -33,8 +27,8 @@ impl<M: Clone> Session<M> {
 
     /// Closes the connection of a complete stream, and retains the stream, once all was sent.
     pub(super) fn close_if_caught_up(&mut self, stream: StreamKey, out: &mut Actions<M>) {
-        if let Stream { stage: Stage::Complete { .. }, attached: Some(connection), .. } =
-            self.streams[stream]
+        if let Stage::Complete { .. } = self.streams[stream].stage()
+            && let Some(connection) = self.streams[stream].attached()
             && self.is_at_head(stream, connection)
         {
             self.close_connection(connection, CloseReason::Complete, out);
@@ -59,7 +53,7 @@ impl<M: Clone> Session<M> {
         reason: CloseReason,
         out: &mut Actions<M>,
     ) {
-        if let Some(connection) = self.streams[stream].attached {
+        if let Some(connection) = self.streams[stream].attached() {
             self.close_connection(connection, reason, out);
         }
         self.next_sequence();
@@ -72,8 +66,8 @@ impl<M: Clone> Session<M> {
         self.start_delivery_timers(key, out);
         let retention = self.config.timeouts().retention;
         let deadline = self.client_expected_at(key).deadline_after(retention);
-        let stream = &mut self.streams[key];
-        if matches!(stream.stage, Stage::Complete { revived: true }) || retention.is_zero() {
+        let stream = &self.streams[key];
+        if matches!(stream.stage(), Stage::Complete { revived: true }) || retention.is_zero() {
             self.replace_with_tombstone(key, false, out);
             return;
         }
@@ -102,7 +96,7 @@ impl<M: Clone> Session<M> {
         let stream = &mut self.streams[key];
         stream.acknowledged = through;
         stream.earlier_silence = 0;
-        if let Stage::Retained { timer } = stream.stage
+        if let Stage::Retained { timer } = stream.stage()
             && stream.is_acknowledged()
         {
             self.timers.change_kind(timer, TimerKind::RetainedAcknowledged);
@@ -126,18 +120,17 @@ impl<M: Clone> Session<M> {
     ) {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
         self.add_unlogged_from(key);
-        let Stream { id, requests, log, .. } = &mut self.streams[key];
-        let (id, requests, log) = (*id, mem::take(requests), mem::replace(log, Log::new()));
+        let (number, stream) = self.remove_stream(key);
+        let (log, responses) = stream.into_log_and_responses();
         self.logged_bytes -= log.bytes();
-        self.remove_stream(key);
         let tombstone = Tombstone {
-            number: id.number().unwrap_or_default(),
+            number,
             last: log.last(),
             missed_through: log.missed_through_if_cleared(),
             responses: if was_cancelled {
                 Responses::Cancelled
             } else {
-                Responses::new(responses(requests), log.last())
+                Responses::new(responses, log.last())
             },
             deadline: self.now.deadline_after(self.config.timeouts().tombstone),
         };
@@ -151,35 +144,34 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    /// Removes a stream that has no attached connection and an empty log, and its timers.
-    fn remove_stream(&mut self, key: StreamKey) {
+    /// Removes a request stream that has no attached connection, and its timer. Returns its
+    /// number and the stream.
+    fn remove_stream(&mut self, key: StreamKey) -> (u64, Stream<M>) {
         self.clear_retry(key);
-        let Stream { id, stage, draining, .. } = &self.streams[key];
-        if let Some(timer) = stage_timer(stage) {
+        let (number, stream) = self.streams.remove(key);
+        if let Some(timer) = stream.stage().timer() {
             self.timers.remove(timer);
         }
-        if let Some(draining) = draining {
-            self.connections[*draining].role = Role::Draining(Source::Removed(*id));
+        if let Some(draining) = stream.draining() {
+            self.connections[draining].on_stream_removed(stream.id);
         }
-        let is_in_use = !matches!(stage, Stage::Retained { .. });
-        self.streams.in_use -= usize::from(is_in_use);
-        self.streams.remove(key);
+        (number, stream)
     }
 
     /// Revives a stream from its tombstone, with failures in place of its responses.
     pub(super) fn revive(&mut self, number: u64) -> StreamKey {
         let tombstone = self.streams.remove_tombstone(number);
         let mut log = Log::revived(tombstone.last, tombstone.missed_through);
-        let mut requests = SmallVec::new();
         for (index, id) in tombstone.responses() {
             let sequence = self.next_sequence();
             log.append(index, sequence, failure(id.clone(), FailureReason::Expired));
-            let outcome = Outcome::Answered { index };
-            requests.push(StreamRequest { id: id.clone(), token: None, outcome });
         }
         let stage = Stage::Complete { revived: true };
         let mut stream = Stream::new(StreamId::Request(number), stage, log);
-        stream.requests = requests;
+        for (index, id) in tombstone.responses() {
+            let outcome = Outcome::Answered { index };
+            stream.add_request(StreamRequest { id: id.clone(), token: None, outcome });
+        }
         self.streams.add(number, stream)
     }
 
@@ -197,22 +189,4 @@ impl<M: Clone> Session<M> {
             }
         }
     }
-}
-
-fn stage_timer(stage: &Stage) -> Option<TimerKey> {
-    match stage {
-        Stage::Retained { timer } => Some(*timer),
-        Stage::Open { orphan_timer } => *orphan_timer,
-        Stage::Standalone | Stage::Complete { .. } => None,
-    }
-}
-
-/// Returns the responses to requests, which are the events at their indexes.
-fn responses(
-    requests: impl IntoIterator<Item = StreamRequest>,
-) -> impl Iterator<Item = (u64, RequestId)> {
-    requests.into_iter().filter_map(|request| match request.outcome {
-        Outcome::Answered { index } => Some((index, request.id)),
-        Outcome::Pending | Outcome::Cancelled => None,
-    })
 }

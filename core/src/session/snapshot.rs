@@ -55,7 +55,7 @@ impl<M: Clone> Session<M> {
                     .filter(|bytes_max| *bytes_max < self.config.session_bytes_max),
                 is_shrinking: self.limit.is_shrinking,
                 sequence: self.sequence,
-                next_stream: self.streams.next,
+                next_stream: self.streams.next_number(),
                 streams: streams.iter().map(|key| self.stream_state(*key)).collect(),
                 tombstones: self.tombstone_states(),
                 connections: self
@@ -65,7 +65,7 @@ impl<M: Clone> Session<M> {
                     .collect(),
                 shadows: self
                     .connections
-                    .shadows
+                    .shadows()
                     .iter()
                     .map(|shadow| self.connections[*shadow].id)
                     .collect(),
@@ -104,13 +104,13 @@ impl<M: Clone> Session<M> {
     fn stream_state(&self, key: StreamKey) -> StreamState {
         let stream = &self.streams[key];
         StreamState {
-            stage: match stream.stage {
+            stage: match stream.stage() {
                 Stage::Standalone => StageState::Standalone,
                 Stage::Open { .. } => StageState::Open,
                 Stage::Complete { revived } => StageState::Complete { revived },
                 Stage::Retained { .. } => StageState::Complete { revived: false },
             },
-            requests: stream.requests.to_vec(),
+            requests: stream.requests().to_vec(),
             acknowledged: stream.acknowledged,
             silence: self.silence(key),
             is_primed: stream.is_primed,
@@ -121,7 +121,8 @@ impl<M: Clone> Session<M> {
     /// Returns the total silence of a stream's readers, up to and including the current one.
     fn silence(&self, key: StreamKey) -> Duration {
         let stream = &self.streams[key];
-        let attached = stream.attached.map(|attached| self.connections[attached].silence(self.now));
+        let attached =
+            stream.attached().map(|attached| self.connections[attached].silence(self.now));
         Duration::from_nanos(stream.earlier_silence.saturating_add(attached.unwrap_or_default()))
     }
 
@@ -143,13 +144,13 @@ impl<M: Clone> Session<M> {
         let connection = &self.connections[key];
         ConnectionState {
             id,
-            role: match connection.role {
+            role: match connection.role() {
                 Role::Initialize => RoleState::Initialize,
                 Role::Attached(stream) => RoleState::Attached(self.streams[stream].id),
                 Role::Shadow => RoleState::Shadow,
                 Role::Draining(source) => RoleState::Draining(match source {
                     Source::Initialize => SourceState::Initialize,
-                    Source::Stream(stream) if self.streams[stream].draining == Some(key) => {
+                    Source::Stream(stream) if self.streams[stream].draining() == Some(key) => {
                         SourceState::Stream(self.streams[stream].id)
                     }
                     // Nothing of its log is in flight there: a former shadow, for example.

@@ -21,7 +21,8 @@ impl<M> Session<M> {
     fn stops_at(&self, key: ConnectionKey) -> Option<Instant> {
         let connection = &self.connections[key];
         let stop = connection.stall_estimator.stop_timeout(self.config.timeouts().stall);
-        let pending = connection.role.stream().map_or(0, |stream| self.streams[stream].pending);
+        let pending =
+            connection.role().stream().map_or(0, |stream| self.streams[stream].pending_count());
         let timeout = match self.hold_timeout(pending) {
             Some(hold) if hold.nanos() < stop.nanos() => hold,
             Some(_) | None => stop,
@@ -31,7 +32,7 @@ impl<M> Session<M> {
 
     /// Returns when the stream that a connection is attached to becomes stuck.
     fn stuck_on(&self, key: ConnectionKey) -> Option<Instant> {
-        self.stuck_at(self.connections[key].role.attached_to()?)
+        self.stuck_at(self.connections[key].role().attached_to()?)
     }
 
     /// Returns when there may be more room without an input: the next reader stops, or the next

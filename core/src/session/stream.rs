@@ -28,17 +28,17 @@ pub(crate) struct StreamKey(pub(crate) Key);
 #[derive(Debug)]
 pub(crate) struct Stream<M> {
     pub(crate) id: StreamId,
-    pub(crate) stage: Stage,
+    stage: Stage,
     pub(crate) log: Log<M>,
     /// The requests that opened it.
-    pub(crate) requests: SmallVec<[StreamRequest; 1]>,
+    requests: SmallVec<[StreamRequest; 1]>,
     /// Number of pending requests.
-    pub(crate) pending: usize,
+    pending: usize,
     /// The highest index acknowledged on any connection, or by a valid resume.
     pub(crate) acknowledged: u64,
-    pub(crate) attached: Option<ConnectionKey>,
+    attached: Option<ConnectionKey>,
     /// The last attached connection, while it drains.
-    pub(crate) draining: Option<ConnectionKey>,
+    draining: Option<ConnectionKey>,
     /// Total silence of the previous readers since `acknowledged` last increased, in
     /// nanoseconds.
     pub(crate) earlier_silence: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Stream<M> {
 }
 
 /// The stage in the life of a stream.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Stage {
     /// That of the standalone stream, which is always open.
     Standalone,
@@ -100,9 +100,9 @@ pub(crate) struct Streams<M> {
     /// The request streams that have a log, by number.
     numbers: AscendingMap<StreamKey>,
     /// The number of the next request stream.
-    pub(crate) next: u64,
-    /// Number of streams that are open or complete, excluding the standalone stream.
-    pub(crate) in_use: usize,
+    next_number: u64,
+    /// Number of request streams that are open or complete.
+    in_use: usize,
 }
 
 /// What remains of ended streams.
@@ -142,6 +142,65 @@ impl<M> Stream<M> {
         }
     }
 
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Returns where the orphan timer of an open request stream is kept.
+    pub(crate) fn orphan_timer_mut(&mut self) -> Option<&mut Option<TimerKey>> {
+        match &mut self.stage {
+            Stage::Open { orphan_timer } => Some(orphan_timer),
+            Stage::Standalone | Stage::Complete { .. } | Stage::Retained { .. } => None,
+        }
+    }
+
+    /// Removes and returns its orphan timer.
+    pub(crate) fn take_orphan_timer(&mut self) -> Option<TimerKey> {
+        self.orphan_timer_mut().and_then(Option::take)
+    }
+
+    /// Makes an open request stream complete. Returns its orphan timer.
+    pub(crate) fn complete(&mut self) -> Option<TimerKey> {
+        let orphan_timer = self.take_orphan_timer();
+        self.stage = Stage::Complete { revived: false };
+        orphan_timer
+    }
+
+    /// Returns the attached connection.
+    pub(crate) fn attached(&self) -> Option<ConnectionKey> {
+        self.attached
+    }
+
+    /// Returns the last attached connection, while it drains.
+    pub(crate) fn draining(&self) -> Option<ConnectionKey> {
+        self.draining
+    }
+
+    /// Attaches a connection. Returns the one that was attached before.
+    pub(crate) fn attach(&mut self, connection: ConnectionKey) -> Option<ConnectionKey> {
+        self.attached.replace(connection)
+    }
+
+    /// Detaches a connection, which drains. Returns the one that drained before.
+    pub(crate) fn drain(&mut self, connection: ConnectionKey) -> Option<ConnectionKey> {
+        self.attached.take_if(|attached| *attached == connection);
+        self.draining.replace(connection)
+    }
+
+    /// Removes a connection that is attached or drains.
+    pub(crate) fn remove_connection(&mut self, connection: ConnectionKey) {
+        if self.attached == Some(connection) {
+            self.attached = None;
+        } else {
+            self.draining.take_if(|draining| *draining == connection);
+        }
+    }
+
+    /// Removes and returns its draining connection.
+    pub(crate) fn take_draining(&mut self) -> Option<ConnectionKey> {
+        self.draining.take()
+    }
+
     /// Returns whether events may be recorded on it.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Standalone | Stage::Open { .. })
@@ -160,6 +219,22 @@ impl<M> Stream<M> {
     /// Returns how many requests it counts for while it is retained.
     pub(crate) fn weight(&self) -> usize {
         self.requests.len().max(1)
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn requests(&self) -> &[StreamRequest] {
+        &self.requests
+    }
+
+    /// Adds a request that opened it.
+    pub(crate) fn add_request(&mut self, request: StreamRequest) {
+        self.pending += usize::from(request.outcome == Outcome::Pending);
+        self.requests.push(request);
+    }
+
+    /// Returns the number of its pending requests.
+    pub(crate) fn pending_count(&self) -> usize {
+        self.pending
     }
 
     /// Iterates over its pending requests, in the order of the POST.
@@ -187,11 +262,27 @@ impl<M> Stream<M> {
     }
 }
 
+impl Stage {
+    /// Returns its timer.
+    pub(crate) fn timer(self) -> Option<TimerKey> {
+        match self {
+            Self::Retained { timer } => Some(timer),
+            Self::Open { orphan_timer } => orphan_timer,
+            Self::Standalone | Self::Complete { .. } => None,
+        }
+    }
+
+    /// Returns whether a request stream in this stage counts as in use.
+    fn is_in_use(self) -> bool {
+        !matches!(self, Self::Retained { .. })
+    }
+}
+
 impl<M> Streams<M> {
     pub(crate) fn new() -> Self {
         let mut slab = Slab::with_capacity(1);
         slab.insert(Stream::new(StreamId::Standalone, Stage::Standalone, Log::new()));
-        Self { slab, ended: None, numbers: AscendingMap::new(), next: 0, in_use: 0 }
+        Self { slab, ended: None, numbers: AscendingMap::new(), next_number: 0, in_use: 0 }
     }
 
     /// Returns the key of a stream that has a log.
@@ -202,12 +293,35 @@ impl<M> Streams<M> {
         }
     }
 
+    /// Returns the number of request streams that are open or complete.
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// Returns the number of the next request stream.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Restores the number of the next request stream.
+    #[cfg(feature = "serde")]
+    pub(crate) fn set_next_number(&mut self, number: u64) {
+        self.next_number = number;
+    }
+
+    /// Allocates the number of a request stream.
+    pub(crate) fn allocate_number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number = number.saturating_add(1);
+        number
+    }
+
     /// Adds a request stream under its number.
     pub(crate) fn add(&mut self, number: u64, stream: Stream<M>) -> StreamKey {
+        self.in_use += usize::from(stream.stage.is_in_use());
         capacity::grow_slab(&mut self.slab);
         let key = StreamKey(to_key(self.slab.insert(stream)));
         self.numbers.insert(number, key);
-        self.in_use += 1;
         key
     }
 
@@ -251,12 +365,17 @@ impl<M> Streams<M> {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: StreamKey) {
+    /// Removes a request stream. Returns it, with its number.
+    #[expect(clippy::panic, reason = "the standalone stream is never removed")]
+    pub(crate) fn remove(&mut self, key: StreamKey) -> (u64, Stream<M>) {
         let stream = self.slab.remove(key.0 as usize);
-        if let StreamId::Request(number) = stream.id {
-            self.numbers.remove(number);
-        }
+        let StreamId::Request(number) = stream.id else {
+            panic!("the standalone stream was removed");
+        };
+        self.numbers.remove(number);
+        self.in_use -= usize::from(stream.stage.is_in_use());
         capacity::shrink_slab(&mut self.slab);
+        (number, stream)
     }
 
     /// Adds the tombstone of a removed stream.
@@ -324,6 +443,17 @@ impl<M> Index<StreamKey> for Streams<M> {
 impl<M> IndexMut<StreamKey> for Streams<M> {
     fn index_mut(&mut self, key: StreamKey) -> &mut Stream<M> {
         &mut self.slab[key.0 as usize]
+    }
+}
+
+impl<M> Stream<M> {
+    /// Returns the log, and the responses to its requests, which are the events at their indexes.
+    pub(crate) fn into_log_and_responses(self) -> (Log<M>, impl Iterator<Item = (u64, RequestId)>) {
+        let responses = self.requests.into_iter().filter_map(|request| match request.outcome {
+            Outcome::Answered { index } => Some((index, request.id)),
+            Outcome::Pending | Outcome::Cancelled => None,
+        });
+        (self.log, responses)
     }
 }
 

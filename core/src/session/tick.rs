@@ -6,7 +6,7 @@ use super::{
     Session,
     connection::ConnectionKey,
     requests::{ServerRequestKey, failure},
-    stream::{Stage, StreamKey, answered_last},
+    stream::{StreamKey, answered_last},
 };
 use crate::{
     Action, Actions, FailureReason, RequestId, SessionCloseReason, UnansweredReason,
@@ -59,7 +59,7 @@ impl<M: Clone> Session<M> {
                 }
             }
             TimerKind::Orphan => {
-                self.streams[StreamKey(key)].stage = Stage::Open { orphan_timer: None };
+                self.streams[StreamKey(key)].take_orphan_timer();
             }
             TimerKind::RetainedUnacknowledged | TimerKind::RetainedAcknowledged => {
                 self.streams.unretain(StreamKey(key));
