@@ -77,9 +77,12 @@ pub struct Profile {
     pub priming: bool,
 }
 
+const OLDEST: Profile =
+    Profile { version: ProtocolVersion::known(b"2025-03-26"), batches: true, priming: false };
+
 /// All supported revisions, oldest first.
-pub const PROFILES: [Profile; 3] = [
-    Profile { version: ProtocolVersion::known(b"2025-03-26"), batches: true, priming: false },
+pub const PROFILES: &[Profile] = &[
+    OLDEST,
     Profile { version: ProtocolVersion::known(b"2025-06-18"), batches: false, priming: false },
     Profile { version: ProtocolVersion::known(b"2025-11-25"), batches: false, priming: true },
 ];
@@ -93,8 +96,7 @@ impl Profile {
     /// Specification: MCP 2025-11-25, Transports, "Protocol Version Header".
     #[must_use]
     pub fn governing(version: Option<ProtocolVersion>) -> &'static Self {
-        let [oldest, ..] = &PROFILES;
-        PROFILES.iter().rev().find(|profile| Some(profile.version) <= version).unwrap_or(oldest)
+        PROFILES.iter().rev().find(|profile| Some(profile.version) <= version).unwrap_or(&OLDEST)
     }
 }
 
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn profiles_are_sorted_and_versions_are_dates() {
         assert!(PROFILES.is_sorted_by_key(|profile| profile.version));
-        for profile in &PROFILES {
+        for profile in PROFILES {
             assert_eq!(ProtocolVersion::new(profile.version.as_str()), Some(profile.version));
         }
     }
