@@ -51,7 +51,10 @@ use crate::{
 ///
 /// - *Inputs* go to [`handle`](Self::handle), with the time: the only way to change a session.
 /// - *Deadlines* are read with [`deadline`](Self::deadline) after every input.
-/// - All other methods inspect the state, for drivers and tests.
+/// - All other methods inspect the state, for drivers and tests. Drivers ask, for
+///   example, which connections are known, and how much is replayed from a log. The rest of a
+///   [`Cursor`] and of a [`Log`], and [`pending_requests`](Self::pending_requests), let tests
+///   check the laws from outside.
 ///
 /// `M` is the driver's type of a message body. It is cloned when it is both sent and logged, so
 /// it should be cheap to clone: reference-counted bytes, for example.
