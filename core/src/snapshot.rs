@@ -1,4 +1,11 @@
-//! Serializable snapshot of a session.
+//! Serializable snapshot of a session, with which it moves to another process or node.
+//!
+//! Its types are separate from those of a live session, which change with its implementation:
+//! the format has a version, stores the remaining time of each timer, because instants of two
+//! processes have nothing in common, and refers to streams and connections by id, because keys
+//! are only valid within the tables of one session. A snapshot comes from storage and is
+//! untrusted, so a session is captured and restored by hand, and everything that it relies on is
+//! checked. Random tests and the fuzzer also restore sessions in the middle of their histories.
 
 use alloc::vec::Vec;
 use core::time::Duration;
