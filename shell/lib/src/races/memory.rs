@@ -4,7 +4,10 @@ use bytes::Bytes;
 use rejoin_core::EVENT_OVERHEAD_BYTES;
 
 use super::{
-    fixture::{Fixture, InitializedSession, message, message_of, next, poll_once, thread},
+    fixture::{
+        Fixture, InitializedSession, message, message_of, next, poll_once, remaining_messages,
+        thread,
+    },
     race,
 };
 use crate::{ClientMessages, ClientSender, Connection, ManagerConfig, SendError, SessionHandle};
@@ -19,7 +22,7 @@ fn a_message_waits_for_the_memory_of_another_session() {
         let (full, waiting) = (Listening::new(&fixture), Listening::new(&fixture));
         shuttle::future::block_on(full.client.send(large(), None)).unwrap();
         let sends = thread(waiting.client.send(large(), None));
-        let frees = thread(read_all(full.connection));
+        let frees = thread(remaining_messages(full.connection));
         let reads = thread(read_one(waiting.connection));
         assert_eq!(sends.join().unwrap(), Ok(()));
         let (connection, read) = reads.join().unwrap();
@@ -119,12 +122,4 @@ fn large() -> Bytes {
 async fn read_one(mut connection: Connection) -> (Connection, Option<Bytes>) {
     let read = next(&mut connection).await.and_then(message_of);
     (connection, read)
-}
-
-async fn read_all(mut connection: Connection) -> Vec<Bytes> {
-    let mut messages = Vec::new();
-    while let Some(event) = next(&mut connection).await {
-        messages.extend(message_of(event));
-    }
-    messages
 }
