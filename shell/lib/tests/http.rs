@@ -18,6 +18,6 @@ mod responses;
 mod resume;
 #[path = "http/server.rs"]
 mod server;
-#[allow(dead_code, reason = "other tests use the rest")]
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/backend.rs"]
 mod support;

@@ -1,5 +1,5 @@
 //! Test client in the process of its session, without HTTP, for tests of backends.
-#![allow(clippy::missing_panics_doc, reason = "a test fails by panicking")]
+#![expect(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]

@@ -1,8 +1,8 @@
-//! What the tests of several packages share.
+//! Launcher, client and parser that the tests of several packages share.
 //!
 //! [`Program`] launches the program under test, [`Client`] is a client of one of its sessions, and
 //! [`sse`] parses what it sends.
-#![allow(clippy::missing_panics_doc, reason = "a test fails by panicking")]
+#![expect(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
