@@ -1,10 +1,14 @@
-//! What the simulations have in common: those of the core in [`crate::simulation`], and those over
-//! the wire.
+//! Common parts of the simulations: those of the core in [`crate::simulation`], and those over the
+//! wire.
 //!
 //! [`Parameters`] are drawn from a seed, with the rates of [`Faults`]; `plan` draws what a backend
 //! does for each request, and each actor has an [`Rng`] of its own. [`checker`] checks what
 //! clients receive, and [`Coverage`] counts what has happened. A [`Suite`] runs many seeds;
 //! [`shrink()`] minimizes a [`Failure`]. A [`DeliberateBug`] tests the checkers.
+//!
+//! The simulated clients are not here, because they share no logic beyond parameters and checkers:
+//! those of the core are callbacks of an event queue, and read the events of the session itself;
+//! those over the wire are async tasks that speak HTTP, and parse the bytes of each response.
 
 pub mod checker;
 mod coverage;
