@@ -1,4 +1,4 @@
-//! Runs [`rejoin_fuzz::event_id`] under libFuzzer.
+//! Entry point of libFuzzer for [`rejoin_fuzz::event_id`].
 
 #![no_main]
 

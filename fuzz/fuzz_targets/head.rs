@@ -1,4 +1,4 @@
-//! Runs [`rejoin_fuzz::head`] under libFuzzer.
+//! Entry point of libFuzzer for [`rejoin_fuzz::head`].
 
 #![no_main]
 

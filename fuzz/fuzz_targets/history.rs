@@ -1,4 +1,4 @@
-//! Runs [`rejoin_fuzz::history`] under libFuzzer.
+//! Entry point of libFuzzer for [`rejoin_fuzz::history`].
 
 #![no_main]
 

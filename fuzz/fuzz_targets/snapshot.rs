@@ -1,4 +1,4 @@
-//! Runs [`rejoin_fuzz::snapshot`] under libFuzzer.
+//! Entry point of libFuzzer for [`rejoin_fuzz::snapshot`].
 
 #![no_main]
 

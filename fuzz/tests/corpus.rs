@@ -1,4 +1,4 @@
-//! Replays the corpora.
+//! Replay of the corpora.
 
 use std::{fs, io, path::Path};
 

@@ -1,4 +1,4 @@
-//! Checks a small driver that can make mistakes, and prints which are found:
+//! Check of a small driver that can make mistakes. Prints which of them are found:
 //! `cargo run -p rejoin-tests --example check_driver`.
 //!
 //! To check another driver, make it call a `CheckedSession` instead of a `Session`.

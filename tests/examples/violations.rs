@@ -1,4 +1,4 @@
-//! Runs simulations, and prints how many of them failed in which way, with the first failure
+//! Statistics of failing simulations: how many of them failed in which way, with the first failure
 //! of each: `cargo run -p rejoin-tests --example violations [PREFIX]`. It stops at the first
 //! failure with that prefix.
 //!

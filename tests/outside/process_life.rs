@@ -1,4 +1,4 @@
-//! Processes that are started for a session end with it, and with the program.
+//! Processes that are started for a session: they end with it, and with the program.
 
 use std::{
     fs,

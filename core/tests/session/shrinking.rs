@@ -266,7 +266,7 @@ fn limit_of_zero_leaves_room_for_a_single_event() {
 }
 
 #[test]
-fn limit_is_never_higher_than_that_of_the_settings() {
+fn limit_is_never_higher_than_that_of_the_config() {
     check_pending(
         2,
         config! { session_bytes_max: 500, ..config() },

@@ -86,7 +86,8 @@ pub(super) fn gap(connection: u64, stream: StreamId, first: u64, last: u64) -> A
     send(connection, stream, last, Event::Gap { first })
 }
 
-/// A cursor that was sent the events from 1 to `sent`, and acknowledged so many.
+/// A cursor that was sent the events from 1 to `sent`, the first `acknowledged` of which are
+/// acknowledged.
 pub(super) fn position(sent: u64, acknowledged: u64) -> Position {
     Position {
         next: sent + 1,

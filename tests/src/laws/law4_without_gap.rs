@@ -155,7 +155,7 @@ mod tests {
         recorded
     }
 
-    /// Evicts an unacknowledged event so many seconds after it was sent.
+    /// Evicts an unacknowledged event this number of seconds after it was sent.
     fn evict(seconds: u64, config: &Config, overflow: Overflow) -> Result<(), String> {
         let mut silence = Silence::default();
         let mut before = recorded(1);

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_that_of_the_last_input_or_of_the_settings() {
+    fn the_limit_is_that_of_the_last_input_or_of_the_config() {
         let mut limit = Limit::new(500);
         assert_eq!(update(&mut limit, &step(Input::Tick)), 500);
         assert_eq!(update(&mut limit, &limit_bytes(400)), 400);

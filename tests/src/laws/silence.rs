@@ -186,7 +186,8 @@ mod tests {
         Instant::new(Duration::from_secs(seconds))
     }
 
-    /// A view of a connection that was sent three events, and acknowledged so many.
+    /// A view of a connection that was sent three events, the first `acknowledged` of which are
+    /// acknowledged.
     fn sent(connection: u64, acknowledged: u64) -> View {
         let mut view = attached(connection, 0);
         view.cursor = Some(position(3, acknowledged));

@@ -1,4 +1,4 @@
-//! Cases that cannot be told from the actions.
+//! Cases that cannot be distinguished by their actions.
 
 use super::Model;
 

@@ -76,7 +76,7 @@ pub(super) enum Kind {
     Notification,
 }
 
-/// What the log has in the place of an event.
+/// An entry of the log: a message, or what is left in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Message(u64),

@@ -117,7 +117,7 @@ impl<'a> Harness<'a> {
         Ok(())
     }
 
-    /// Returns the failure of the last step, after so many ops.
+    /// Returns the failure of the last step, with the number of ops until then.
     pub(super) fn failure(self, ops: usize, reason: String) -> Failure {
         let Self { setup, steps, current_input, .. } = self;
         Failure { config: setup.config.clone(), steps, pending_input: current_input, ops, reason }

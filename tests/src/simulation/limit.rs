@@ -41,7 +41,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Raises the limits of all sessions to those of their settings.
+    /// Raises the limits of all sessions to those of their config.
     pub(super) fn end_limits(&mut self) -> Result<(), String> {
         (0..self.servers.len()).try_for_each(|no| self.limit(no, usize::MAX))
     }

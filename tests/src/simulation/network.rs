@@ -59,7 +59,7 @@ impl Simulation {
         }
     }
 
-    /// Lets a response body pull events.
+    /// Pulls events into a response body.
     pub(super) fn pull_body(&mut self, no: LinkNo) -> Result<(), String> {
         let Some(link) = self.links.get_mut(&no) else {
             return Ok(());
@@ -112,7 +112,7 @@ impl Simulation {
         self.schedule_after(delay, SimEvent::ClientReads(no));
     }
 
-    /// Lets a client read.
+    /// Performs a read of a client.
     pub(super) fn client_reads(&mut self, no: LinkNo) -> Result<(), String> {
         let Some(link) = self.links.get_mut(&no) else {
             return Ok(());
@@ -215,7 +215,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Lets a server notice that a connection is closed.
+    /// Reports the close of a connection to its server.
     pub(super) fn server_sees_close(&mut self, no: LinkNo) -> Result<(), String> {
         let Some(link) = self.links.get_mut(&no) else {
             return Ok(());
@@ -234,7 +234,7 @@ impl Simulation {
         self.handle_input(server, Input::ConnectionClosed { connection, through }).map(|_| ())
     }
 
-    /// Lets a client notice that a connection is closed.
+    /// Reports the close of a connection to its client.
     pub(super) fn client_sees_close(&mut self, no: LinkNo) -> Result<(), String> {
         if self.links.get(&no).is_some_and(|link| link.is_open_at_client) {
             self.drop_unread(no);

@@ -1,4 +1,4 @@
-//! Lists, inspects and signals processes.
+//! Processes of the system: lists of them, their state, and signals to them.
 
 use std::{fs, time::Duration};
 

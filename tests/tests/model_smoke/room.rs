@@ -180,8 +180,8 @@ fn a_stream_that_is_replaced_by_its_tombstone_releases_its_senders() {
         .expect(progress(1, 5), [Action::Report(Report::UnknownProgressToken { token: 1.into() })]);
 }
 
-/// Returns a session that keeps so many events, and whose standalone stream is attached to
-/// connection 1.
+/// Returns a session that keeps at most this number of events, and whose standalone stream is
+/// attached to connection 1.
 fn with_room_for(events: usize) -> Script {
     let config = config! { session_bytes_max: events * COST };
     let mut script = Script::initialized(config);

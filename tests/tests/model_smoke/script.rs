@@ -72,7 +72,7 @@ impl Script {
         assert_eq!(out, Vec::from(actions));
     }
 
-    /// Expects the next deadline in so many milliseconds.
+    /// Expects the next deadline in `millis` milliseconds.
     #[track_caller]
     pub(crate) fn expect_deadline_in(&self, millis: u64) {
         let due = self.model.deadline().map(|due| due.since(self.now));

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(monitor.take_error(), None);
         tracing::warn!("only a warning");
         assert_eq!(monitor.take_error(), None);
-        tracing::error!("{EXPECTED_ERROR}: it is given up");
+        tracing::error!("{EXPECTED_ERROR}; closing session");
         assert_eq!(monitor.take_error(), None);
         tracing::error!(session = 7, "broken");
         tracing::error!("later");

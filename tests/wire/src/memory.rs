@@ -1,4 +1,4 @@
-//! Checks that the memory of a soaked server does not grow with the number of sessions.
+//! Memory of a soaked server, which must not grow with the number of sessions.
 
 use std::fmt;
 

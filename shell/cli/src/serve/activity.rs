@@ -177,8 +177,8 @@ impl Activity {
         }
     }
 
-    /// Lets the connection end after its current response. A request that was received in part
-    /// is not served. Returns whether a response may still have to be flushed.
+    /// Begins to drain the connection, which ends after its current response. A request that was
+    /// received in part is not served. Returns whether a response may still have to be flushed.
     pub(super) fn drain(&self) -> bool {
         let mut state = self.state.lock();
         state.is_draining = true;

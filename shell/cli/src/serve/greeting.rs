@@ -1,4 +1,4 @@
-//! What the program prints when it is ready: its URL on stdout, and hints for people on stderr.
+//! Output of the program when it is ready: its URL on stdout, and hints for people on stderr.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},

@@ -1,4 +1,4 @@
-//! What is left to do once the lock of a session is released.
+//! Work that is left to do once the lock of a session is released.
 
 use std::{sync::Arc, task::Waker};
 

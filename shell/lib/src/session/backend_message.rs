@@ -66,7 +66,7 @@ impl LockedSession<'_> {
         }
     }
 
-    /// Lets a sender wait until the stream releases its senders.
+    /// Holds a sender until the stream releases its senders.
     fn hold_sender(&mut self, stream: StreamId) -> ReleaseReceiver {
         let (sender, released) = oneshot::channel();
         let held_senders = &mut self.state.held_senders;

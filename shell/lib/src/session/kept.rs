@@ -1,4 +1,4 @@
-//! What a session keeps for its client, within the memory limit of all sessions.
+//! Events that a session keeps for its client, within the memory limit of all sessions.
 
 use std::{mem, sync::Arc};
 
@@ -27,7 +27,7 @@ pub(super) enum Admission {
 }
 
 impl SessionInner {
-    /// Lets the session keep at most `bytes_max`, until there is more memory.
+    /// Limits what the session keeps to `bytes_max`, until there is more memory.
     pub(crate) fn limit_kept(self: &Arc<Self>, bytes_max: usize) {
         self.with_lock((), |locked| locked.limit_kept(bytes_max));
     }

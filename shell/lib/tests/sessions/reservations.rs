@@ -1,4 +1,4 @@
-//! Connections that are opened before their request, and streams that are given up.
+//! Connections that are opened before their request, and streams that are abandoned.
 
 use std::time::Duration;
 

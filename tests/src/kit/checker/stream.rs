@@ -1,4 +1,4 @@
-//! What a client receives on one stream, over all connections on which it resumes it.
+//! Events that a client receives on one stream, over all connections on which it resumes it.
 
 use std::ops::RangeInclusive;
 

@@ -67,7 +67,7 @@ impl Client {
 }
 
 impl Simulation {
-    /// Lets a client do its next step.
+    /// Performs the next step of a client.
     pub(super) fn client_turn(&mut self, no: ClientNo) {
         let Some(client) = self.clients.get(&no) else {
             return;

@@ -1,4 +1,4 @@
-//! How a client resumes a stream, and handles a rejection.
+//! Resumption of a stream by a client, and its handling of a rejection.
 
 use std::collections::BTreeSet;
 

@@ -120,7 +120,7 @@ impl Simulation {
         }
     }
 
-    /// Lets the driver abandon the stream of a request.
+    /// Abandons the stream of a request, on behalf of the driver.
     pub(in crate::simulation) fn abandon(
         &mut self,
         server: ServerNo,

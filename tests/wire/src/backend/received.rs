@@ -1,4 +1,4 @@
-//! What backends received, to be checked after the simulation.
+//! Messages that backends received, to be checked after the simulation.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Streams: compares what a client received with what was recorded.
+//! Streams: what a client received matches what was recorded.
 
 use std::ops::RangeInclusive;
 

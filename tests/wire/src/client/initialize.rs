@@ -1,4 +1,4 @@
-//! How a client opens a session.
+//! Opening of a session by a client.
 
 use std::sync::Arc;
 

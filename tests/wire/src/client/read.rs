@@ -1,4 +1,4 @@
-//! How a client handles what it receives.
+//! Handling of what a client receives.
 
 use bytes::Bytes;
 use rejoin_core::{EventId, Head, RequestId};

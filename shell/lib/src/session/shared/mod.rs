@@ -1,5 +1,5 @@
-//! What the sessions of one manager share: the configuration, the clock, and the tables that
-//! list them.
+//! State that the sessions of one manager share: the configuration, the clock, and the tables
+//! that list them.
 
 mod deadlines;
 mod drain;
