@@ -46,7 +46,7 @@ impl Drop for PeerPermit {
 }
 
 /// Returns the address, or the /64 network of an IPv6 address: a client often controls all of it.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()

@@ -4,12 +4,13 @@
 use std::{
     collections::HashMap,
     fmt::{self, Write as _},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
+use rejoin::PeerAddress;
 use tokio::time::Instant;
 use tracing::{
     Event, Level, Subscriber,
@@ -229,23 +230,13 @@ impl Visit for Source {
             "session" => drop(write!(self.0, "{value:?}")),
             "peer" => {
                 let peer = format!("{value:?}");
-                match peer.parse().map(|peer: SocketAddr| network(peer.ip())) {
+                match peer.parse().map(|peer: SocketAddr| PeerAddress(peer).network()) {
                     Ok(network) => drop(write!(self.0, "{network}")),
                     Err(_) => self.0.push_str(&peer),
                 }
             }
             _ => {}
         }
-    }
-}
-
-/// Returns the network that counts as one peer: the address, or the /64 prefix of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 
