@@ -30,6 +30,9 @@ pub(crate) enum Work {
     AmongStreams(usize),
     /// The same, and all request ids are random texts.
     AmongTextIds(usize),
+    /// An event on one of this many streams without a connection, in turn. After the last one, the
+    /// session shrinks until it keeps nothing.
+    Shrink(usize),
 }
 
 pub(crate) const SESSION_SIZE: usize = size_of::<Session<Body>>();
@@ -39,7 +42,7 @@ const RESPONSE: &[u8] =
     br#"{"jsonrpc":"2.0","id":12,"result":{"content":[{"type":"text","text":"hello"}],"isError":false}}"#;
 
 impl Work {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::RequestResponse,
         Self::ParseRequestResponse,
         Self::Progress,
@@ -53,6 +56,8 @@ impl Work {
         Self::AmongStreams(100),
         Self::AmongStreams(10_000),
         Self::AmongTextIds(10_000),
+        Self::Shrink(10),
+        Self::Shrink(1_000),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -70,6 +75,8 @@ impl Work {
             Self::AmongStreams(100) => "request + response among 100 other streams",
             Self::AmongStreams(_) => "request + response among 10000 other streams",
             Self::AmongTextIds(_) => "request + response among 10000 text ids",
+            Self::Shrink(10) => "event, and shrinking of 10 streams",
+            Self::Shrink(_) => "event, and shrinking of 1000 streams",
         }
     }
 
@@ -118,6 +125,20 @@ impl Work {
                 Box::new(move || {
                     if let Some(id) = next.next() {
                         driver.request_response_with_id(id);
+                    }
+                })
+            }
+            Self::Shrink(streams) => {
+                let mut driver = Driver::saturated(many_streams());
+                let tokens: Vec<_> = (0..streams).map(|_| driver.open_detached()).collect();
+                let mut next = 0;
+                Box::new(move || {
+                    if let Some(token) = tokens.get(next) {
+                        driver.notify_progress(token);
+                    }
+                    next = (next + 1) % streams;
+                    if next == 0 {
+                        driver.shrink();
                     }
                 })
             }
@@ -232,20 +253,39 @@ impl Driver {
     }
 
     fn progress(&mut self, connection: ConnectionId, token: &ProgressToken, index: &mut u64) {
-        let head = Head::Notification(Notification::Progress { token: token.clone() });
-        let body = self.response.clone();
-        let message = Message { head, body, bytes: RESPONSE.len() };
-        self.handle(Input::BackendMessage { message, related: None, overflow: Overflow::Hold });
+        self.notify_progress(token);
         *index += 1;
         if index.is_multiple_of(8) {
             self.handle(Input::Acknowledged { connection, through: *index });
         }
     }
 
+    fn notify_progress(&mut self, token: &ProgressToken) {
+        let head = Head::Notification(Notification::Progress { token: token.clone() });
+        let body = self.response.clone();
+        let message = Message { head, body, bytes: RESPONSE.len() };
+        self.handle(Input::BackendMessage { message, related: None, overflow: Overflow::Hold });
+    }
+
+    /// Evicts all events, and raises the limit again.
+    fn shrink(&mut self) {
+        self.handle(Input::LimitBytes { bytes_max: 0 });
+        assert_eq!(self.session.kept_bytes(), 0);
+        self.handle(Input::LimitBytes { bytes_max: usize::MAX });
+    }
+
     fn resume(&mut self, last_event_id: Option<EventId>) {
         let connection = ConnectionId(self.next.cast_unsigned());
         self.next += 1;
         self.handle(Input::Get { connection, last_event_id });
+    }
+
+    /// Opens a stream with a request, and closes its connection. Returns its progress token.
+    fn open_detached(&mut self) -> ProgressToken {
+        let token = ProgressToken::from(self.next);
+        let connection = self.open(Some(token.clone()));
+        self.handle(Input::ConnectionClosed { connection, through: None });
+        token
     }
 
     /// Opens a stream with a request. Returns its connection.

@@ -1,6 +1,7 @@
 //! Room for new events: what may be evicted, and in which order.
 
-use core::ops::Range;
+use alloc::collections::BinaryHeap;
+use core::{cmp::Reverse, ops::Range};
 
 use super::{Session, backpressure::ReaderState, stream::StreamKey};
 use crate::{
@@ -105,24 +106,26 @@ impl<M> Session<M> {
         self.streams[key].log.first_from(index).map(|logged| logged.sequence)
     }
 
-    /// Returns the stream with the oldest event of those that have an acknowledged event to evict.
-    fn first_with_acknowledged(&self) -> Option<StreamKey> {
-        let candidates = self.streams.non_empty().filter_map(|key| {
-            let index = self.oldest_acknowledged(key)?;
-            Some((self.sequence(key, index), key))
-        });
-        candidates.min_by_key(|(sequence, _)| *sequence).map(|(_, key)| key)
+    /// Returns the place of a stream in the order of eviction, if it has an acknowledged event to
+    /// evict: that of the oldest one.
+    fn acknowledged_order(&self, key: StreamKey) -> Option<u64> {
+        self.sequence(key, self.oldest_acknowledged(key)?)
     }
 
-    /// Returns the stream with the oldest event of those that have one that is not in flight, and
-    /// whose reader comes first in the order of eviction, `last` at most.
-    fn first_with_unsent(&self, last: ReaderState) -> Option<StreamKey> {
-        let candidates = self.streams.non_empty().filter_map(|key| {
-            let state = Some(self.reader_state(key)).filter(|state| *state <= last)?;
-            let index = self.oldest_unsent(key)?;
-            Some(((state, self.sequence(key, index)), key))
-        });
-        candidates.min_by_key(|(order, _)| *order).map(|(_, key)| key)
+    /// Returns the place of a stream in the order of eviction, if it has an event that is not in
+    /// flight, and a reader in a state up to `last`: by that state, and the oldest such event.
+    fn unsent_order(&self, key: StreamKey, last: ReaderState) -> Option<(ReaderState, u64)> {
+        let state = Some(self.reader_state(key)).filter(|state| *state <= last)?;
+        let index = self.oldest_unsent(key)?;
+        Some((state, self.sequence(key, index)?))
+    }
+
+    /// Iterates over the streams that have a place in an order.
+    fn ordered<O>(
+        &self,
+        order: impl Fn(&Self, StreamKey) -> Option<O>,
+    ) -> impl Iterator<Item = Reverse<(O, StreamKey)>> {
+        self.streams.non_empty().filter_map(move |key| Some(Reverse((order(self, key)?, key))))
     }
 }
 
@@ -156,28 +159,50 @@ impl<M: Clone> Session<M> {
         {
             self.replace_with_tombstone(StreamKey(stream), false, out);
         }
-        while self.exceeds(cost, max)
-            && let Some(stream) = self.first_with_acknowledged()
-        {
-            while self.exceeds(cost, max)
-                && let Some(index) = self.oldest_acknowledged(stream)
-            {
-                self.evict(stream, index, out);
-            }
-        }
+        self.evict_in_order(
+            |session| session.exceeds(cost, max),
+            Self::acknowledged_order,
+            Self::oldest_acknowledged,
+            out,
+        );
     }
 
     /// Evicts unacknowledged events of streams whose reader is in a state up to `last`.
     #[cold]
     fn evict_unacknowledged(&mut self, cost: usize, last: ReaderState, out: &mut Actions<M>) {
-        while !self.fits(cost)
-            && let Some(stream) = self.first_with_unsent(last)
-        {
-            while !self.fits(cost)
-                && let Some(index) = self.oldest_unsent(stream)
+        self.evict_in_order(
+            |session| !session.fits(cost),
+            |session, stream| session.unsent_order(stream, last),
+            Self::oldest_unsent,
+            out,
+        );
+    }
+
+    /// Evicts the `oldest` events of one stream after the other, in their order, until it is enough.
+    fn evict_in_order<O: Ord>(
+        &mut self,
+        exceeds: impl Fn(&Self) -> bool,
+        order: impl Fn(&Self, StreamKey) -> Option<O>,
+        oldest: impl Fn(&Self, StreamKey) -> Option<u64>,
+        out: &mut Actions<M>,
+    ) {
+        if !exceeds(self) {
+            return;
+        }
+        // An eviction does not change the order of the other streams. Usually the first stream is
+        // enough, and the others need not be put in order.
+        let mut others: Option<BinaryHeap<_>> = None;
+        let mut next = self.ordered(&order).max();
+        while let Some(Reverse((_, stream))) = next {
+            while exceeds(self)
+                && let Some(index) = oldest(self, stream)
             {
                 self.evict(stream, index, out);
             }
+            if !exceeds(self) {
+                return;
+            }
+            next = others.get_or_insert_with(|| self.ordered(&order).collect()).pop();
         }
     }
 

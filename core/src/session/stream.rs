@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Identifies a stream that has a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct StreamKey(pub(crate) Key);
 
 /// A stream that has a log.
