@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rejoin_core::{Head, Input, Message, Overflow, Rejected, Rejection, RequestId, StreamId};
 
-use super::{kept::Admission, state::LockedSession};
+use super::{kept::Admission, shared::MemoryWaiter, state::LockedSession};
 use crate::{render, sync::oneshot};
 
 /// A message of the backend for its client.
@@ -22,11 +22,29 @@ pub(super) enum Recorded {
     /// It was recorded. Its sender waits for the release, if there is one.
     Yes(Option<ReleaseReceiver>),
     /// There is no room for it: it is sent again after the release, or at once if there is none.
-    Full(BackendMessage, Option<ReleaseReceiver>),
+    Full(BackendMessage, Option<RoomReceiver>),
 }
 
 /// Ready when the senders that a stream holds are released.
 pub(super) type ReleaseReceiver = oneshot::Receiver<()>;
+
+/// Ready when there may be room for a message.
+#[derive(Debug)]
+pub(super) struct RoomReceiver {
+    pub(super) released: ReleaseReceiver,
+    /// If the message waits for the memory of all sessions.
+    _waiter: Option<MemoryWaiter>,
+}
+
+impl RoomReceiver {
+    fn in_session(released: ReleaseReceiver) -> Self {
+        Self { released, _waiter: None }
+    }
+
+    pub(super) fn for_memory(released: ReleaseReceiver, waiter: MemoryWaiter) -> Self {
+        Self { released, _waiter: Some(waiter) }
+    }
+}
 
 impl LockedSession<'_> {
     /// Records a message, unless it is rejected or there is no room for it.
@@ -52,7 +70,10 @@ impl LockedSession<'_> {
             Rejected {
                 reason: Rejection::Full,
                 input: Input::BackendMessage { message, related, .. },
-            } => Ok(Recorded::Full(BackendMessage { message, related, error_code }, released)),
+            } => {
+                let message = BackendMessage { message, related, error_code };
+                Ok(Recorded::Full(message, released.map(RoomReceiver::in_session)))
+            }
             Rejected { reason, input } => {
                 if let Rejection::Backend(fault) = &reason
                     && let Some(code) = error_code

@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use bytes::Bytes;
 use rejoin_core::{EVENT_OVERHEAD_BYTES, Input, Message, Overflow, RequestId};
 
-use super::{backend_message::ReleaseReceiver, inner::SessionInner, state::LockedSession};
+use super::{backend_message::RoomReceiver, inner::SessionInner, state::LockedSession};
 
 /// A limit of the core because of other sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) enum Admission {
     /// The core decides, within the limit that it was given.
     Admitted,
     /// It waits for other sessions: until the release, or not at all if memory is free again.
-    Waits(Option<ReleaseReceiver>),
+    Waits(Option<RoomReceiver>),
 }
 
 impl SessionInner {
@@ -90,7 +90,8 @@ impl LockedSession<'_> {
         if self.state.kept.try_add(cost) || overflow == Overflow::Evict {
             return Admission::Admitted;
         }
-        Admission::Waits(self.state.kept.wait(self.session.id(), cost))
+        let waits = self.state.kept.wait(self.session.id(), cost);
+        Admission::Waits(waits.map(|(released, waiter)| RoomReceiver::for_memory(released, waiter)))
     }
 
     fn limit_kept(&mut self, bytes_max: usize) {

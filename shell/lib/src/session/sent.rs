@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::{
     SessionInner,
-    backend_message::{BackendMessage, Recorded, ReleaseReceiver},
+    backend_message::{BackendMessage, Recorded, ReleaseReceiver, RoomReceiver},
 };
 use crate::message::TooDeep;
 
@@ -50,7 +50,7 @@ struct WaitingMessages {
     /// The rest of a batch.
     rest: smallvec::IntoIter<[BackendMessage; 1]>,
     /// Ready when to send the first one again.
-    released: ReleaseReceiver,
+    room: RoomReceiver,
 }
 
 impl Sent {
@@ -96,9 +96,9 @@ impl Sent {
                     rest.next()
                 }
                 Ok(Recorded::Full(message, None)) => Some(message),
-                Ok(Recorded::Full(first, Some(released))) => {
+                Ok(Recorded::Full(first, Some(room))) => {
                     let session = Arc::downgrade(session);
-                    let waiting = WaitingMessages { session, first, rest, released };
+                    let waiting = WaitingMessages { session, first, rest, room };
                     self.waiting = Some(Box::new(waiting));
                     return;
                 }
@@ -132,7 +132,7 @@ impl Future for Sent {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         while let Some(waiting) = &mut self.waiting {
             // An error means that the sender was released, too.
-            let _ = ready!(Pin::new(&mut waiting.released).poll(cx));
+            let _ = ready!(Pin::new(&mut waiting.room.released).poll(cx));
             self.record_waiting(Overflow::Hold);
         }
         while let Some(released) = self.backpressure.last_mut() {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use rejoin_core::EVENT_OVERHEAD_BYTES;
 
+use super::memory_waiters::MemoryWaiters;
 use crate::{
     SessionId,
     session::SessionInner,
@@ -24,8 +25,7 @@ use crate::{
 pub(crate) struct KeptMemory {
     bytes_max: usize,
     used: AtomicUsize,
-    /// Senders of sessions that keep nothing, and whose next event does not fit.
-    waiters: Mutex<Vec<Waiter>>,
+    waiters: Mutex<MemoryWaiters>,
     /// The size of the largest event that waits; 0 if none does.
     largest_waiting: AtomicUsize,
     /// Sessions with a limit that the task that reclaims memory does not know yet.
@@ -39,11 +39,11 @@ pub(crate) struct KeptMemory {
     stop: Notify,
 }
 
+/// A sender that waits for memory, until it is released or this is dropped.
 #[derive(Debug)]
-struct Waiter {
-    session: SessionId,
-    bytes: usize,
-    released: oneshot::Sender<()>,
+pub(crate) struct MemoryWaiter {
+    memory: Arc<KeptMemory>,
+    number: u64,
 }
 
 /// The part of the memory that a session uses. It is released on drop.
@@ -77,7 +77,7 @@ impl KeptMemory {
     /// Waits until memory is to be reclaimed, or limits can be raised. While an event waits, what
     /// was reclaimed for it may have gone to others, so that this returns at once.
     pub(crate) async fn changed(&self) {
-        if self.update_largest_waiting() == 0 {
+        if self.largest_waiting() == 0 {
             self.changed.notified().await;
         }
     }
@@ -137,47 +137,20 @@ impl KeptMemory {
         self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
     }
 
-    /// Releases the waiters whose events fit, in the order in which they began to wait. A small
-    /// event does not wait behind a large one. Returns their senders, to be dropped.
+    /// Releases the waiters whose events fit. Returns their senders, to be dropped.
     fn release_waiters(&self) -> Vec<oneshot::Sender<()>> {
-        let mut free = self.free();
+        let free = self.free();
         if self.largest_waiting() == 0 || free < EVENT_OVERHEAD_BYTES {
             return Vec::new();
         }
-        self.remove_waiters(|waiter| {
-            let fits = waiter.bytes <= free;
-            if fits {
-                free -= waiter.bytes;
-            }
-            fits
-        })
+        self.change_waiters(|waiters| waiters.remove_fitting(free))
     }
 
-    /// Removes waiters, also those that no longer wait. Returns their senders, to be dropped.
-    fn remove_waiters(
-        &self,
-        mut is_removed: impl FnMut(&Waiter) -> bool,
-    ) -> Vec<oneshot::Sender<()>> {
+    fn change_waiters<R>(&self, change: impl FnOnce(&mut MemoryWaiters) -> R) -> R {
         let mut waiters = self.waiters.lock();
-        let removed = waiters
-            .extract_if(.., |waiter| waiter.released.is_closed() || is_removed(waiter))
-            .map(|waiter| waiter.released)
-            .collect();
-        self.set_largest_waiting(&waiters);
-        removed
-    }
-
-    /// Removes the senders that no longer wait. Returns the size of the largest event that waits.
-    fn update_largest_waiting(&self) -> usize {
-        if self.largest_waiting() > 0 {
-            drop(self.remove_waiters(|_| false));
-        }
-        self.largest_waiting()
-    }
-
-    fn set_largest_waiting(&self, waiters: &[Waiter]) {
-        let largest = waiters.iter().map(|waiter| waiter.bytes).max();
-        self.largest_waiting.store(largest.unwrap_or(0), Ordering::SeqCst);
+        let result = change(&mut waiters);
+        self.largest_waiting.store(waiters.largest(), Ordering::SeqCst);
+        result
     }
 }
 
@@ -254,20 +227,19 @@ impl KeptShare {
     }
 
     /// Waits until `bytes` may be free. Returns `None` if they are.
-    pub(crate) fn wait(&self, session: SessionId, bytes: usize) -> Option<oneshot::Receiver<()>> {
+    pub(crate) fn wait(
+        &self,
+        session: SessionId,
+        bytes: usize,
+    ) -> Option<(oneshot::Receiver<()>, MemoryWaiter)> {
         let (released, receiver) = oneshot::channel();
-        let mut waiters = self.memory.waiters.lock();
-        // Memory that stays full releases nobody, and must not be filled by those who went away.
-        waiters.retain(|waiter| !waiter.released.is_closed());
-        waiters.push(Waiter { session, bytes, released });
-        self.memory.set_largest_waiting(&waiters);
+        let number = self.memory.change_waiters(|waiters| waiters.add(session, bytes, released));
+        let waiter = MemoryWaiter { memory: Arc::clone(&self.memory), number };
         // Memory that was released before this is not reported to the new waiter.
         if bytes <= self.memory.free() {
-            waiters.pop();
-            self.memory.set_largest_waiting(&waiters);
             return None;
         }
-        Some(receiver)
+        Some((receiver, waiter))
     }
 
     /// Removes the waiters of a session. Returns their senders, to be dropped.
@@ -275,13 +247,20 @@ impl KeptShare {
         if self.memory.largest_waiting() == 0 {
             return Vec::new();
         }
-        self.memory.remove_waiters(|waiter| waiter.session == session)
+        self.memory.change_waiters(|waiters| waiters.remove_session(session))
     }
 }
 
 impl Drop for KeptShare {
     fn drop(&mut self) {
         self.set(0);
+    }
+}
+
+impl Drop for MemoryWaiter {
+    fn drop(&mut self) {
+        // Dropped without the lock.
+        let _sender = self.memory.change_waiters(|waiters| waiters.remove(self.number));
     }
 }
 
@@ -300,7 +279,6 @@ mod tests {
             assert!(empty.wait(SessionId::random(), 900).is_some());
         }
         let _released = empty.wait(SessionId::random(), 300);
-        assert_eq!(memory.waiters.lock().len(), 1);
         assert_eq!(memory.excess(), 300);
     }
 }

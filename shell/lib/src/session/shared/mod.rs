@@ -4,6 +4,7 @@
 mod deadlines;
 mod drain;
 mod kept_memory;
+mod memory_waiters;
 mod registry;
 mod unused;
 
@@ -13,7 +14,7 @@ use rejoin_core::ValidConfig;
 
 use self::{deadlines::Deadlines, drain::Drain, registry::Registry, unused::UnusedSessions};
 pub(crate) use self::{
-    kept_memory::{KeptMemory, KeptShare},
+    kept_memory::{KeptMemory, KeptShare, MemoryWaiter},
     registry::PermitError,
 };
 #[cfg(feature = "http")]
