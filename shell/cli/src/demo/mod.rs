@@ -55,10 +55,8 @@ struct Message {
     error: Value,
 }
 
-/// The running calls of a session: at most [`CALLS_MAX`].
+/// The running calls of a session, whose number the session limits, by the ids of their requests.
 type Calls = HashMap<RequestId, RunningCall>;
-
-const CALLS_MAX: usize = 1_000;
 
 /// Handles messages until the session ends. Running calls are then dropped, and so aborted.
 async fn serve(session: Arc<Session>, mut messages: ClientMessages) {
@@ -82,18 +80,15 @@ impl Session {
             (Some("tools/call"), Some(id)) => {
                 calls.retain(|_, call| !call.task.is_finished());
                 match Tool::deserialize(params) {
-                    Ok(tool) if calls.len() < CALLS_MAX => {
+                    Ok(tool) => {
                         let token = params["_meta"]["progressToken"].clone();
                         calls.insert(id.clone(), RunningCall::start(self, id, token, tool));
-                    }
-                    Ok(_) => {
-                        let error = format!("the session has {CALLS_MAX} calls already");
-                        self.respond(id, Err((-32_603, error)));
                     }
                     Err(error) => self.respond(id, Err((-32_602, error.to_string()))),
                 }
             }
             (Some(method), Some(id)) => self.respond(id, self.result(method, params)),
+            // Comes from the client, or from the session if the response cannot be delivered.
             (Some("notifications/cancelled"), None) => {
                 if let Ok(request) = RequestId::deserialize(&params["requestId"]) {
                     calls.remove(&request);
@@ -136,13 +131,11 @@ impl Session {
 
     /// Responds to a request, without waiting for backpressure: it is only one message.
     fn respond(&self, id: &RequestId, response: Response) {
-        let response = match response {
-            Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-            Err((code, message)) => {
-                let error = json!({ "code": code, "message": message });
-                json!({ "jsonrpc": "2.0", "id": id, "error": error })
-            }
+        let (member, value) = match response {
+            Ok(result) => ("result", result),
+            Err((code, message)) => ("error", json!({ "code": code, "message": message })),
         };
+        let response = json!({ "jsonrpc": "2.0", "id": id, member: value });
         // An error means that the session has ended.
         drop(self.client.send(response.to_string(), None));
     }

@@ -28,21 +28,19 @@ pub(super) enum Tool {
 
 /// Returns the result of `tools/list`.
 pub(super) fn list() -> Value {
-    let tool = |name, about, arguments: &[_], kind| {
+    let tool = |name, description, arguments: &[&str], kind| {
         let property = |name: &&str| ((*name).to_owned(), json!({ "type": kind }));
         let properties: serde_json::Map<_, _> = arguments.iter().map(property).collect();
         let schema = json!({ "type": "object", "properties": properties, "required": arguments });
-        json!({ "name": name, "description": about, "inputSchema": schema })
+        json!({ "name": name, "description": description, "inputSchema": schema })
     };
-    let text = |name, about, argument| tool(name, about, &[argument], "string");
-    let timed = |name, about, arguments| tool(name, about, arguments, "integer");
     json!({ "tools": [
-        text("echo", "Returns the message immediately", "message"),
-        timed("count", "Reports progress at each step, then responds", &["total", "interval_ms"]),
-        text("ask", "Asks the user a question (elicitation), and returns the answer", "question"),
-        text("complete", "Returns what the model of the client says (sampling)", "prompt"),
-        timed("poll", "Closes its connection, so that the client resumes after a delay", &["ms"]),
-        timed("announce", "Responds, then sends log messages", &["count", "interval_ms"]),
+        tool("echo", "Returns the message", &["message"], "string"),
+        tool("count", "Reports progress at each step", &["total", "interval_ms"], "integer"),
+        tool("ask", "Asks the user a question (elicitation)", &["question"], "string"),
+        tool("complete", "Asks the model of the client (sampling)", &["prompt"], "string"),
+        tool("poll", "Closes its connection: the client resumes after a delay", &["ms"], "integer"),
+        tool("announce", "Sends log messages", &["count", "interval_ms"], "integer"),
     ]})
 }
 
@@ -75,18 +73,17 @@ struct Call {
 impl Call {
     async fn run(mut self, tool: Tool) {
         let result = match tool {
-            Tool::Echo { ref message } => Ok(message.clone()),
+            Tool::Echo { message } => Ok(message),
             Tool::Count { total, interval_ms } => self.count(total, interval_ms).await,
-            Tool::Ask { ref question } => self.ask(question).await,
-            Tool::Complete { ref prompt } => self.complete(prompt).await,
-            Tool::Poll { ms } => Ok(self.poll(ms).await),
-            Tool::Announce { count, .. } => Ok(format!("{count} announcements follow")),
+            Tool::Ask { question } => self.ask(&question).await,
+            Tool::Complete { prompt } => self.complete(&prompt).await,
+            Tool::Poll { ms } => self.poll(ms).await,
+            Tool::Announce { count, interval_ms } => self.announce(count, interval_ms).await,
         };
-        self.respond(result);
-        if let Tool::Announce { count, interval_ms } = tool {
-            // An error means that the session has ended.
-            let _ = self.announce(count, interval_ms).await;
-        }
+        let is_error = result.is_err();
+        let text = result.unwrap_or_else(|error| error.to_string());
+        let content = json!([{ "type": "text", "text": text }]);
+        self.session.respond(&self.id, Ok(json!({ "content": content, "isError": is_error })));
     }
 
     async fn count(&self, total: u32, interval_ms: u32) -> anyhow::Result<String> {
@@ -106,11 +103,10 @@ impl Call {
         let schema = json!({ "type": "object", "properties": properties, "required": ["answer"] });
         let params = json!({ "message": question, "requestedSchema": schema });
         let result = self.request("elicitation", "elicitation/create", &params).await?;
-        let answer = result["content"]["answer"].as_str().unwrap_or_default();
-        Ok(match result["action"].as_str() {
-            Some("accept") => format!("the user said: {answer}"),
-            Some("decline") => "the user declined".to_owned(),
-            _ => "the user cancelled".to_owned(),
+        let answer = &result["content"]["answer"];
+        Ok(match (result["action"].as_str(), answer.as_str()) {
+            (Some("accept"), Some(answer)) => format!("the user said: {answer}"),
+            _ => "the user did not answer".to_owned(),
         })
     }
 
@@ -122,17 +118,14 @@ impl Call {
         Ok(format!("the model said: {completion}"))
     }
 
-    async fn poll(&self, ms: u32) -> String {
+    async fn poll(&self, ms: u32) -> anyhow::Result<String> {
         let delay = Duration::from_millis(ms.into());
-        let disconnected = self.session.client.disconnect(&self.id, Some(delay));
+        self.session.client.disconnect(&self.id, Some(delay))?;
         sleep(delay).await;
-        match disconnected {
-            Ok(()) => "the connection was closed meanwhile".to_owned(),
-            Err(error) => format!("the connection was left open: {error}"),
-        }
+        Ok("the connection was closed meanwhile".to_owned())
     }
 
-    async fn announce(&self, count: u32, interval_ms: u32) -> Result<(), SendError> {
+    async fn announce(&self, count: u32, interval_ms: u32) -> anyhow::Result<String> {
         for number in 1..=count {
             wait(interval_ms).await;
             if !self.session.is_quiet.load(Ordering::Relaxed) {
@@ -141,15 +134,7 @@ impl Call {
                 self.notify("notifications/message", &params, None).await?;
             }
         }
-        Ok(())
-    }
-
-    /// Responds with a text, or with the text of an error.
-    fn respond(&self, result: anyhow::Result<String>) {
-        let is_error = result.is_err();
-        let text = result.unwrap_or_else(|error| error.to_string());
-        let content = json!([{ "type": "text", "text": text }]);
-        self.session.respond(&self.id, Ok(json!({ "content": content, "isError": is_error })));
+        Ok(format!("announced {count} times"))
     }
 
     /// Sends a notification on the stream of a request, or on the standalone stream, at the pace
