@@ -30,6 +30,42 @@ async fn what_the_client_cannot_do_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tools_are_listed_with_their_arguments() {
+    let client = Client::connect(Demo).await;
+    let list = response(client.request(1, "tools/list", json!({})).await).await;
+    let tools = list["result"]["tools"].as_array().unwrap();
+    let count = tools.iter().find(|tool| tool["name"] == "count").unwrap();
+    let integer = json!({ "type": "integer" });
+    let schema = json!({
+        "type": "object",
+        "properties": { "total": integer, "interval_ms": integer },
+        "required": ["total", "interval_ms"],
+    });
+    assert_eq!((tools.len(), &count["inputSchema"]), (6, &schema));
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_sent_only_if_there_is_a_token() {
+    let client = Client::connect(Demo).await;
+    let call = json!({ "name": "count", "arguments": { "total": 2, "interval_ms": 1 } });
+    let (before, response) = outcome(&mut client.request(1, "tools/call", call).await).await;
+    assert_eq!(before, Vec::<Value>::new());
+    assert_eq!(response["result"]["content"][0]["text"], "counted to 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_can_decline_to_answer() {
+    let client = Client::connect(Demo).await;
+    let mut connection = client.call(1, "ask", json!({ "question": "?" })).await;
+    let request = next(&mut connection).await.unwrap();
+    let declined =
+        json!({ "jsonrpc": "2.0", "id": request["id"], "result": { "action": "decline" } });
+    client.message(&declined).await;
+    let response = response(connection).await;
+    assert_eq!(response["result"]["content"][0]["text"], "the user did not answer");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_undelivered_server_request_fails_the_call() {
     let client = Client::connect(Demo).await;
     drop(client.call(1, "ask", json!({ "question": "?" })).await);

@@ -56,6 +56,9 @@ pub type OpenError = Box<dyn Error + Send + Sync>;
 /// When the [`ClientMessages`] are dropped, the session sends what the backend has sent before,
 /// and then ends. When the session ends, [`ClientMessages::recv`] returns `None`.
 ///
+/// A server with tools, progress, server requests and cancellation is in `shell/cli/src/demo` of
+/// the repository.
+///
 /// A backend that responds without waiting for anything needs no task, which is much faster:
 ///
 /// ```

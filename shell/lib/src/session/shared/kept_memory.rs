@@ -202,7 +202,7 @@ impl KeptShare {
         bytes_max.saturating_add(self.bytes).saturating_sub(unavailable) / 2
     }
 
-    /// Sets the memory that the session uses. Returns the waiters that are released thereby.
+    /// Sets the memory that the session uses. Returns the waiters that this releases.
     pub(crate) fn set(&mut self, bytes: usize) -> Vec<oneshot::Sender<()>> {
         let added = bytes.saturating_sub(self.bytes);
         let released = self.bytes.saturating_sub(bytes);
