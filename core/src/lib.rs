@@ -118,7 +118,7 @@
 //!                 Action::Cut { connection, .. } => {
 //!                     buffers.insert(connection, Buffer { is_closing: true, ..Buffer::default() });
 //!                 }
-//!                 // Only for messages with `Overflow::Hold`, whose senders can wait.
+//!                 // Backpressure, for senders that can wait: see `Overflow`.
 //!                 Action::Hold { .. } | Action::Release { .. } => {}
 //!                 // The last action: the backend is told of the requests that end here.
 //!                 Action::SessionClosed { pending_requests, server_requests, .. } => {

@@ -236,6 +236,9 @@ impl Connections {
     #[cold]
     fn remove_shadow(&mut self, key: ConnectionKey) {
         self.shadows.retain(|shadow| *shadow != key);
+        if self.shadows.is_empty() {
+            self.shadows = Vec::new();
+        }
     }
 
     /// Iterates over the connections, by id.

@@ -161,6 +161,7 @@ impl<M> Stream<M> {
 
     /// Makes an open request stream complete. Returns its orphan timer.
     pub(crate) fn complete(&mut self) -> Option<TimerKey> {
+        debug_assert!(matches!(self.stage, Stage::Open { .. }), "only an open stream completes");
         let orphan_timer = self.take_orphan_timer();
         self.stage = Stage::Complete { revived: false };
         orphan_timer
@@ -260,6 +261,15 @@ impl<M> Stream<M> {
     pub(crate) fn has_response(&self) -> bool {
         self.requests.iter().any(|request| matches!(request.outcome, Outcome::Answered { .. }))
     }
+
+    /// Returns the log, and the responses to its requests, which are the events at their indexes.
+    pub(crate) fn into_log_and_responses(self) -> (Log<M>, impl Iterator<Item = (u64, RequestId)>) {
+        let responses = self.requests.into_iter().filter_map(|request| match request.outcome {
+            Outcome::Answered { index } => Some((index, request.id)),
+            Outcome::Pending | Outcome::Cancelled => None,
+        });
+        (self.log, responses)
+    }
 }
 
 impl Stage {
@@ -327,6 +337,7 @@ impl<M> Streams<M> {
 
     /// Retains a complete stream until a timer fires.
     pub(crate) fn retain(&mut self, key: StreamKey, timer: TimerKey) {
+        debug_assert!(matches!(self[key].stage, Stage::Complete { .. }), "it is complete");
         self[key].stage = Stage::Retained { timer };
         self.in_use -= 1;
     }
@@ -443,17 +454,6 @@ impl<M> Index<StreamKey> for Streams<M> {
 impl<M> IndexMut<StreamKey> for Streams<M> {
     fn index_mut(&mut self, key: StreamKey) -> &mut Stream<M> {
         &mut self.slab[key.0 as usize]
-    }
-}
-
-impl<M> Stream<M> {
-    /// Returns the log, and the responses to its requests, which are the events at their indexes.
-    pub(crate) fn into_log_and_responses(self) -> (Log<M>, impl Iterator<Item = (u64, RequestId)>) {
-        let responses = self.requests.into_iter().filter_map(|request| match request.outcome {
-            Outcome::Answered { index } => Some((index, request.id)),
-            Outcome::Pending | Outcome::Cancelled => None,
-        });
-        (self.log, responses)
     }
 }
 

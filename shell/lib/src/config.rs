@@ -59,8 +59,8 @@ pub struct ManagerConfig {
     ///   only event of a session. When memory is short, the sessions that keep the most lose what
     ///   no client is reading. Two kinds of events may exceed the limit: responses to `initialize`,
     ///   and the only event of a session whose sender does not wait, see
-    ///   [`Sent`](crate::Sent). A message that waits for room comes on top: of a child process, one
-    ///   line of up to `message_bytes_max` for each session.
+    ///   [`Sent`](crate::Sent). A message that waits for room is not counted: at most one line
+    ///   of the child process for each session.
     /// - A quarter is for messages of clients, from the first byte that the HTTP service receives
     ///   until the backend has received the message. Each session can use a quarter of that, and
     ///   so can all clients without a session together. An eighth is reserved for small messages.

@@ -254,9 +254,9 @@ options! {
         /// Maximum memory for the messages of all sessions: received, queued and kept for clients
         ///
         /// A quarter is for messages of clients, until the server has read them. The rest is for what
-        /// sessions keep for their clients, see --max-session-bytes. A line of the command's stdout
-        /// that is being read, or that waits because its client does not read or memory is short, comes
-        /// on top: up to --max-message for each session.
+        /// sessions keep for their clients, see --max-session-bytes. Not counted: a line of the
+        /// command's stdout that is being read, or that waits because its client does not read or
+        /// memory is short, one for each session.
         max_memory: Size => sessions.memory_bytes_max;
         /// Maximum number of messages in a JSON-RPC batch
         max_batch: usize => sessions.session.batch_max;

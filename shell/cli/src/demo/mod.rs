@@ -55,7 +55,7 @@ struct Message {
     error: Value,
 }
 
-/// The running calls of a session, whose number the session limits, by the ids of their requests.
+/// The running calls of a session, by request id: as many as it has pending requests.
 type Calls = HashMap<RequestId, RunningCall>;
 
 /// Handles messages until the session ends. Running calls are then dropped, and so aborted.

@@ -1,4 +1,4 @@
-//! What the tests of the program do not call, in paused time: they use each of the tools.
+//! Tests of the demo server in paused time. The tests of the program call each of its tools.
 
 use std::time::Duration;
 

@@ -51,6 +51,8 @@ impl Limits {
     /// Makes one pass over the sessions.
     async fn update(&mut self, shared: &Shared) {
         let memory = &shared.kept_memory;
+        // Also for those that were not released because of others, which then did not use it.
+        drop(memory.release_waiters());
         let excess = memory.excess();
         let was_short = mem::replace(&mut self.is_short, excess > 0);
         let mut lowered = HashSet::new();

@@ -113,7 +113,9 @@ impl Sent {
     /// Records the messages that have been waiting for room.
     fn record_waiting(&mut self, overflow: Overflow) {
         let Some(waiting) = self.waiting.take() else { return };
-        let WaitingMessages { session, first, rest, .. } = *waiting;
+        let WaitingMessages { session, first, rest, room } = *waiting;
+        // From here on, it is not counted as waiting.
+        drop(room);
         match session.upgrade() {
             Some(session) => self.record_rest(&session, Some(first), rest, overflow),
             None => self.reject(SendError::Ended),

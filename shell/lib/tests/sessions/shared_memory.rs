@@ -97,6 +97,21 @@ async fn message_waits_until_another_session_has_memory_to_spare() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn memory_that_a_released_sender_does_not_use_goes_to_the_next() {
+    let server = Server::with(config());
+    let (first, mut others) = full(&server).await;
+    let mut second = Listening::new(&server).await;
+    let not_polled = first.backend.client().send(notification(MESSAGE_BYTES), None);
+    let sent = second.send();
+    assert_eq!(others[0].read().await, Some(1));
+    let acknowledged = timeout(Duration::ZERO, others[0].read()).await;
+    assert!(acknowledged.is_err(), "an event that was not sent");
+    timeout(Duration::from_millis(500), sent).await.expect("it waits").unwrap().unwrap();
+    assert_eq!(second.read().await, Some(1));
+    drop(not_polled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn readers_that_have_stopped_are_cut_for_a_message_of_another_session() {
     let server = Server::with(config());
     let (mut session, mut others) = full(&server).await;

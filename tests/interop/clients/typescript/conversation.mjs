@@ -60,8 +60,6 @@ async function countsWithProgress(client, total, interval, text) {
 async function receivesLogMessages({ name, wire, logged, client }) {
     await client.setLevel('error');
     await announce(client, 1);
-    // Longer than the announcement takes.
-    await client.call('count', { total: 1, interval_ms: 100 });
     await client.setLevel('debug');
     await announce(client, 3);
     await until(`${name} receives log messages`, () => logged.length >= 3);

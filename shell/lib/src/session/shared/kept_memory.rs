@@ -138,7 +138,7 @@ impl KeptMemory {
     }
 
     /// Releases the waiters whose events fit. Returns their senders, to be dropped.
-    fn release_waiters(&self) -> Vec<oneshot::Sender<()>> {
+    pub(crate) fn release_waiters(&self) -> Vec<oneshot::Sender<()>> {
         let free = self.free();
         if self.largest_waiting() == 0 || free < EVENT_OVERHEAD_BYTES {
             return Vec::new();

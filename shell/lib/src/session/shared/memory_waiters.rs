@@ -76,3 +76,39 @@ impl MemoryWaiters {
         numbers.into_iter().filter_map(|number| self.remove(number)).collect()
     }
 }
+
+#[cfg(test)]
+#[cfg(not(shuttle))]
+mod tests {
+    use super::*;
+
+    /// Adds a sender. Returns its number.
+    fn add(waiters: &mut MemoryWaiters, session: SessionId, bytes: usize) -> u64 {
+        waiters.add(session, bytes, oneshot::channel().0)
+    }
+
+    #[test]
+    fn senders_are_released_in_order_but_not_behind_larger_ones() {
+        let (mut waiters, session) = (MemoryWaiters::default(), SessionId::random());
+        let numbers = [30, 10, 20, 10].map(|bytes| add(&mut waiters, session, bytes));
+        assert_eq!(waiters.largest(), 30);
+        assert_eq!(waiters.remove_fitting(9).len(), 0);
+        // The second one, and not the third one, which does not fit after it.
+        assert_eq!(waiters.remove_fitting(25).len(), 2);
+        assert!(waiters.remove(numbers[1]).is_none(), "it was released");
+        assert!(waiters.remove(numbers[0]).is_some());
+        assert_eq!(waiters.largest(), 20);
+    }
+
+    #[test]
+    fn senders_of_a_session_are_removed_together() {
+        let (mut waiters, session) = (MemoryWaiters::default(), SessionId::random());
+        let other = add(&mut waiters, SessionId::random(), 10);
+        add(&mut waiters, session, 20);
+        add(&mut waiters, session, 30);
+        assert_eq!(waiters.remove_session(session).len(), 2);
+        assert_eq!(waiters.largest(), 10);
+        assert!(waiters.remove(other).is_some());
+        assert_eq!(waiters.largest(), 0);
+    }
+}
