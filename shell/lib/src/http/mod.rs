@@ -143,7 +143,7 @@ impl Inner {
         let mut events = Vec::new();
         let more = stream::take_ready(&mut connection, &mut events).await;
         Ok(match events.as_slice() {
-            [] if !more => no_content(),
+            [] if connection.is_complete() => no_content(),
             events if !more => stream::complete_response(events),
             events => stream::streaming_response(events, connection, &self.config.config),
         })

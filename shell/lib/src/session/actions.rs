@@ -2,10 +2,14 @@
 
 use bytes::Bytes;
 use rejoin_core::{
-    Action, Actions, Answer, ConnectionId, Event, EventId, Failure, Report, StreamId,
+    Action, Actions, Answer, CloseReason, ConnectionId, Event, EventId, Failure, Report, StreamId,
 };
 
-use super::{buffer::SseEvent, client_messages::QueuePermits, state::LockedSession};
+use super::{
+    buffer::{End, SseEvent},
+    client_messages::QueuePermits,
+    state::LockedSession,
+};
 use crate::{
     log::{self, LogEvent},
     render,
@@ -49,7 +53,7 @@ impl LockedSession<'_> {
                         self.after_unlock.log_events.push(closed);
                     }
                     if let Some(buffer) = self.state.buffers.get_mut(connection) {
-                        self.after_unlock.wake(buffer.close());
+                        self.after_unlock.wake(buffer.close(end(reason)));
                     }
                 }
                 Action::Cut { connection, reason } => {
@@ -112,5 +116,15 @@ impl LockedSession<'_> {
         let exit = self.state.backend_exit.as_ref();
         let exit_reason = exit.and_then(|exit| exit.reason.as_deref());
         render::failure(failure, self.state.core.close_reason(), exit_reason)
+    }
+}
+
+/// Returns whether a client has anything to come back for after its connection was closed.
+fn end(reason: CloseReason) -> End {
+    match reason {
+        CloseReason::Complete | CloseReason::Cancelled | CloseReason::Abandoned => End::Complete,
+        CloseReason::Requested | CloseReason::TooManyShadows | CloseReason::SessionClosed => {
+            End::Interrupted
+        }
     }
 }

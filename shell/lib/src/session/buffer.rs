@@ -74,7 +74,16 @@ pub(super) struct ConnectionBuffer {
     /// Number of bytes of the first event that were read in parts.
     offset: usize,
     waker: Option<Waker>,
-    is_closed: bool,
+    end: Option<End>,
+}
+
+/// Why a connection gets no more events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its stream has none.
+    Complete,
+    /// The connection itself ends: its client may come back to the stream.
+    Interrupted,
 }
 
 impl ConnectionBuffer {
@@ -91,20 +100,21 @@ impl ConnectionBuffer {
         if std::mem::take(&mut self.offset) == 0 {
             return None;
         }
-        self.is_closed = true;
+        self.end = Some(End::Interrupted);
         self.waker.take()
     }
 
-    /// Closes the connection. Returns the waker of the reader.
-    pub(super) fn close(&mut self) -> Option<Waker> {
-        self.is_closed = true;
+    /// Closes the connection, unless it is closed. Returns the waker of the reader.
+    pub(super) fn close(&mut self, end: End) -> Option<Waker> {
+        self.end.get_or_insert(end);
         self.waker.take()
     }
 
     /// Cuts the connection, without the events that it holds. Returns the waker of the reader.
     pub(super) fn cut(&mut self) -> Option<Waker> {
         self.events.clear();
-        self.close()
+        self.end = Some(End::Interrupted);
+        self.waker.take()
     }
 
     /// Returns the cost of its events, as a session counts it.
@@ -114,7 +124,11 @@ impl ConnectionBuffer {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.is_closed
+        self.end.is_some()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.end == Some(End::Complete)
     }
 
     /// Removes and returns the next event, if it has at most `bytes_max` bytes and was not read
@@ -158,7 +172,7 @@ impl ConnectionBuffer {
 
     /// Returns whether there are no more events, now or later.
     pub(super) fn is_finished(&self) -> bool {
-        self.is_closed && self.events.is_empty()
+        self.is_closed() && self.events.is_empty()
     }
 
     /// Registers the waker for the next event, or the end.

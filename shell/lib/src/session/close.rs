@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rejoin_core::{Input, Rejection, Session, SessionCloseReason, StreamId};
 
-use super::{inner::SessionInner, state::LockedSession};
+use super::{buffer::End, inner::SessionInner, state::LockedSession};
 use crate::log::SessionClosed;
 
 /// The end of a backend.
@@ -91,7 +91,7 @@ impl LockedSession<'_> {
         self.after_unlock.wake(session.queue.close());
         self.after_unlock.run_handler = true;
         for buffer in state.buffers.iter_mut() {
-            self.after_unlock.wake(buffer.close());
+            self.after_unlock.wake(buffer.close(End::Interrupted));
         }
         let held = state.held_senders.drain(..).map(|(_, sender)| sender);
         let waiting = state.kept.remove_waiters(session.id());

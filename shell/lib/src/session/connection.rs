@@ -26,6 +26,7 @@ pub struct Connection {
     id: ConnectionId,
     through: Option<u64>,
     is_finished: bool,
+    is_complete: bool,
 }
 
 /// Limits of one read. At least one event is read if it is not larger than `event_bytes`, even if
@@ -51,7 +52,7 @@ const ONE_EVENT: ReadLimits = ReadLimits { events: 1, bytes: usize::MAX, event_b
 
 impl Connection {
     pub(super) fn new(session: Arc<SessionInner>, id: ConnectionId) -> Self {
-        Self { session, id, through: None, is_finished: false }
+        Self { session, id, through: None, is_finished: false, is_complete: false }
     }
 
     pub(super) fn id(&self) -> ConnectionId {
@@ -74,6 +75,13 @@ impl Connection {
     #[must_use]
     pub fn stream_id(&self) -> Option<StreamId> {
         self.session.inspect(|core| core.stream_on(self.id))
+    }
+
+    /// Returns whether it has ended because its stream has no more events: its client has nothing
+    /// to resume. A connection can also end because another one has replaced it, for example.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Appends the events that are ready, about 16 KiB of them and at least one, to `events`.
@@ -149,6 +157,7 @@ impl Connection {
         out: &mut Vec<SseEvent>,
     ) -> Poll<bool> {
         let (connection, through) = (self.id, &mut self.through);
+        let is_complete = &mut self.is_complete;
         self.session.with_lock(Poll::Ready(false), |locked| {
             let Some(buffer) = locked.state.buffers.get_mut(connection) else {
                 return Poll::Ready(false);
@@ -163,6 +172,7 @@ impl Connection {
             }
             *through = acknowledged.or(*through);
             if buffer.is_finished() {
+                *is_complete = buffer.is_complete();
                 locked.state.buffers.remove(connection);
                 locked.apply(Input::ConnectionClosed { connection, through: *through });
                 return Poll::Ready(false);

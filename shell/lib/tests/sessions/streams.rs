@@ -124,3 +124,25 @@ async fn concurrent_resumes_deliver_each_event_once_in_order() {
         client.await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn connection_is_complete_only_if_its_client_has_nothing_to_resume() {
+    let server = Server::start();
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    let request = post(r#""id":1,"method":"a""#);
+    let mut first = session.request(request, AnswerFormat::Sse).await.unwrap();
+    assert!(next(&mut first).await.is_some(), "the priming event");
+    let mut replaced = session.resume("0/0".parse().unwrap()).unwrap();
+    let mut second = session.resume("0/0".parse().unwrap()).unwrap();
+    assert!(next(&mut replaced).await.is_none() && !replaced.is_complete());
+    backend.send(r#""id":1,"result":{}"#).await;
+    assert!(!second.is_complete());
+    assert!(next(&mut second).await.is_some() && second.is_complete());
+    let mut resumed = session.resume("1/0".parse().unwrap()).unwrap();
+    assert!(next(&mut resumed).await.is_none() && resumed.is_complete());
+    let mut standalone = session.standalone().unwrap();
+    assert!(next(&mut standalone).await.is_some(), "the priming event");
+    session.delete().unwrap();
+    assert!(next(&mut standalone).await.is_none() && !standalone.is_complete());
+}
