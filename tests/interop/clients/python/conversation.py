@@ -84,6 +84,8 @@ async def counts_with_progress(client, total, interval, text):
 async def receives_log_messages(it):
     await it.client.set_level("error")
     await announce(it.client, 1)
+    # Longer than the announcement takes, which may follow the response.
+    await it.client.call("count", {"total": 1, "interval_ms": 100})
     await it.client.set_level("debug")
     await announce(it.client, 3)
     await until(f"{it.name} receives log messages", lambda: len(it.logged) >= 3)

@@ -60,6 +60,8 @@ async function countsWithProgress(client, total, interval, text) {
 async function receivesLogMessages({ name, wire, logged, client }) {
     await client.setLevel('error');
     await announce(client, 1);
+    // Longer than the announcement takes, which may follow the response.
+    await client.call('count', { total: 1, interval_ms: 100 });
     await client.setLevel('debug');
     await announce(client, 3);
     await until(`${name} receives log messages`, () => logged.length >= 3);
