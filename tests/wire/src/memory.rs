@@ -34,6 +34,7 @@ pub(crate) const ROUNDS_MIN: usize = WARM_UP_ROUNDS + 2 * PARTS;
 pub(crate) fn check(samples: &[IdleSample]) -> Result<()> {
     let warm = samples.get(WARM_UP_ROUNDS..).unwrap_or_default();
     let parts = warm.rchunks_exact((warm.len() / PARTS).max(1)).take(PARTS);
+    let last_part = parts.clone().next().unwrap_or_default();
     let medians: Vec<Medians> = parts
         .rev()
         .map(|part| Medians {
@@ -44,7 +45,6 @@ pub(crate) fn check(samples: &[IdleSample]) -> Result<()> {
     let mut pairs = medians.iter().zip(medians.iter().skip(1));
     let is_growing =
         medians.len() == PARTS && pairs.all(|(one, next)| BETWEEN_PARTS.is_exceeded(*one, *next));
-    let last_part = warm.get(warm.len() - warm.len() / PARTS..).unwrap_or_default();
     let lowest = last_part.iter().map(|sample| sample.memory_bytes).min().unwrap_or_default();
     let ends = medians.first().zip(medians.last());
     let has_grown = ends.is_some_and(|(first, last)| {

@@ -119,7 +119,7 @@ impl LockedSession<'_> {
     }
 }
 
-/// Returns whether a client has anything to come back for after its connection was closed.
+/// Returns why a closed connection gets no more events: whether its client has anything to resume.
 fn end(reason: CloseReason) -> End {
     match reason {
         CloseReason::Complete | CloseReason::Cancelled | CloseReason::Abandoned => End::Complete,
