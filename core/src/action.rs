@@ -10,11 +10,11 @@ use crate::{ConnectionId, EventId, Failure, ProgressToken, RequestId, StreamId};
 /// An action that the driver must carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Action<M> {
+pub enum Action<C, S = C> {
     /// Forward a client's message to the backend.
     Forward {
         /// The message.
-        message: M,
+        message: C,
     },
     /// Send an event on a connection, as SSE.
     ///
@@ -26,7 +26,7 @@ pub enum Action<M> {
         /// refers to the event by its index.
         id: EventId,
         /// The event.
-        event: Event<M>,
+        event: Event<S>,
     },
     /// Send the whole answer to a POST: the response to `initialize`, or the response to the
     /// only request of a POST in JSON format. A [`Close`](Self::Close) follows.
@@ -37,7 +37,7 @@ pub enum Action<M> {
         /// The connection.
         connection: ConnectionId,
         /// The answer.
-        answer: Answer<M>,
+        answer: Answer<S>,
     },
     /// Close a connection: its HTTP body ends after the events that it holds were sent. Comes at
     /// most once for a connection. Report
@@ -284,9 +284,9 @@ pub enum UndeliverableReason {
 ///
 /// The driver owns the buffer and reuses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actions<M>(SmallVec<[Action<M>; 4]>);
+pub struct Actions<C, S = C>(SmallVec<[Action<C, S>; 4]>);
 
-impl<M> Actions<M> {
+impl<C, S> Actions<C, S> {
     /// Returns an empty buffer, without allocating.
     #[must_use]
     pub fn new() -> Self {
@@ -306,12 +306,12 @@ impl<M> Actions<M> {
     }
 
     /// Iterates over the actions in order.
-    pub fn iter(&self) -> slice::Iter<'_, Action<M>> {
+    pub fn iter(&self) -> slice::Iter<'_, Action<C, S>> {
         self.0.iter()
     }
 
     /// Removes the actions, and iterates over them in order.
-    pub fn drain(&mut self) -> impl Iterator<Item = Action<M>> + '_ {
+    pub fn drain(&mut self) -> impl Iterator<Item = Action<C, S>> + '_ {
         self.0.drain(..)
     }
 
@@ -320,20 +320,20 @@ impl<M> Actions<M> {
         self.0.clear();
     }
 
-    pub(crate) fn push(&mut self, action: Action<M>) {
+    pub(crate) fn push(&mut self, action: Action<C, S>) {
         self.0.push(action);
     }
 }
 
-impl<M> Default for Actions<M> {
+impl<C, S> Default for Actions<C, S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<'a, M> IntoIterator for &'a Actions<M> {
-    type Item = &'a Action<M>;
-    type IntoIter = slice::Iter<'a, Action<M>>;
+impl<'a, C, S> IntoIterator for &'a Actions<C, S> {
+    type Item = &'a Action<C, S>;
+    type IntoIter = slice::Iter<'a, Action<C, S>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()

@@ -52,23 +52,22 @@ impl<M> Post<M> {
         })
     }
 
-    /// Replaces the body of each message, see [`Message::map`].
-    pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Post<N> {
+    /// Returns a POST with other bodies, see [`Message::map`].
+    pub fn map<N>(&self, mut body: impl FnMut(&Head, &M) -> N) -> Post<N> {
         match self {
             Self::Single(message) => Post::Single(message.map(body)),
             Self::Batch(messages) => {
-                let messages = messages.into_iter();
-                Post::Batch(messages.map(|message| message.map(&mut body)).collect())
+                Post::Batch(messages.iter().map(|message| message.map(&mut body)).collect())
             }
         }
     }
 }
 
 impl<M> Message<M> {
-    /// Replaces the body with what `body` returns for the head and the old body.
-    pub fn map<N>(self, body: impl FnOnce(&Head, M) -> N) -> Message<N> {
-        let body = body(&self.head, self.body);
-        Message { head: self.head, body, bytes: self.bytes }
+    /// Returns a message with the same head, and the body that `body` returns for this one.
+    pub fn map<N>(&self, body: impl FnOnce(&Head, &M) -> N) -> Message<N> {
+        let body = body(&self.head, &self.body);
+        Message { head: self.head.clone(), body, bytes: self.bytes }
     }
 }
 
@@ -86,7 +85,7 @@ pub enum AnswerFormat {
 /// An input: something that happened, as the driver reports it to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Input<M> {
+pub enum Input<C, S = C> {
     /// A POST arrived. If it has a request other than `initialize`, it opens a stream.
     Post {
         /// The new connection that is attached to the stream. Unused if the POST has no
@@ -95,7 +94,7 @@ pub enum Input<M> {
         /// The format that the client accepts.
         format: AnswerFormat,
         /// The content of the POST.
-        post: Post<M>,
+        post: Post<C>,
     },
     /// A GET arrived on a new connection.
     Get {
@@ -138,7 +137,7 @@ pub enum Input<M> {
     /// The backend sent a message.
     BackendMessage {
         /// The message.
-        message: Message<M>,
+        message: Message<S>,
         /// The client's request that the message belongs to, if the backend can tell.
         related: Option<RequestId>,
         /// What to do while the session has no room for the message.
@@ -172,13 +171,17 @@ pub enum Input<M> {
     Tick,
 }
 
-impl<M> Input<M> {
-    /// Replaces the body of each message, see [`Message::map`]. A journal drops the bodies, for
-    /// example.
-    pub fn map<N>(self, mut body: impl FnMut(&Head, M) -> N) -> Input<N> {
-        match self {
-            Self::Post { connection, format, post } => {
-                Input::Post { connection, format, post: post.map(body) }
+impl<C, S> Input<C, S> {
+    /// Returns an input with other bodies for the messages of the client and of the backend, see
+    /// [`Message::map`]. A journal drops the bodies, for example.
+    pub fn map<D, T>(
+        &self,
+        client: impl FnMut(&Head, &C) -> D,
+        server: impl FnOnce(&Head, &S) -> T,
+    ) -> Input<D, T> {
+        match *self {
+            Self::Post { connection, format, ref post } => {
+                Input::Post { connection, format, post: post.map(client) }
             }
             Self::Get { connection, last_event_id } => Input::Get { connection, last_event_id },
             Self::Acknowledged { connection, through } => {
@@ -190,8 +193,9 @@ impl<M> Input<M> {
             Self::Abandon { stream } => Input::Abandon { stream },
             Self::Delete => Input::Delete,
             Self::CloseSession { reason } => Input::CloseSession { reason },
-            Self::BackendMessage { message, related, overflow } => {
-                Input::BackendMessage { message: message.map(&mut body), related, overflow }
+            Self::BackendMessage { ref message, ref related, overflow } => {
+                let (message, related) = (message.map(server), related.clone());
+                Input::BackendMessage { message, related, overflow }
             }
             Self::Disconnect { stream, retry } => Input::Disconnect { stream, retry },
             Self::BackendGone => Input::BackendGone,

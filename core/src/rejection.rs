@@ -9,16 +9,16 @@ use crate::{ConnectionId, Input, ProgressToken, RequestId, SessionCloseReason, S
 /// An input that a session did not accept, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
-pub struct Rejected<M> {
+pub struct Rejected<C, S = C> {
     /// Why.
     pub reason: Rejection,
     /// The input, unchanged.
-    pub input: Input<M>,
+    pub input: Input<C, S>,
 }
 
-impl<M> Rejected<M> {
+impl<C, S> Rejected<C, S> {
     #[cold]
-    pub(crate) fn boxed(reason: Rejection, input: Input<M>) -> Box<Self> {
+    pub(crate) fn boxed(reason: Rejection, input: Input<C, S>) -> Box<Self> {
         Box::new(Self { reason, input })
     }
 }

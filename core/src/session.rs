@@ -26,6 +26,7 @@ mod tick;
 mod tombstones;
 
 use alloc::{boxed::Box, vec::Vec};
+use core::marker::PhantomData;
 
 use self::{
     backpressure::HeldStream,
@@ -56,10 +57,11 @@ use crate::{
 ///   [`Cursor`] and of a [`Log`], and [`pending_requests`](Self::pending_requests), let tests
 ///   check the laws from outside.
 ///
-/// `M` is the driver's type of a message body. It is cloned when it is both sent and logged, so
-/// it should be cheap to clone: reference-counted bytes, for example.
+/// `C` is the driver's type of a message body of the client, which is only forwarded, and `S` that
+/// of one of the backend. The latter is cloned when it is both sent and logged, so it should be
+/// cheap to clone: reference-counted bytes, for example.
 #[derive(Debug)]
-pub struct Session<M> {
+pub struct Session<C, S = C> {
     config: ValidConfig,
     phase: Phase,
     now: Instant,
@@ -73,7 +75,7 @@ pub struct Session<M> {
     /// `initialize`.
     was_used: bool,
     profile: &'static Profile,
-    streams: Streams<M>,
+    streams: Streams<S>,
     connections: Connections,
     requests: Requests,
     server_requests: ServerRequests,
@@ -89,6 +91,7 @@ pub struct Session<M> {
     exhausted: bool,
     /// Streams that hold a sender, each listed once.
     held_streams: Vec<HeldStream>,
+    client_body: PhantomData<fn(C)>,
 }
 
 /// The phase of a session.
@@ -100,7 +103,7 @@ enum Phase {
     Closed(SessionCloseReason),
 }
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Creates a session at `now`.
     #[must_use]
     pub fn new(config: ValidConfig, now: Instant) -> Self {
@@ -127,7 +130,22 @@ impl<M: Clone> Session<M> {
             sequence: 0,
             exhausted: false,
             held_streams: Vec::new(),
+            client_body: PhantomData,
         }
+    }
+
+    /// Creates a session at `now` that takes the place of an earlier one, whose state was lost:
+    /// event ids of that session do not name events of this one.
+    ///
+    /// Request streams are numbered from `origin` on, and so are the events of the standalone
+    /// stream. `origin` must be greater than every number of the earlier session: microseconds of
+    /// a clock, for example. A client that resumes the standalone stream after an event of the
+    /// earlier session gets a gap. Other streams of that session have expired.
+    #[must_use]
+    pub fn replacing(config: ValidConfig, now: Instant, origin: u64) -> Self {
+        let mut session = Self::new(config, now);
+        session.streams.start_at(origin);
+        session
     }
 
     /// Applies one input. Actions are appended to `out`, in the order in which
@@ -145,9 +163,9 @@ impl<M: Clone> Session<M> {
     pub fn handle(
         &mut self,
         now: Instant,
-        input: Input<M>,
-        out: &mut Actions<M>,
-    ) -> Result<(), Box<Rejected<M>>> {
+        input: Input<C, S>,
+        out: &mut Actions<C, S>,
+    ) -> Result<(), Box<Rejected<C, S>>> {
         self.now = self.now.max(now);
         self.tick(out);
         if let Phase::Closed(reason) = self.phase {
@@ -212,9 +230,9 @@ impl<M: Clone> Session<M> {
     /// sender may have to wait.
     fn apply(
         &mut self,
-        input: Input<M>,
-        out: &mut Actions<M>,
-    ) -> Result<Option<StreamId>, Box<Rejected<M>>> {
+        input: Input<C, S>,
+        out: &mut Actions<C, S>,
+    ) -> Result<Option<StreamId>, Box<Rejected<C, S>>> {
         match input {
             Input::Post { connection, format, post } => match self.check_post(connection, &post) {
                 Ok(PostEffect::Initializes { id }) => {
@@ -273,7 +291,7 @@ impl<M: Clone> Session<M> {
     /// lower limit, cuts stopped readers if a message waits for room, releases held senders that
     /// no longer need to wait, and closes the session if a counter is exhausted.
     #[inline]
-    fn flush_deferred(&mut self, out: &mut Actions<M>) {
+    fn flush_deferred(&mut self, out: &mut Actions<C, S>) {
         if self.limit.is_shrinking {
             self.shrink(out);
         }
@@ -287,14 +305,14 @@ impl<M: Clone> Session<M> {
     }
 
     #[cold]
-    fn close_exhausted(&mut self, out: &mut Actions<M>) {
+    fn close_exhausted(&mut self, out: &mut Actions<C, S>) {
         if !matches!(self.phase, Phase::Closed(_)) {
             self.close(SessionCloseReason::Exhausted, out);
         }
     }
 }
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Returns the limits, timeouts and policies of the session.
     #[must_use]
     pub fn config(&self) -> &ValidConfig {
@@ -310,7 +328,7 @@ impl<M> Session<M> {
 
     /// Returns the log of a stream; `None` if it is unknown or only a tombstone remains.
     #[must_use]
-    pub fn log(&self, stream: StreamId) -> Option<&Log<M>> {
+    pub fn log(&self, stream: StreamId) -> Option<&Log<S>> {
         if matches!(self.phase, Phase::Closed(_)) {
             return None;
         }

@@ -7,6 +7,7 @@
 //! mistakes that are found.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, VecDeque},
     fmt,
     time::Duration,
@@ -288,7 +289,7 @@ struct LawCheck {
     twin: ObservedSession,
     /// `None` once a law was broken: later steps cannot be checked.
     checker: Option<Checker>,
-    bodies: u64,
+    bodies: Cell<u64>,
 }
 
 impl LawCheck {
@@ -296,14 +297,12 @@ impl LawCheck {
         let new_session = || ObservedSession::new(Session::new(config.clone(), now), now);
         let mut session = new_session();
         let checker = Checker::new((**config).clone(), now, session.view());
-        Self { session, twin: new_session(), checker: Some(checker), bodies: 0 }
+        Self { session, twin: new_session(), checker: Some(checker), bodies: Cell::default() }
     }
 
     fn check<M: Clone>(&mut self, now: Instant, input: &Input<M>) -> Option<Violation> {
-        let input = input.clone().map(|_, _| {
-            self.bodies += 1;
-            self.bodies
-        });
+        let number = || self.bodies.replace(self.bodies.get() + 1);
+        let input = input.map(|_, _| number(), |_, _| number());
         let step = self.session.step(now, input.clone());
         let for_twin = if step.is_applied() { input } else { Input::Tick };
         let twin = self.twin.step(now, for_twin);

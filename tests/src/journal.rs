@@ -3,6 +3,7 @@
 //! The format is that of `rejoin serve --journal`: a first line with the configuration,
 //! then one line for each input, without bodies.
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -77,13 +78,11 @@ impl Journal {
         let (mut session, mut twin) = (session(), session());
         let mut before = session.view();
         let mut checker = Checker::new(self.config.clone(), now, before.clone());
-        let mut body = 0;
+        let bodies = Cell::new(0);
+        let number = || bodies.replace(bodies.get() + 1);
         for (now, input) in &self.inputs {
             *nth += 1;
-            let input = input.clone().map(|_, ()| {
-                body += 1;
-                body
-            });
+            let input = input.map(|_, ()| number(), |_, ()| number());
             let step = session.step(*now, input.clone());
             let for_twin = if step.is_applied() { input } else { Input::Tick };
             let twin = twin.step(*now, for_twin);

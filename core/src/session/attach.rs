@@ -10,14 +10,14 @@ use crate::{
     Report, StreamId, config::StallTimeout, time::Timeout, timers::TimerKind,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Attaches a connection to a stream, and sends it what follows its cursor.
     pub(super) fn attach(
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
         primes: bool,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         let attached = &mut self.streams[stream];
         attached.attach(connection);
@@ -34,7 +34,12 @@ impl<M: Clone> Session<M> {
     }
 
     /// Handles an acknowledgement: the body of a connection has pulled events.
-    pub(super) fn on_acknowledged(&mut self, id: ConnectionId, through: u64, out: &mut Actions<M>) {
+    pub(super) fn on_acknowledged(
+        &mut self,
+        id: ConnectionId,
+        through: u64,
+        out: &mut Actions<C, S>,
+    ) {
         let Some(key) = self.connections.find(id) else {
             return;
         };
@@ -51,7 +56,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         id: ConnectionId,
         through: Option<u64>,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         let Some(key) = self.connections.find(id) else {
             return;
@@ -65,7 +70,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Removes a connection, and detaches it from its stream.
-    pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+    pub(super) fn detach(&mut self, key: ConnectionKey, out: &mut Actions<C, S>) {
         let connection = &self.connections[key];
         let (role, awaits_json) = (connection.role(), connection.awaits_json);
         let first_unacknowledged = connection.cursor.first_unacknowledged();
@@ -100,7 +105,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         key: ConnectionKey,
         reason: CloseReason,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         self.add_silence(key);
         let connection = &mut self.connections[key];
@@ -121,7 +126,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         self.replay(stream, connection, out);
         self.arm_stall_timer(connection);
@@ -129,7 +134,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Sends a connection what its window admits, in one pass over the log.
-    fn replay(&mut self, stream: StreamKey, connection: ConnectionKey, out: &mut Actions<M>) {
+    fn replay(&mut self, stream: StreamKey, connection: ConnectionKey, out: &mut Actions<C, S>) {
         let Self { streams, connections, config, .. } = self;
         let Stream { id, log, .. } = &streams[stream];
         let attached = &mut connections[connection];
@@ -160,7 +165,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Discards the unacknowledged events of a connection, which are sent on another one.
-    pub(super) fn discard(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+    pub(super) fn discard(&mut self, key: ConnectionKey, out: &mut Actions<C, S>) {
         self.add_silence(key);
         let connection = &mut self.connections[key];
         if !connection.cursor.has_unacknowledged() {
@@ -201,7 +206,7 @@ impl<M: Clone> Session<M> {
 
     /// Records an acknowledgement on a connection. Even without a further event it is progress:
     /// the reader has pulled part of the next event.
-    fn acknowledge(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<M>) {
+    fn acknowledge(&mut self, key: ConnectionKey, through: u64, out: &mut Actions<C, S>) {
         if !self.connections[key].cursor.has_unacknowledged() {
             return;
         }
@@ -231,7 +236,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Cuts a connection whose reader has acknowledged nothing for too long.
-    pub(super) fn cut_stalled(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+    pub(super) fn cut_stalled(&mut self, key: ConnectionKey, out: &mut Actions<C, S>) {
         self.reset_idle_timer();
         let reason = CutReason::Stalled;
         out.push(Action::Cut { connection: self.connections[key].id, reason });
@@ -239,7 +244,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Cuts a connection whose stream its client has resumed on another one.
-    pub(super) fn cut_replaced(&mut self, key: ConnectionKey, out: &mut Actions<M>) {
+    pub(super) fn cut_replaced(&mut self, key: ConnectionKey, out: &mut Actions<C, S>) {
         let connection = self.connections[key].id;
         self.remove_connection(key);
         out.push(Action::Cut { connection, reason: CutReason::Replaced });
@@ -276,7 +281,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Attaches a promoted shadow to the standalone stream.
-    fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<M>) {
+    fn promote(&mut self, shadow: ConnectionKey, out: &mut Actions<C, S>) {
         let acknowledged = self.streams[STANDALONE].acknowledged;
         let primes = !self.connections[shadow].has_acknowledged && self.uses_priming();
         self.connections[shadow].cursor.skip(acknowledged);
@@ -284,7 +289,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Handles the detachment of a stream.
-    pub(super) fn on_detached(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn on_detached(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
         if let Some(orphan_timer) = self.streams[stream].orphan_timer_mut() {

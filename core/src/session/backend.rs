@@ -13,14 +13,14 @@ use crate::{
     UndeliverableReason, UnrelatedRouting, log,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Handles a message of the backend. Returns the stream on which it was recorded, unless
     /// that is now complete.
     pub(super) fn handle_backend_message(
         &mut self,
-        message: Message<M>,
+        message: Message<S>,
         related: Option<&RequestId>,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) -> Option<StreamId> {
         let kind = match &message.head {
             Head::Response { id, initialized, .. } => {
@@ -68,7 +68,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         stream: StreamKey,
         retry: Option<Duration>,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         if let Some(connection) = self.streams[stream].attached() {
             if let Some(retry) = retry.filter(|_| self.uses_priming()) {
@@ -82,7 +82,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    fn close_shadows(&mut self, out: &mut Actions<M>) {
+    fn close_shadows(&mut self, out: &mut Actions<C, S>) {
         while let Some(&shadow) = self.connections.shadows().first() {
             self.close_connection(shadow, CloseReason::Requested, out);
         }
@@ -92,8 +92,8 @@ impl<M: Clone> Session<M> {
     fn handle_backend_response(
         &mut self,
         (id, initialized): (RequestId, Option<Initialized>),
-        message: Message<M>,
-        out: &mut Actions<M>,
+        message: Message<S>,
+        out: &mut Actions<C, S>,
     ) -> Option<StreamId> {
         if let Some(connection) = self.initialize_connection(&id) {
             self.complete_initialize(connection, id, initialized, message, out);
@@ -138,9 +138,9 @@ impl<M: Clone> Session<M> {
     #[inline]
     pub(super) fn check_room(
         &mut self,
-        message: &Message<M>,
+        message: &Message<S>,
         related: Option<&RequestId>,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) -> Result<(), Rejection> {
         let cost = log::cost(message.bytes);
         if self.fits(cost) { Ok(()) } else { self.wait_for_room(message, related, cost, out) }
@@ -149,10 +149,10 @@ impl<M: Clone> Session<M> {
     #[cold]
     fn wait_for_room(
         &mut self,
-        message: &Message<M>,
+        message: &Message<S>,
         related: Option<&RequestId>,
         cost: usize,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) -> Result<(), Rejection> {
         match self.destination(message, related) {
             Some(stream) if !self.has_room(cost) => {
@@ -165,11 +165,11 @@ impl<M: Clone> Session<M> {
     }
 }
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Returns whether a message of the backend would be recorded if there were room for it. Any
     /// other message keeps nothing, except the response to `initialize`.
     #[must_use]
-    pub fn would_record(&self, message: &Message<M>, related: Option<&RequestId>) -> bool {
+    pub fn would_record(&self, message: &Message<S>, related: Option<&RequestId>) -> bool {
         !matches!(self.phase, Phase::Closed(_))
             && self.check_backend_message(message).is_ok()
             && self.destination(message, related).is_some()
@@ -177,7 +177,7 @@ impl<M> Session<M> {
 
     /// Returns the stream on which a message will be recorded; `None` if it will not be, or if a
     /// failure will replace it.
-    fn destination(&self, message: &Message<M>, related: Option<&RequestId>) -> Option<StreamKey> {
+    fn destination(&self, message: &Message<S>, related: Option<&RequestId>) -> Option<StreamKey> {
         match &message.head {
             Head::Response { id, .. } | Head::Error { id: Some(id) } => {
                 let pending = self.requests.pending.get(id);

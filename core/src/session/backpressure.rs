@@ -35,9 +35,9 @@ impl HeldStream {
     }
 }
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Holds the sender of a message that was just recorded on `stream`, if it should wait.
-    pub(super) fn hold_sender(&mut self, stream: StreamId, out: &mut Actions<M>) {
+    pub(super) fn hold_sender(&mut self, stream: StreamId, out: &mut Actions<C, S>) {
         // Usually false, and cheaper than the rest.
         if self.is_half_full()
             && let Some(key) = self.streams.find(stream).filter(|key| self.should_hold(*key))
@@ -47,7 +47,12 @@ impl<M> Session<M> {
     }
 
     /// Holds a sender, for a reader or until there is room for a message.
-    pub(super) fn hold(&mut self, key: StreamKey, waits_for: Option<usize>, out: &mut Actions<M>) {
+    pub(super) fn hold(
+        &mut self,
+        key: StreamKey,
+        waits_for: Option<usize>,
+        out: &mut Actions<C, S>,
+    ) {
         let stream = self.streams[key].id;
         match self.held_streams.iter_mut().find(|held| held.stream == stream) {
             Some(held) => held.waits_for = held.waits_for.into_iter().chain(waits_for).min(),
@@ -65,7 +70,7 @@ impl<M> Session<M> {
 
     /// Releases the senders that no longer need to wait, and updates the timers of the others.
     #[cold]
-    pub(super) fn release_senders(&mut self, out: &mut Actions<M>) {
+    pub(super) fn release_senders(&mut self, out: &mut Actions<C, S>) {
         let mut held = core::mem::take(&mut self.held_streams);
         held.sort_unstable_by_key(|held| held.stream);
         let wanted = held.iter().filter_map(|held| held.waits_for).max();

@@ -14,7 +14,7 @@ use crate::{
 
 /// Returns whether an accepted input restarts the idle time. An active backend does not keep open
 /// a session that its client has left.
-pub(super) fn is_activity<M>(input: &Input<M>, is_idle: bool) -> bool {
+pub(super) fn is_activity<C, S>(input: &Input<C, S>, is_idle: bool) -> bool {
     match input {
         Input::Post { .. }
         | Input::Get { .. }
@@ -30,7 +30,7 @@ pub(super) fn is_activity<M>(input: &Input<M>, is_idle: bool) -> bool {
 }
 
 /// Returns whether an input is a POST or a GET of the client.
-pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
+pub(super) fn is_from_client<C, S>(input: &Input<C, S>) -> bool {
     match input {
         Input::Post { .. } | Input::Get { .. } => true,
         Input::Acknowledged { .. }
@@ -47,7 +47,7 @@ pub(super) fn is_from_client<M>(input: &Input<M>) -> bool {
 }
 
 /// Returns whether the client's first input is not `initialize`.
-pub(super) fn violates_handshake<M>(input: &Input<M>) -> bool {
+pub(super) fn violates_handshake<C, S>(input: &Input<C, S>) -> bool {
     if let Input::Post { post, .. } = input {
         return initialize_id(post).is_none();
     }
@@ -75,12 +75,12 @@ pub(super) enum GetEffect {
     Revives { number: u64, index: u64 },
 }
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Checks a POST. Returns what it does.
     pub(super) fn check_post(
         &self,
         connection: ConnectionId,
-        post: &Post<M>,
+        post: &Post<C>,
     ) -> Result<PostEffect, Rejection> {
         self.check_phase(post)?;
         let messages = post.messages();
@@ -128,7 +128,7 @@ impl<M> Session<M> {
         }
     }
 
-    pub(super) fn check_backend_message(&self, message: &Message<M>) -> Result<(), Rejection> {
+    pub(super) fn check_backend_message(&self, message: &Message<S>) -> Result<(), Rejection> {
         let max = self.config.message_bytes_max;
         // A response is replaced with a failure instead: the client waits for it.
         let is_response = matches!(message.head, Head::Response { .. } | Head::Error { .. });
@@ -181,7 +181,7 @@ impl<M> Session<M> {
     }
 
     /// Checks a POST against the phase of the session.
-    fn check_phase(&self, post: &Post<M>) -> Result<(), ClientFault> {
+    fn check_phase(&self, post: &Post<C>) -> Result<(), ClientFault> {
         match (&self.phase, single_method(post)) {
             (Phase::New, Some(Method::Initialize { .. }))
             | (Phase::Initializing { .. }, Some(Method::Ping)) => Ok(()),
@@ -200,7 +200,7 @@ impl<M> Session<M> {
         }
     }
 
-    fn check_batch(&self, post: &Post<M>) -> Result<(), ClientFault> {
+    fn check_batch(&self, post: &Post<C>) -> Result<(), ClientFault> {
         let messages = match post {
             Post::Single(_) => return Ok(()),
             Post::Batch(messages) => messages,
@@ -220,7 +220,7 @@ impl<M> Session<M> {
     }
 
     /// Checks each message. Returns the number of requests.
-    fn check_messages(&self, messages: &[Message<M>]) -> Result<usize, ClientFault> {
+    fn check_messages(&self, messages: &[Message<C>]) -> Result<usize, ClientFault> {
         let mut requests = 0;
         // A single message needs no sets.
         let mut seen = (messages.len() > 1).then(|| (BTreeSet::new(), BTreeSet::new()));
@@ -263,7 +263,7 @@ impl<M> Session<M> {
         Ok(())
     }
 
-    fn check_size(&self, message: &Message<M>) -> Result<(), ClientFault> {
+    fn check_size(&self, message: &Message<C>) -> Result<(), ClientFault> {
         let max = self.config.message_bytes_max;
         if message.bytes > max { Err(ClientFault::MessageTooLarge { max }) } else { Ok(()) }
     }
@@ -351,7 +351,7 @@ impl<M> Session<M> {
 }
 
 /// Returns the id of the request, if a POST is `initialize`.
-fn initialize_id<M>(post: &Post<M>) -> Option<&RequestId> {
+fn initialize_id<C>(post: &Post<C>) -> Option<&RequestId> {
     match post {
         Post::Single(Message {
             head: Head::Request { id, method: Method::Initialize { .. }, .. },
@@ -361,7 +361,7 @@ fn initialize_id<M>(post: &Post<M>) -> Option<&RequestId> {
     }
 }
 
-fn single_method<M>(post: &Post<M>) -> Option<Method> {
+fn single_method<C>(post: &Post<C>) -> Option<Method> {
     match post {
         Post::Single(message) => method(&message.head),
         Post::Batch(_) => None,

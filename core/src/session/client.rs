@@ -12,14 +12,14 @@ use crate::{
     Notification, Post, Report, RequestId, StreamId, UndeliverableReason,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Handles a POST that opens a stream.
     pub(super) fn handle_requests(
         &mut self,
         connection: ConnectionId,
         format: AnswerFormat,
-        post: Post<M>,
-        out: &mut Actions<M>,
+        post: Post<C>,
+        out: &mut Actions<C, S>,
     ) {
         let (stream, connection) = self.open_stream(connection);
         self.register_requests(stream, post.messages());
@@ -31,7 +31,7 @@ impl<M: Clone> Session<M> {
         self.handle_messages(post, out);
     }
 
-    pub(super) fn handle_messages(&mut self, post: Post<M>, out: &mut Actions<M>) {
+    pub(super) fn handle_messages(&mut self, post: Post<C>, out: &mut Actions<C, S>) {
         match post {
             Post::Single(Message { head: Head::Request { .. }, body, .. }) => {
                 out.push(Action::Forward { message: body });
@@ -49,7 +49,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         connection: ConnectionId,
         effect: GetEffect,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         match effect {
             GetEffect::Attaches => self.attach_or_shadow(connection, out),
@@ -73,7 +73,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Attaches a connection to the standalone stream, or adds it as a shadow.
-    fn attach_or_shadow(&mut self, connection: ConnectionId, out: &mut Actions<M>) {
+    fn attach_or_shadow(&mut self, connection: ConnectionId, out: &mut Actions<C, S>) {
         let index = self.streams[STANDALONE].acknowledged;
         let connection = self.add_connection(connection, STANDALONE, index);
         let is_concurrent = self.streams[STANDALONE].attached().is_some();
@@ -90,7 +90,7 @@ impl<M: Clone> Session<M> {
         stream: StreamKey,
         connection: ConnectionId,
         index: u64,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         let resumed = &self.streams[stream];
         let (attached, draining) = (resumed.attached(), resumed.draining());
@@ -112,7 +112,7 @@ impl<M: Clone> Session<M> {
     /// sent on the new one.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Multiple Connections".
-    fn take_over(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
+    fn take_over(&mut self, connection: ConnectionKey, out: &mut Actions<C, S>) {
         if let Some(draining) = self.streams[STANDALONE].take_draining() {
             self.discard(draining, out);
         }
@@ -122,7 +122,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    fn add_shadow(&mut self, connection: ConnectionKey, out: &mut Actions<M>) {
+    fn add_shadow(&mut self, connection: ConnectionKey, out: &mut Actions<C, S>) {
         self.connections.add_shadow(connection);
         while self.connections.shadows().len() > self.config.shadows_max
             && let Some(&oldest) = self.connections.shadows().first()
@@ -153,7 +153,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Registers the requests that open a stream as pending.
-    fn register_requests(&mut self, stream: StreamKey, messages: &[Message<M>]) {
+    fn register_requests(&mut self, stream: StreamKey, messages: &[Message<C>]) {
         for message in messages {
             if let Head::Request { id, progress_token, .. } = &message.head {
                 self.requests.pending.insert(id.clone(), stream);
@@ -171,7 +171,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Handles one message of a POST.
-    fn handle_message(&mut self, message: Message<M>, out: &mut Actions<M>) {
+    fn handle_message(&mut self, message: Message<C>, out: &mut Actions<C, S>) {
         let Message { head, body, .. } = message;
         match head {
             Head::Notification(Notification::Cancelled { request }) => {
@@ -195,7 +195,7 @@ impl<M: Clone> Session<M> {
     /// Handles the cancellation of a request by the client.
     ///
     /// Specification: MCP 2025-11-25, Utilities, "Cancellation".
-    fn cancel_request(&mut self, id: &RequestId, out: &mut Actions<M>) {
+    fn cancel_request(&mut self, id: &RequestId, out: &mut Actions<C, S>) {
         let Some((stream, _)) = self.resolve(id, |_| Outcome::Cancelled) else {
             return;
         };
@@ -211,7 +211,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Handles the client's response to a server request.
-    fn handle_response(&mut self, id: Option<RequestId>, body: M, out: &mut Actions<M>) {
+    fn handle_response(&mut self, id: Option<RequestId>, body: C, out: &mut Actions<C, S>) {
         let request = id.as_ref().and_then(|id| self.server_requests.find(id));
         if let Some(request) = request {
             self.remove_server_request(request);

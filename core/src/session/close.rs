@@ -14,10 +14,10 @@ use crate::{
     timers::Timers,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Closes the session: sends failures for pending requests where the window admits them,
     /// closes all connections, and clears all state.
-    pub(super) fn close(&mut self, reason: SessionCloseReason, out: &mut Actions<M>) {
+    pub(super) fn close(&mut self, reason: SessionCloseReason, out: &mut Actions<C, S>) {
         let failure = match reason {
             SessionCloseReason::BackendGone => FailureReason::BackendGone,
             SessionCloseReason::Deleted
@@ -52,7 +52,7 @@ impl<M: Clone> Session<M> {
         self.clear(reason);
     }
 
-    fn fail_initialize(&mut self, reason: FailureReason, out: &mut Actions<M>) {
+    fn fail_initialize(&mut self, reason: FailureReason, out: &mut Actions<C, S>) {
         let Phase::Initializing { id, connection } = &self.phase else {
             return;
         };
@@ -62,7 +62,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    fn fail_pending(&mut self, stream: StreamKey, reason: FailureReason, out: &mut Actions<M>) {
+    fn fail_pending(&mut self, stream: StreamKey, reason: FailureReason, out: &mut Actions<C, S>) {
         let Some(connection) = self.streams[stream].attached() else {
             return;
         };

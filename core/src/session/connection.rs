@@ -133,7 +133,11 @@ impl Connection {
 
     /// Returns the action that sends the entry of a log. A response that is awaited in JSON is
     /// the whole answer.
-    pub(crate) fn entry_action<M: Clone>(&mut self, id: EventId, entry: &Entry<M>) -> Action<M> {
+    pub(crate) fn entry_action<C, S: Clone>(
+        &mut self,
+        id: EventId,
+        entry: &Entry<S>,
+    ) -> Action<C, S> {
         let is_whole = self.awaits_json && id.index == ANSWER_INDEX;
         match entry {
             Entry::Message { body, kind: MessageKind::Response(_), .. } if is_whole => {
@@ -148,7 +152,7 @@ impl Connection {
     }
 
     /// Returns the action that sends an event as SSE, with an id that a client can resume after.
-    pub(crate) fn event_action<M>(&mut self, id: EventId, event: Event<M>) -> Action<M> {
+    pub(crate) fn event_action<C, S>(&mut self, id: EventId, event: Event<S>) -> Action<C, S> {
         self.awaits_json = false;
         self.can_resume = true;
         Action::Send { connection: self.id, id, event }

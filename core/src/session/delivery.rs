@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{Action, Actions, Instant, UnansweredReason, timers::TimerKind};
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Starts the delivery timers of a detached stream. Server requests whose event was evicted
     /// fail.
     #[inline]
-    pub(super) fn start_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn start_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         if self.server_requests.is_empty() {
             return;
         }
@@ -32,7 +32,7 @@ impl<M> Session<M> {
     /// Cancels the delivery timers of a stream whose new connection will be sent the log. Server
     /// requests whose event was evicted fail.
     #[inline]
-    pub(super) fn cancel_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn cancel_delivery_timers(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         if self.server_requests.is_empty() {
             return;
         }
@@ -69,7 +69,7 @@ impl<M> Session<M> {
         &mut self,
         stream: StreamKey,
         reason: UnansweredReason,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         if self.server_requests.is_empty() {
             return;
@@ -122,7 +122,7 @@ impl<M> Session<M> {
         &mut self,
         request: ServerRequestKey,
         reason: UnansweredReason,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         if let Some(ServerRequest { id, .. }) = self.remove_server_request(request) {
             out.push(Action::FailServerRequest { id, reason });
@@ -130,7 +130,11 @@ impl<M> Session<M> {
     }
 
     /// Fails a server request that was not delivered in time, and removes its event.
-    pub(super) fn on_delivery_timeout(&mut self, request: ServerRequestKey, out: &mut Actions<M>) {
+    pub(super) fn on_delivery_timeout(
+        &mut self,
+        request: ServerRequestKey,
+        out: &mut Actions<C, S>,
+    ) {
         let Some(request) = self.remove_server_request(request) else {
             return;
         };

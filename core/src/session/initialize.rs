@@ -12,7 +12,7 @@ use crate::{
     Initialized, Message, RequestId, SessionCloseReason, log, timers::TimerKind,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Begins the handshake with the request `id`, whose response is awaited on `connection`.
     pub(super) fn begin_initialize(&mut self, connection: ConnectionId, id: RequestId) {
         let connection = self.connections.add(Connection::new(
@@ -41,8 +41,8 @@ impl<M: Clone> Session<M> {
         connection: ConnectionKey,
         id: RequestId,
         initialized: Option<Initialized>,
-        message: Message<M>,
-        out: &mut Actions<M>,
+        message: Message<S>,
+        out: &mut Actions<C, S>,
     ) {
         let fits = message.bytes <= self.config.message_bytes_max;
         let (answer, cost) = if fits {
@@ -67,7 +67,7 @@ impl<M: Clone> Session<M> {
     pub(super) fn on_initialize_connection_closed(
         &mut self,
         first_unacknowledged: u64,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         if first_unacknowledged <= ANSWER_INDEX && !self.was_used {
             self.close(SessionCloseReason::InitializeUnacknowledged, out);

@@ -13,7 +13,7 @@ pub(crate) struct UnloggedEvent {
     pub(crate) cost: usize,
 }
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Returns the cost in bytes of all events that are logged or in flight.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {

@@ -28,7 +28,7 @@ impl Limit {
     }
 }
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Sets the limit, to which the session shrinks at the end of this input.
     pub(super) fn set_limit(&mut self, bytes_max: usize) {
         self.limit.bytes_max = bytes_max.min(self.config.session_bytes_max);
@@ -37,7 +37,7 @@ impl<M: Clone> Session<M> {
 
     /// Evicts events and cuts stopped readers until the limit holds, as far as possible.
     #[cold]
-    pub(super) fn shrink(&mut self, out: &mut Actions<M>) {
+    pub(super) fn shrink(&mut self, out: &mut Actions<C, S>) {
         self.evict_evictable(out);
         while !self.fits(0)
             && let Some(connection) = self.longest_stopped()

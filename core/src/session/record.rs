@@ -14,9 +14,9 @@ use crate::{
     UnansweredReason,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Records an event on an open stream: sends it if possible, and logs it.
-    pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<M>, out: &mut Actions<M>) {
+    pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<S>, out: &mut Actions<C, S>) {
         let fits = self.make_room(entry.cost(), out);
         let reader = self.streams[stream].attached();
         let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
@@ -39,8 +39,8 @@ impl<M: Clone> Session<M> {
         stream: StreamKey,
         reader: Option<ConnectionKey>,
         index: u64,
-        entry: Entry<M>,
-        out: &mut Actions<M>,
+        entry: Entry<S>,
+        out: &mut Actions<C, S>,
     ) {
         let server_request = match &entry {
             Entry::Message { kind: MessageKind::Request(id), .. } => Some(id.clone()),
@@ -69,8 +69,8 @@ impl<M: Clone> Session<M> {
         stream: StreamKey,
         reader: Option<ConnectionKey>,
         index: u64,
-        entry: Entry<M>,
-        out: &mut Actions<M>,
+        entry: Entry<S>,
+        out: &mut Actions<C, S>,
     ) {
         match entry {
             Entry::Message { kind: MessageKind::Response(id), .. } => {
@@ -95,8 +95,8 @@ impl<M: Clone> Session<M> {
         stream: StreamKey,
         connection: ConnectionKey,
         index: u64,
-        entry: &Entry<M>,
-        out: &mut Actions<M>,
+        entry: &Entry<S>,
+        out: &mut Actions<C, S>,
     ) {
         let id = EventId::new(self.streams[stream].id, index);
         out.push(self.connections[connection].entry_action(id, entry));
@@ -109,8 +109,8 @@ impl<M: Clone> Session<M> {
         stream: StreamKey,
         connection: ConnectionKey,
         index: u64,
-        event: Event<M>,
-        out: &mut Actions<M>,
+        event: Event<S>,
+        out: &mut Actions<C, S>,
     ) {
         let id = EventId::new(self.streams[stream].id, index);
         out.push(self.connections[connection].event_action(id, event));
@@ -121,9 +121,9 @@ impl<M: Clone> Session<M> {
     pub(super) fn respond(
         &mut self,
         connection: ConnectionKey,
-        answer: Answer<M>,
+        answer: Answer<S>,
         cost: usize,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         out.push(Action::Respond { connection: self.connections[connection].id, answer });
         self.add_unlogged(connection, UnloggedEvent { index: ANSWER_INDEX, cost });
@@ -138,7 +138,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         let event = Event::Priming { retry: None };
         if self.streams[stream].is_primed || self.streams[stream].log.last() > 0 {
@@ -150,7 +150,12 @@ impl<M: Clone> Session<M> {
     }
 
     /// Sends the client of a stream a reconnection delay, if the window admits it.
-    pub(super) fn send_retry(&mut self, stream: StreamKey, retry: Duration, out: &mut Actions<M>) {
+    pub(super) fn send_retry(
+        &mut self,
+        stream: StreamKey,
+        retry: Duration,
+        out: &mut Actions<C, S>,
+    ) {
         let Some(connection) = self.streams[stream].attached() else {
             return;
         };
@@ -168,8 +173,8 @@ impl<M: Clone> Session<M> {
         &mut self,
         stream: StreamKey,
         connection: ConnectionKey,
-        event: Event<M>,
-        out: &mut Actions<M>,
+        event: Event<S>,
+        out: &mut Actions<C, S>,
     ) {
         let index = self.allocate_index(stream);
         self.send_sse(stream, connection, index, event, out);
@@ -183,7 +188,7 @@ impl<M: Clone> Session<M> {
         index
     }
 
-    fn append(&mut self, key: StreamKey, index: u64, entry: Entry<M>) {
+    fn append(&mut self, key: StreamKey, index: u64, entry: Entry<S>) {
         let sequence = self.next_sequence();
         self.logged_bytes += self.streams[key].log.append(index, sequence, entry);
     }
@@ -196,7 +201,7 @@ impl<M: Clone> Session<M> {
     }
 }
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Returns whether a connection is at the head, and its window admits the event at the
     /// next index.
     pub(super) fn may_send_next(&self, stream: StreamKey, connection: ConnectionKey) -> bool {

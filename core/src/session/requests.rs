@@ -239,13 +239,13 @@ impl ServerRequests {
     }
 }
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Records the outcome of a pending request, and releases its id and token. Returns its
     /// stream, and the token.
     pub(super) fn resolve(
         &mut self,
         id: &RequestId,
-        outcome: impl FnOnce(&Log<M>) -> Outcome,
+        outcome: impl FnOnce(&Log<S>) -> Outcome,
     ) -> Option<(StreamKey, Option<ProgressToken>)> {
         let key = self.requests.pending.remove(id)?;
         let stream = &mut self.streams[key];
@@ -282,6 +282,6 @@ impl<M> Session<M> {
 }
 
 /// Returns the log entry for a request whose response will never arrive.
-pub(super) fn failure<M>(id: RequestId, reason: FailureReason) -> Entry<M> {
+pub(super) fn failure<S>(id: RequestId, reason: FailureReason) -> Entry<S> {
     Entry::Failure(Failure { id, reason })
 }

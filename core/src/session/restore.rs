@@ -24,7 +24,7 @@ use crate::{
     timers::TimerKind,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Restores a session from a snapshot at `now`.
     ///
     /// Timers continue with the time that remained when the snapshot was taken. All connections
@@ -37,10 +37,10 @@ impl<M: Clone> Session<M> {
     /// Returns a [`RestoreError`] if the snapshot is inconsistent. Its storage is at fault. The
     /// checks ensure that no later input can panic or leak memory.
     pub fn restore(
-        snapshot: Snapshot<M>,
+        snapshot: Snapshot<S>,
         config: ValidConfig,
         now: Instant,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) -> Result<Self, RestoreError> {
         let Snapshot { state, logs } = snapshot;
         let mut session = Self::new(config, now);
@@ -82,7 +82,7 @@ impl<M: Clone> Session<M> {
     fn restore_streams(
         &mut self,
         states: Vec<StreamState>,
-        logs: Vec<(StreamId, Log<M>)>,
+        logs: Vec<(StreamId, Log<S>)>,
     ) -> Result<(), RestoreError> {
         ensure(states.len() == logs.len(), "streams and logs differ in number")?;
         let has_standalone = logs.first().is_some_and(|(id, _)| *id == StreamId::Standalone);
@@ -402,7 +402,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Handles every connection as closed.
-    fn close_all_connections(&mut self, out: &mut Actions<M>) {
+    fn close_all_connections(&mut self, out: &mut Actions<C, S>) {
         let connections: Vec<ConnectionId> = self.connections().collect();
         for connection in connections {
             if self.close_reason().is_some() {
@@ -415,7 +415,7 @@ impl<M: Clone> Session<M> {
     }
 }
 
-fn restored_stream<M>(id: StreamId, stored: StreamState, log: Log<M>, now: Instant) -> Stream<M> {
+fn restored_stream<S>(id: StreamId, stored: StreamState, log: Log<S>, now: Instant) -> Stream<S> {
     let StreamState { stage, requests, acknowledged, silence, is_primed, retry_in } = stored;
     let stage = match stage {
         StageState::Standalone => Stage::Standalone,

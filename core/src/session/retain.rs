@@ -12,9 +12,9 @@ use crate::{
     Actions, CloseReason, FailureReason, Log, StreamId, UnansweredReason, timers::TimerKind,
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Handles the outcome of the last pending request of a stream: the stream is complete.
-    pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         self.next_sequence();
         if let Some(timer) = self.streams[stream].complete() {
             self.timers.remove(timer);
@@ -26,7 +26,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Closes the connection of a complete stream, and retains the stream, once all was sent.
-    pub(super) fn close_if_caught_up(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn close_if_caught_up(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         if let Stage::Complete { .. } = self.streams[stream].stage()
             && let Some(connection) = self.streams[stream].attached()
             && self.is_at_head(stream, connection)
@@ -37,7 +37,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Cancels a stream and its pending requests for the driver.
-    pub(super) fn abandon(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn abandon(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         let pending: SmallVec<[_; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {
             self.resolve(&id, |_| Outcome::Cancelled);
@@ -51,7 +51,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         stream: StreamKey,
         reason: CloseReason,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         if let Some(connection) = self.streams[stream].attached() {
             self.close_connection(connection, reason, out);
@@ -62,7 +62,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Retains a complete stream for its client to come back.
-    pub(super) fn retain(&mut self, key: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn retain(&mut self, key: StreamKey, out: &mut Actions<C, S>) {
         self.start_delivery_timers(key, out);
         let retention = self.config.timeouts().retention;
         let deadline = self.client_expected_at(key).deadline_after(retention);
@@ -87,7 +87,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         key: StreamKey,
         through: u64,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         if through <= self.streams[key].acknowledged {
             return;
@@ -116,7 +116,7 @@ impl<M: Clone> Session<M> {
         &mut self,
         key: StreamKey,
         was_cancelled: bool,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
         self.add_unlogged_from(key);
@@ -146,7 +146,7 @@ impl<M: Clone> Session<M> {
 
     /// Removes a request stream that has no attached connection, and its timer. Returns its
     /// number and the stream.
-    fn remove_stream(&mut self, key: StreamKey) -> (u64, Stream<M>) {
+    fn remove_stream(&mut self, key: StreamKey) -> (u64, Stream<S>) {
         self.clear_retry(key);
         let (number, stream) = self.streams.remove(key);
         if let Some(timer) = stream.stage().timer() {
@@ -176,7 +176,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Replaces the oldest retained streams beyond the limits with tombstones.
-    fn enforce_retention_limits(&mut self, out: &mut Actions<M>) {
+    fn enforce_retention_limits(&mut self, out: &mut Actions<C, S>) {
         let limits = [
             (TimerKind::RetainedUnacknowledged, self.config.retained_unacknowledged_max),
             (TimerKind::RetainedAcknowledged, self.config.retained_acknowledged_max),

@@ -8,7 +8,7 @@ use crate::{
     Action, Actions, Report, RequestId, UnansweredReason, log::Evicted, timers::TimerKind,
 };
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Returns whether there is room for an event: the session can keep it if it evicts what
     /// neither is in flight nor awaited by an active reader.
     pub(super) fn has_room(&self, cost: usize) -> bool {
@@ -129,11 +129,11 @@ impl<M> Session<M> {
     }
 }
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Evicts events and streams until a new event can be kept, if it costs something. Returns
     /// whether it can.
     #[inline]
-    pub(super) fn make_room(&mut self, cost: usize, out: &mut Actions<M>) -> bool {
+    pub(super) fn make_room(&mut self, cost: usize, out: &mut Actions<C, S>) -> bool {
         let max = self.limit.bytes_max;
         // The last quarter is for events that were not acknowledged.
         let acknowledged_max = max - max.div_ceil(4);
@@ -146,14 +146,14 @@ impl<M: Clone> Session<M> {
     }
 
     /// Evicts events until the limit holds, but none that an active reader awaits.
-    pub(super) fn evict_evictable(&mut self, out: &mut Actions<M>) {
+    pub(super) fn evict_evictable(&mut self, out: &mut Actions<C, S>) {
         self.evict_acknowledged(0, self.limit.bytes_max, out);
         self.evict_unacknowledged(0, ReaderState::Stuck, out);
     }
 
     /// Evicts acknowledged events and fully acknowledged streams.
     #[cold]
-    fn evict_acknowledged(&mut self, cost: usize, max: usize, out: &mut Actions<M>) {
+    fn evict_acknowledged(&mut self, cost: usize, max: usize, out: &mut Actions<C, S>) {
         while self.exceeds(cost, max)
             && let Some(stream) = self.timers.first(TimerKind::RetainedAcknowledged)
         {
@@ -169,7 +169,7 @@ impl<M: Clone> Session<M> {
 
     /// Evicts unacknowledged events of streams whose reader is in a state up to `last`.
     #[cold]
-    fn evict_unacknowledged(&mut self, cost: usize, last: ReaderState, out: &mut Actions<M>) {
+    fn evict_unacknowledged(&mut self, cost: usize, last: ReaderState, out: &mut Actions<C, S>) {
         self.evict_in_order(
             |session| !session.fits(cost),
             |session, stream| session.unsent_order(stream, last),
@@ -184,7 +184,7 @@ impl<M: Clone> Session<M> {
         exceeds: impl Fn(&Self) -> bool,
         order: impl Fn(&Self, StreamKey) -> Option<O>,
         oldest: impl Fn(&Self, StreamKey) -> Option<u64>,
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         if !exceeds(self) {
             return;
@@ -209,13 +209,13 @@ impl<M: Clone> Session<M> {
     /// Evicts events of a stream until its limits hold, as far as possible. Without a reader, what
     /// is still in flight does not count.
     #[inline]
-    pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    pub(super) fn enforce_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         if self.exceeds_stream_limits(stream, (0, 0)) {
             self.evict_by_stream_limits(stream, out);
         }
     }
 
-    fn evict_by_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    fn evict_by_stream_limits(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         if let Some(reader) = self.reader(stream) {
             let awaited = reader.cursor.first_unacknowledged()..u64::MAX;
             self.evict_outside(stream, awaited, (0, 0), out);
@@ -231,7 +231,7 @@ impl<M: Clone> Session<M> {
         stream: StreamKey,
         awaited: Range<u64>,
         exempt: (usize, usize),
-        out: &mut Actions<M>,
+        out: &mut Actions<C, S>,
     ) {
         while self.exceeds_stream_limits(stream, exempt)
             && let Some(index) = self.oldest_outside(stream, awaited.clone())
@@ -241,7 +241,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Evicts an event that is not in flight.
-    fn evict(&mut self, stream: StreamKey, index: u64, out: &mut Actions<M>) {
+    fn evict(&mut self, stream: StreamKey, index: u64, out: &mut Actions<C, S>) {
         let Some((evicted, cost)) = self.streams[stream].log.evict(index) else { return };
         self.logged_bytes -= cost;
         match evicted {
@@ -256,7 +256,7 @@ impl<M: Clone> Session<M> {
         }
     }
 
-    pub(super) fn report_evicted(&self, stream: StreamKey, id: RequestId, out: &mut Actions<M>) {
+    pub(super) fn report_evicted(&self, stream: StreamKey, id: RequestId, out: &mut Actions<C, S>) {
         let stream = self.streams[stream].id;
         out.push(Action::Report(Report::ResponseEvicted { stream, id }));
     }

@@ -30,11 +30,11 @@ const STORED_KINDS: [TimerKind; 7] = [
     TimerKind::RetainedAcknowledged,
 ];
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Takes a snapshot. Remaining times are relative to the last input, so send an
     /// [`Input::Tick`](crate::Input::Tick) first.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot<M> {
+    pub fn snapshot(&self) -> Snapshot<S> {
         let streams: Vec<StreamKey> = match self.phase {
             Phase::Closed(_) => Vec::new(),
             Phase::New | Phase::Initializing { .. } | Phase::Live => {

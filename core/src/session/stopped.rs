@@ -4,7 +4,7 @@
 use super::{Session, connection::ConnectionKey};
 use crate::{Actions, Instant};
 
-impl<M> Session<M> {
+impl<C, S> Session<C, S> {
     /// Returns the connection of the stopped reader that has been silent for the longest time.
     pub(super) fn longest_stopped(&self) -> Option<ConnectionKey> {
         let all = self.connections.iter().map(|(_, key)| key);
@@ -47,9 +47,9 @@ impl<M> Session<M> {
     }
 }
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Cuts the connections of stopped readers until there is room for a waiting message.
-    pub(super) fn cut_stopped(&mut self, out: &mut Actions<M>) {
+    pub(super) fn cut_stopped(&mut self, out: &mut Actions<C, S>) {
         while self.lacks_room()
             && let Some(connection) = self.longest_stopped()
         {

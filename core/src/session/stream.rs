@@ -295,6 +295,14 @@ impl<M> Streams<M> {
         Self { slab, ended: None, numbers: AscendingMap::new(), next_number: 0, in_use: 0 }
     }
 
+    /// Numbers request streams, and events of the standalone stream, from `origin` on.
+    pub(crate) fn start_at(&mut self, origin: u64) {
+        self.next_number = origin;
+        let standalone = &mut self[STANDALONE];
+        standalone.log = Log::revived(origin, origin);
+        standalone.acknowledged = origin;
+    }
+
     /// Returns the key of a stream that has a log.
     pub(crate) fn find(&self, id: StreamId) -> Option<StreamKey> {
         match id {

@@ -13,16 +13,16 @@ use crate::{
     timers::{Key, TimerKind},
 };
 
-impl<M: Clone> Session<M> {
+impl<C, S: Clone> Session<C, S> {
     /// Fires all due timers, in order.
     #[inline]
-    pub(super) fn tick(&mut self, out: &mut Actions<M>) {
+    pub(super) fn tick(&mut self, out: &mut Actions<C, S>) {
         if self.now >= self.timers.lower_bound() {
             self.fire_due(out);
         }
     }
 
-    fn fire_due(&mut self, out: &mut Actions<M>) {
+    fn fire_due(&mut self, out: &mut Actions<C, S>) {
         while let Some((kind, key)) = self.timers.pop_due(self.now) {
             self.clear_timer(kind, key);
             self.fire(kind, key, out);
@@ -69,7 +69,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Fires one timer, whose handle was cleared.
-    fn fire(&mut self, kind: TimerKind, key: Key, out: &mut Actions<M>) {
+    fn fire(&mut self, kind: TimerKind, key: Key, out: &mut Actions<C, S>) {
         match kind {
             TimerKind::Initialize => self.close(SessionCloseReason::InitializeTimeout, out),
             TimerKind::StallLongest | TimerKind::Stall | TimerKind::StallShortest => {
@@ -105,7 +105,7 @@ impl<M: Clone> Session<M> {
     }
 
     /// Fails the pending requests of a stream whose client did not come back.
-    fn fail_orphaned(&mut self, stream: StreamKey, out: &mut Actions<M>) {
+    fn fail_orphaned(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         self.reset_idle_timer();
         let pending: SmallVec<[RequestId; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {

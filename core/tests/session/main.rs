@@ -12,6 +12,7 @@ mod holds;
 mod kept;
 mod limits;
 mod posts;
+mod replacing;
 mod resume;
 mod retention;
 mod room;

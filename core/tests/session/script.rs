@@ -72,7 +72,18 @@ impl Run {
 
     /// Returns a session that was initialized with a revision on connection 0.
     pub(crate) fn live(revision: &str, config: Config) -> Self {
-        let mut run = Self::new(config);
+        Self::new(config).initialized(revision)
+    }
+
+    /// Returns a session of revision 2025-11-25 that replaces an earlier one.
+    pub(crate) fn live_replacing(origin: u64, config: Config) -> Self {
+        let config = config.validate().expect("the configuration is valid");
+        let session = Session::replacing(config, Instant::EPOCH, origin);
+        Self { session, now: Instant::EPOCH }.initialized("2025-11-25")
+    }
+
+    fn initialized(self, revision: &str) -> Self {
+        let mut run = self;
         for input in [
             "> post 0 initialize 0".to_owned(),
             format!("> backend response 0 version {revision}"),

@@ -40,7 +40,7 @@ fn check(inputs: &[Input<u64>], damages: &[Damage], expected: &str) {
         damage.apply(&mut json);
     }
     let snapshot = serde_json::from_value::<Snapshot<u64>>(json).unwrap();
-    let restored = Session::restore(snapshot, config(), at(5_000), &mut Actions::new());
+    let restored = Session::<u64>::restore(snapshot, config(), at(5_000), &mut Actions::new());
     let error = restored.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.ends_with(expected), "{expected}: {error}");
 }

@@ -41,7 +41,7 @@ fn restored_session_waits_for_room_until_the_last_connection_is_closed() {
     let rejected = stored.handle(at(100), notification, &mut Actions::new()).unwrap_err();
     assert_eq!(rejected.reason, Rejection::Full);
 
-    let mut out = Actions::new();
+    let mut out = Actions::<u64>::new();
     let restored = Session::restore(stored.snapshot(), config, at(0), &mut out).unwrap();
     let lost = |number| Action::Report(Report::ResponseLost { stream: StreamId::Request(number) });
     let release = Action::Release { stream: StreamId::Standalone };

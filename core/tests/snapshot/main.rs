@@ -129,7 +129,7 @@ fn busy() -> Vec<Input<u64>> {
 
 fn run(inputs: Vec<Input<u64>>, config: &ValidConfig) -> Session<u64> {
     let mut session = Session::new(config.clone(), at(0));
-    let mut out = Actions::new();
+    let mut out = Actions::<u64>::new();
     for (step, input) in inputs.into_iter().enumerate() {
         let result = session.handle(at(10 * step as u64), input.clone(), &mut out);
         assert!(result.is_ok(), "{input:?}: {result:?}");
@@ -155,7 +155,7 @@ fn later_inputs() -> Vec<(u64, Input<u64>)> {
 
 fn finish(session: &mut Session<u64>, start: u64) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut out = Actions::new();
+    let mut out = Actions::<u64>::new();
     for (later, input) in later_inputs() {
         let result = session.handle(at(start + later), input, &mut out);
         lines.push(format!("{result:?} {:?}", out.iter().collect::<Vec<_>>()));
@@ -186,7 +186,7 @@ fn restored_session_behaves_like_the_stored_one() {
             let input = Input::ConnectionClosed { connection, through: acknowledged };
             stored.handle(at(now), input, &mut expected).unwrap();
         }
-        let mut out = Actions::new();
+        let mut out = Actions::<u64>::new();
         let mut restored =
             Session::restore(snapshot, config.clone(), at(other_clock), &mut out).unwrap();
         assert_eq!(out, expected, "after {length} inputs");
@@ -206,7 +206,7 @@ fn restored_shadow_is_not_primed_again() {
         get(2, Some(EventId::new(StreamId::Standalone, 0))),
     ];
     let stored = run(inputs, &config());
-    let mut out = Actions::new();
+    let mut out = Actions::<u64>::new();
     Session::restore(stored.snapshot(), config(), at(0), &mut out).unwrap();
     assert!(out.is_empty(), "{out:?}");
 }
@@ -223,7 +223,7 @@ fn snapshot_of_another_format_is_rejected() {
 fn restored_closed_session_stays_closed() {
     let mut session = run(busy(), &config());
     session.handle(at(1_000), Input::Delete, &mut Actions::new()).unwrap();
-    let mut out = Actions::new();
+    let mut out = Actions::<u64>::new();
     let restored = Session::restore(session.snapshot(), config(), at(0), &mut out).unwrap();
     assert_eq!(restored.close_reason(), session.close_reason());
     assert!(out.is_empty());
@@ -242,7 +242,7 @@ fn exhausted_counter_closes_the_session() {
         for (value, expected) in [(last - 1, None), (last, Some(SessionCloseReason::Exhausted))] {
             *json.pointer_mut(counter).unwrap() = value.into();
             let snapshot = serde_json::from_value(json.clone()).unwrap();
-            let mut out = Actions::new();
+            let mut out = Actions::<u64>::new();
             let mut session = Session::restore(snapshot, config(), at(0), &mut out).unwrap();
             assert_eq!(session.handle(at(0), input.clone(), &mut out), Ok(()), "{counter}");
             assert_eq!(session.close_reason(), expected, "{counter}");
@@ -267,7 +267,7 @@ fn damaged_snapshot_is_rejected_or_harmless() {
                 rejected += 1;
                 continue;
             };
-            let mut out = Actions::new();
+            let mut out = Actions::<u64>::new();
             match Session::restore(snapshot, config(), at(5_000), &mut out) {
                 Ok(mut session) => {
                     accepted += 1;

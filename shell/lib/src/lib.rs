@@ -51,7 +51,7 @@
 //!     poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await
 //! }
 //!
-//! # fn post(json: &'static str) -> rejoin::rejoin_core::Post<bytes::Bytes> {
+//! # fn post(json: &'static str) -> rejoin::rejoin_core::Post<rejoin::ClientMessage> {
 //! #     parse_message(json.into(), 1).unwrap()
 //! # }
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
@@ -78,13 +78,14 @@
 //! # Features
 //!
 //! - `http` (default): [`StreamableHttp`].
-//! - `rmcp`: [`RmcpBackend`].
+//! - `rmcp`: [`RmcpBackend`], and [`rmcp::LocalSessionManager`].
 //! - `stdio`: [`StdioBackend`], on Unix.
 //! - `journal`: records the inputs of each session in a file.
 
 mod backend;
 #[cfg(feature = "http")]
 mod byte_counter;
+mod client_message;
 #[cfg_attr(all(test, shuttle), path = "races/clock.rs")]
 mod clock;
 mod config;
@@ -96,12 +97,15 @@ mod log;
 mod manager;
 mod message;
 mod nesting;
+mod payload;
 mod peers;
 mod permits;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod races;
 mod render;
+#[cfg(feature = "rmcp")]
+pub mod rmcp;
 mod session;
 mod session_id;
 #[cfg_attr(all(test, shuttle), path = "races/sync.rs")]
@@ -109,18 +113,20 @@ mod sync;
 
 pub use rejoin_core;
 
-#[cfg(feature = "rmcp")]
-pub use crate::backend::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
-pub use crate::backend::{StdioBackend, StdioConfig, watchdog};
+pub use crate::backend::{SessionEnv, StdioBackend, StdioConfig, watchdog};
 #[cfg(feature = "http")]
 pub use crate::http::{HttpConfig, HttpConfigError, PeerAddress, ResponseBody, StreamableHttp};
+#[cfg(feature = "rmcp")]
+pub use crate::rmcp::{RequestContextExt, RmcpBackend};
 
 pub use crate::{
     backend::{Backend, OpenError, Overloaded},
+    client_message::ClientMessage,
     config::{ManagerConfig, ManagerConfigError},
     manager::{ManagerError, SessionManager},
     message::{TooDeep, parse_message},
+    payload::{Payload, ServerPayload},
     permits::SessionPermit,
     session::{
         ClientMessages, ClientSender, Connection, SendError, Sent, ServerMessage, SessionError,

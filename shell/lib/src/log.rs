@@ -136,6 +136,11 @@ pub(crate) fn backend_not_reading(session: SessionId) {
     tracing::error!(session = %session.short(), "backend stopped reading its messages; closing session");
 }
 
+/// Logs that the hook for closed sessions has panicked.
+pub(crate) fn hook_panicked(session: SessionId) {
+    tracing::error!(session = %session.short(), "hook for closed sessions panicked");
+}
+
 /// Logs that memory is short: sessions are told to keep less.
 pub(crate) fn reclaims_memory(sessions: usize, excess: usize, bytes_max: usize) {
     tracing::warn!(

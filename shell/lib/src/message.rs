@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use memchr::memchr2;
-use rejoin_core::{Head, Message, Method, ParseError, Parsed, Post, parse_head};
+use rejoin_core::{Head, Message, ParseError, Parsed, Post, parse_head};
 use thiserror::Error;
 
-use crate::nesting;
+use crate::{ClientMessage, nesting};
 
 /// The byte order mark that a UTF-8 text may begin with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Parses a message, or a batch of at most `batch_max` messages.
+/// Parses a message of a client, or a batch of at most `batch_max` messages.
 ///
 /// A leading byte order mark is ignored.
 ///
@@ -20,15 +20,28 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// # Errors
 ///
 /// The sender is at fault: the bytes are not a valid message.
-pub fn parse_message(bytes: Bytes, batch_max: usize) -> Result<Post<Bytes>, ParseError> {
+pub fn parse_message(bytes: Bytes, batch_max: usize) -> Result<Post<ClientMessage>, ParseError> {
+    parse_with(bytes, batch_max, ClientMessage::from)
+}
+
+/// Parses a message like [`parse_message`], with other bodies.
+pub(crate) fn parse_with<M>(
+    bytes: Bytes,
+    batch_max: usize,
+    to_body: impl Fn(Bytes) -> M,
+) -> Result<Post<M>, ParseError> {
+    let message = |head, body: Bytes| {
+        let Message { head, body, bytes } = with_head(head, body);
+        Message { head, body: to_body(body), bytes }
+    };
     let bytes = strip_byte_order_mark(bytes);
     match parse_head(&bytes, batch_max)? {
-        Parsed::Single(head) => Ok(Post::Single(with_head(head, bytes))),
+        Parsed::Single(head) => Ok(Post::Single(message(head, bytes))),
         Parsed::Batch(entries) => {
-            let message = |entry: rejoin_core::BatchEntry<'_>| {
-                with_head(entry.head, bytes.slice_ref(entry.bytes))
+            let entry = |entry: rejoin_core::BatchEntry<'_>| {
+                message(entry.head, bytes.slice_ref(entry.bytes))
             };
-            Ok(Post::Batch(entries.into_iter().map(message).collect()))
+            Ok(Post::Batch(entries.into_iter().map(entry).collect()))
         }
     }
 }
@@ -62,32 +75,13 @@ pub(crate) fn with_head(head: Head, body: Bytes) -> Message<Bytes> {
     Message { head, bytes: body.len(), body }
 }
 
-/// Returns the name and version of the client in an `initialize` request, truncated for the
-/// log.
-pub(crate) fn client_name(post: &Post<Bytes>) -> Option<Box<str>> {
-    let Post::Single(message) = post else { return None };
-    let Head::Request { method: Method::Initialize { .. }, .. } = &message.head else {
-        return None;
-    };
-    let message: serde_json::Value = serde_json::from_slice(&message.body).ok()?;
+/// Returns the name and version of the client in an `initialize` request.
+pub(crate) fn client_name(message: &[u8]) -> Option<String> {
+    let message: serde_json::Value = serde_json::from_slice(message).ok()?;
     let info = message.get("params")?.get("clientInfo")?;
     let part = |name| info.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let text = format!("{} {}", part("name"), part("version"));
-    let end = text.floor_char_boundary(CLIENT_NAME_BYTES_MAX);
-    Some(text.get(..end)?.trim().into())
+    Some(format!("{} {}", part("name"), part("version")))
 }
-
-/// Returns whether a POST has a request other than `ping`, which does not count as use of the
-/// session.
-pub(crate) fn uses_session(post: &Post<Bytes>) -> bool {
-    post.messages().iter().any(|message| match &message.head {
-        Head::Request { method, .. } => *method != Method::Ping,
-        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => false,
-    })
-}
-
-/// Maximum number of bytes that are logged of a client's name and version.
-const CLIENT_NAME_BYTES_MAX: usize = 100;
 
 /// Replaces line breaks by spaces: in JSON they can only be insignificant whitespace.
 fn to_one_line(bytes: Bytes) -> Bytes {
@@ -104,7 +98,7 @@ mod tests {
 
     fn bodies(text: &'static str) -> Vec<Bytes> {
         let post = parse_message(Bytes::from_static(text.as_bytes()), 64).unwrap();
-        post.messages().iter().map(|message| message.body.clone()).collect()
+        post.messages().iter().map(|message| message.body.clone().into_bytes()).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use rejoin_core::{
-    EventId, Failure, FailureReason, IdValue, RequestId, SessionCloseReason, UnansweredReason,
+    EventId, FailureReason, IdValue, RequestId, SessionCloseReason, UnansweredReason,
 };
 use serde_json::{Value, json};
 
@@ -13,14 +13,20 @@ use serde_json::{Value, json};
 /// Specification: JSON-RPC 2.0, section 5.1, "Internal error".
 pub(crate) const INTERNAL_ERROR: i32 = -32_603;
 
-/// Returns the error that a client gets in place of a response. It includes why the session
-/// was closed, or why the backend exited, where that is known.
+/// The logger of log messages of a session itself.
+pub(crate) const LOGGER: &str = "rejoin";
+
+/// Why a session cancels a request at the backend.
+pub(crate) const CANCELLATION_REASON: &str = "the response is no longer needed";
+
+/// Returns the message of the error that a client gets in place of a response. It includes why
+/// the session was closed, or why the backend exited, where that is known.
 pub(crate) fn failure(
-    failure: &Failure,
+    reason: FailureReason,
     close_reason: Option<SessionCloseReason>,
     exit_reason: Option<&str>,
-) -> Bytes {
-    let message: Cow<'_, str> = match failure.reason {
+) -> Cow<'static, str> {
+    match reason {
         FailureReason::Evicted => "the response was too large to be retained".into(),
         FailureReason::Expired => "the response was retained, but has expired".into(),
         FailureReason::Orphaned => {
@@ -34,37 +40,41 @@ pub(crate) fn failure(
             Some(reason) => reason.to_string().into(),
             None => "the session was closed".into(),
         },
-    };
-    error(Some(&failure.id), INTERNAL_ERROR, &message)
+    }
 }
 
-/// Returns the error that a backend gets for a request to the client that was not answered.
-pub(crate) fn server_request_error(id: &RequestId, reason: UnansweredReason) -> Bytes {
-    let message = match reason {
+/// Returns the message of the error that a backend gets for a request to the client that was not
+/// answered.
+pub(crate) fn unanswered(reason: UnansweredReason) -> &'static str {
+    match reason {
         UnansweredReason::Undelivered => "no client was connected to receive the request",
         UnansweredReason::Evicted => "the request was evicted before a client received it",
         UnansweredReason::TimedOut => "the client did not answer the request in time",
         UnansweredReason::Cancelled => "the client request that it belongs to was cancelled",
-    };
-    error(Some(id), INTERNAL_ERROR, message)
+    }
 }
 
 /// Returns the notification that cancels a request of the client at the backend.
 pub(crate) fn cancellation(id: &RequestId) -> Bytes {
-    let params = json!({ "requestId": id_value(id), "reason": "the response is no longer needed" });
+    let params = json!({ "requestId": id_value(id), "reason": CANCELLATION_REASON });
     bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }))
 }
 
 /// Returns the log message that reports a gap to a client.
-pub(crate) fn gap_notification(EventId { stream, index: last }: EventId, first: u64) -> Bytes {
-    let data = json!({
+pub(crate) fn gap_notification(last: EventId, first: u64) -> Bytes {
+    let data = gap_data(last, first);
+    let params = json!({ "level": "warning", "logger": LOGGER, "data": data });
+    bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
+}
+
+/// Returns the data of the log message that reports a gap.
+pub(crate) fn gap_data(EventId { stream, index: last }: EventId, first: u64) -> Value {
+    json!({
         "message": "events are missing from this stream",
         "stream": stream.to_string(),
         "first": first,
         "last": last,
-    });
-    let params = json!({ "level": "warning", "logger": "rejoin", "data": data });
-    bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
+    })
 }
 
 /// Returns a JSON-RPC error, without an id where that could not be read.
@@ -109,8 +119,8 @@ mod tests {
                 "the server did not answer `initialize` in time",
             ),
         ] {
-            let failure =
-                super::failure(&Failure { id: id.clone(), reason }, close_reason, exit_reason);
+            let text = failure(reason, close_reason, exit_reason);
+            let failure = error(Some(&id), INTERNAL_ERROR, &text);
             let value: Value = serde_json::from_slice(&failure).unwrap();
             assert_eq!(value["id"], "a\"b");
             assert_eq!(value["error"]["code"], -32_603);
@@ -122,10 +132,7 @@ mod tests {
     fn a_session_can_parse_every_rendered_message() {
         let id = RequestId::from(7);
         for (text, head) in [
-            (
-                server_request_error(&id, UnansweredReason::Undelivered),
-                Head::Error { id: Some(id.clone()) },
-            ),
+            (error(Some(&id), INTERNAL_ERROR, "a"), Head::Error { id: Some(id.clone()) }),
             (
                 cancellation(&id),
                 Head::Notification(Notification::Cancelled { request: id.clone() }),

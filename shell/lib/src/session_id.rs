@@ -9,6 +9,10 @@ use crate::sync;
 /// Length of a session id on the wire, in characters.
 const LENGTH: usize = 32;
 
+/// Positions of the hyphens of a UUID.
+#[cfg(feature = "rmcp")]
+const UUID_HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
 /// Names a session: 128 random bits, on the wire 32 hexadecimal digits.
 ///
 /// It is a secret: anyone who knows it can act for the client. Only
@@ -27,6 +31,18 @@ impl SessionId {
     /// The operating system provides no randomness.
     pub(crate) fn random() -> Self {
         Self(sync::random())
+    }
+
+    /// Parses an id that was made elsewhere: 32 hexadecimal digits, in groups or not as in a UUID.
+    #[cfg(feature = "rmcp")]
+    pub(crate) fn parse_uuid(text: &str) -> Option<Self> {
+        let is_hyphen = |(at, byte)| (byte == b'-') == UUID_HYPHENS.contains(&at);
+        if text.len() == LENGTH {
+            return text.to_ascii_lowercase().parse().ok();
+        }
+        let is_uuid =
+            text.len() == LENGTH + UUID_HYPHENS.len() && text.bytes().enumerate().all(is_hyphen);
+        is_uuid.then(|| text.replace('-', "").to_ascii_lowercase().parse().ok()).flatten()
     }
 
     /// Returns the first half, which identifies a session in a log and cannot be used to access

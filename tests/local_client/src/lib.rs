@@ -6,9 +6,10 @@
 
 use std::{future::poll_fn, pin::Pin};
 
-use bytes::Bytes;
 use futures_core::Stream;
-use rejoin::{Backend, Connection, ManagerConfig, SessionHandle, SessionManager, SseEvent};
+use rejoin::{
+    Backend, ClientMessage, Connection, ManagerConfig, SessionHandle, SessionManager, SseEvent,
+};
 use rejoin_core::{AnswerFormat, Post};
 use serde_json::{Value, json};
 
@@ -102,6 +103,6 @@ pub async fn response(mut connection: Connection) -> Value {
 
 /// Returns a message as the body of a POST.
 #[must_use]
-pub fn post(message: &Value) -> Post<Bytes> {
+pub fn post(message: &Value) -> Post<ClientMessage> {
     rejoin::parse_message(message.to_string().into(), 0).unwrap()
 }

@@ -13,7 +13,8 @@ impl Simulation {
         let no = self.failed_session?;
         let server = self.servers.get_mut(no)?;
         let inputs = std::mem::take(&mut server.inputs).into_iter();
-        let inputs: Vec<_> = inputs.map(|(now, input)| (now, input.map(|_, _| ()))).collect();
+        let inputs: Vec<_> =
+            inputs.map(|(now, input)| (now, input.map(|_, _| (), |_, _| ()))).collect();
         let (restores, count) = (server.restores, inputs.len());
         let journal = Journal {
             config: self.parameters.config.clone(),

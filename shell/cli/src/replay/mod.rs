@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use rejoin::{
     journal::Reader,
-    rejoin_core::{Actions, Input, Instant, Rejection, Session},
+    rejoin_core::{Actions, Head, Input, Instant, Rejection, Session},
 };
 
 /// An input of a session and its result. Message bodies are replaced by labels.
@@ -48,7 +48,8 @@ fn print(path: &Path, as_json: bool, out: &mut impl Write) -> anyhow::Result<()>
     }
     for entry in &mut journal {
         let entry = entry?;
-        let input = entry.input.map(|head, ()| label::describe(head));
+        let describe = |head: &Head, (): &()| label::describe(head);
+        let input = entry.input.map(describe, describe);
         let mut actions = Actions::new();
         let result = session.handle(entry.now, input.clone(), &mut actions);
         let result = result.map_err(|rejected| rejected.reason);

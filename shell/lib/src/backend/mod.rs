@@ -1,18 +1,14 @@
 //! Backends: the servers behind sessions.
 
 mod overloaded;
-#[cfg(feature = "rmcp")]
-mod rmcp;
 #[cfg(feature = "stdio")]
 mod stdio;
 
 use std::{error::Error, future::Future, pin::Pin};
 
 pub use self::overloaded::Overloaded;
-#[cfg(feature = "rmcp")]
-pub use self::rmcp::{RequestContextExt, RmcpBackend};
 #[cfg(feature = "stdio")]
-pub use self::stdio::{StdioBackend, StdioConfig, watchdog};
+pub use self::stdio::{SessionEnv, StdioBackend, StdioConfig, watchdog};
 use crate::{ClientMessages, ClientSender};
 
 /// Why a backend could not be opened. It is logged, and sent to the client.

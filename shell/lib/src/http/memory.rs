@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use rejoin_core::{Message, Post};
 
 use crate::{
-    SessionHandle,
+    ClientMessage, SessionHandle,
     byte_counter::{ByteCounter, RequestCounters},
 };
 
@@ -112,13 +113,14 @@ impl Reservation {
         self.bytes
     }
 
-    /// Attaches the reservation to the messages that were received: it is released when the last
-    /// of their bodies is dropped.
-    pub(super) fn attach(self, post: Post<Bytes>) -> Post<Bytes> {
+    /// Attaches the reservation, and the request that they came with, to the messages that were
+    /// received. The reservation is released when the last of their bodies is dropped.
+    pub(super) fn attach(self, post: Post<Bytes>, head: &Arc<Parts>) -> Post<ClientMessage> {
         let reservation = Arc::new(self);
-        let attach = |message: Message<Bytes>| {
-            let body = ReservedBody { bytes: message.body, _reservation: Arc::clone(&reservation) };
-            Message { body: Bytes::from_owner(body), ..message }
+        let attach = |Message { head: message, body, bytes }: Message<Bytes>| {
+            let body = ReservedBody { bytes: body, _reservation: Arc::clone(&reservation) };
+            let body = ClientMessage::from(Bytes::from_owner(body)).with_parts(Arc::clone(head));
+            Message { head: message, body, bytes }
         };
         match post {
             Post::Single(message) => Post::Single(attach(message)),
@@ -199,9 +201,12 @@ mod tests {
         let mut reservation = memory.reservation(None);
         reservation.grow(600).unwrap();
         let batch = r#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b"}]"#;
-        let post = crate::parse_message(Bytes::from_static(batch.as_bytes()), 2).unwrap();
-        let post = reservation.attach(post);
-        let mut bodies: Vec<_> = post.messages().iter().map(|m| m.body.clone()).collect();
+        let batch = Bytes::from_static(batch.as_bytes());
+        let post = crate::message::parse_with(batch, 2, |body| body).unwrap();
+        let (head, ()) = http::Request::new(()).into_parts();
+        let post = reservation.attach(post, &Arc::new(head));
+        let bodies = post.messages().iter().map(|message| message.body.clone().into_bytes());
+        let mut bodies: Vec<_> = bodies.collect();
         drop(post);
         assert_eq!(memory.reservation(None).grow(600), Err(MemoryExhausted));
         let copy = bodies.pop().unwrap().slice(1..2);

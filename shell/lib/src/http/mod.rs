@@ -90,6 +90,7 @@ where
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let (head, body) = request.into_parts();
+            let head = Arc::new(head);
             let result = inner.respond(&head, body).await;
             let mut response = result.unwrap_or_else(|refusal| {
                 refusal.log(&head);
@@ -102,7 +103,11 @@ where
 }
 
 impl Inner {
-    async fn respond<B>(&self, head: &Parts, body: B) -> Result<Response<ResponseBody>, Refusal>
+    async fn respond<B>(
+        &self,
+        head: &Arc<Parts>,
+        body: B,
+    ) -> Result<Response<ResponseBody>, Refusal>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,

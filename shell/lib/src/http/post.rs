@@ -2,7 +2,7 @@
 //!
 //! Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
 
-use std::{error::Error, future::poll_fn};
+use std::{error::Error, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -17,7 +17,7 @@ use super::{
     refusal::Refusal,
     stream,
 };
-use crate::{Connection, SessionHandle, SseEvent, message};
+use crate::{ClientMessage, Connection, SessionHandle, SseEvent, message};
 
 /// Maximum size of the body of an `initialize` request, in bytes.
 const INITIALIZE_BYTES_MAX: usize = 64 << 10;
@@ -25,7 +25,7 @@ const INITIALIZE_BYTES_MAX: usize = 64 << 10;
 impl Inner {
     pub(super) async fn post<B>(
         &self,
-        head: &Parts,
+        head: &Arc<Parts>,
         body: B,
     ) -> Result<Response<ResponseBody>, Refusal>
     where
@@ -36,7 +36,7 @@ impl Inner {
         head::check_content_type(headers)?;
         head::check_content_encoding(headers)?;
         let session = head::session(headers, &self.sessions);
-        let (post, session) = self.receive(session, body).await?;
+        let (post, session) = self.receive(head, session, body).await?;
         let id = request_id(&post);
         let response = match session {
             Err(_) if is_initialize(&post) && !self.has_session(headers)? => {
@@ -52,9 +52,10 @@ impl Inner {
     /// smaller size limit applies.
     async fn receive<B>(
         &self,
+        head: &Arc<Parts>,
         session: Result<SessionHandle, Refusal>,
         body: B,
-    ) -> Result<(Post<Bytes>, Result<SessionHandle, Refusal>), Refusal>
+    ) -> Result<(Post<ClientMessage>, Result<SessionHandle, Refusal>), Refusal>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -76,17 +77,17 @@ impl Inner {
             }
         };
         let limits = self.sessions.config();
-        let post = message::parse_message(bytes.clone(), limits.session.batch_max)?;
+        let post = message::parse_with(bytes.clone(), limits.session.batch_max, |body| body)?;
         let depth = message::check_depth(&bytes, limits.json_depth_max);
         depth.map_err(|error| Refusal::from(error).with_id(request_id(&post)))?;
-        Ok((reservation.attach(post), session))
+        Ok((reservation.attach(post, head), session))
     }
 
     /// Returns the format of the response, and whether the client accepts SSE.
     fn format(
         &self,
         headers: &HeaderMap,
-        post: &Post<Bytes>,
+        post: &Post<ClientMessage>,
     ) -> Result<(AnswerFormat, bool), Refusal> {
         let is_json = self.config.config.json_responses;
         // The responses to a batch are sent one by one.
@@ -116,7 +117,7 @@ impl Inner {
     async fn initialize(
         &self,
         head: &Parts,
-        post: Post<Bytes>,
+        post: Post<ClientMessage>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let (format, sse) = self.format(&head.headers, &post)?;
         let peer = peer::client_address(head, &self.config.config);
@@ -142,7 +143,7 @@ impl Inner {
         &self,
         headers: &HeaderMap,
         session: &SessionHandle,
-        post: Post<Bytes>,
+        post: Post<ClientMessage>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if !post.has_request() {
             session.notify(post).await?;
@@ -196,7 +197,7 @@ fn json(data: Bytes) -> Response<ResponseBody> {
     response
 }
 
-fn is_initialize(post: &Post<Bytes>) -> bool {
+fn is_initialize<M>(post: &Post<M>) -> bool {
     let initialize =
         |head: &Head| matches!(head, Head::Request { method: Method::Initialize { .. }, .. });
     match post {
@@ -206,7 +207,7 @@ fn is_initialize(post: &Post<Bytes>) -> bool {
 }
 
 /// Returns the id of the request of a POST, if it is a single one.
-fn request_id(post: &Post<Bytes>) -> Option<RequestId> {
+fn request_id<M>(post: &Post<M>) -> Option<RequestId> {
     match post {
         Post::Single(message) => match &message.head {
             Head::Request { id, .. } => Some(id.clone()),

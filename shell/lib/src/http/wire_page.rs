@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
+use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use rejoin_core::{
-    ClientFault, EventId, Failure, FailureReason, Rejection, RequestId, SessionCloseReason,
-    StreamId, UnansweredReason,
+    ClientFault, EventId, FailureReason, Rejection, RequestId, SessionCloseReason, StreamId,
+    UnansweredReason,
 };
 use serde_json::Value;
 
 use super::{Refusal, ResponseBody};
-use crate::{ManagerError, SessionError, render};
+use crate::{ManagerError, SessionError, payload::Payload as _, render};
 
 const PAGE: &str = include_str!("../../docs/wire.md");
 
@@ -58,9 +59,8 @@ fn the_page_lists_every_failure() {
         (closed, Some(SessionCloseReason::InternalError), None),
         (closed, Some(SessionCloseReason::Exhausted), None),
     ] {
-        let failure = Failure { id: id.clone(), reason };
-        let (code, message) =
-            code_and_message(&render::failure(&failure, close_reason, exit_reason));
+        let text = render::failure(reason, close_reason, exit_reason);
+        let (code, message) = code_and_message(&Bytes::error_for_client(&id, &text));
         let _ = writeln!(table, "| `{message}` | {code} |");
     }
     assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");
@@ -75,8 +75,9 @@ fn the_page_lists_every_server_request_error() {
         UnansweredReason::TimedOut,
         UnansweredReason::Cancelled,
     ] {
-        let (code, message) =
-            code_and_message(&render::server_request_error(&RequestId::from(7), reason));
+        let text = render::unanswered(reason);
+        let error = Bytes::error_for_backend(&RequestId::from(7), render::INTERNAL_ERROR, text);
+        let (code, message) = code_and_message(&error);
         let _ = writeln!(table, "| `{message}` | {code} |");
     }
     assert!(PAGE.contains(&table), "docs/wire.md must have this table:\n{table}");

@@ -5,7 +5,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use rejoin_core::{Input, Instant};
 
@@ -47,13 +46,13 @@ impl Recorder {
     }
 
     /// Records an input of the session.
-    pub(crate) fn record(&mut self, now: Instant, input: &Input<Bytes>) {
+    pub(crate) fn record<C, S>(&mut self, now: Instant, input: &Input<C, S>) {
         if self.journal.has_failed.load(Ordering::Relaxed) {
             // The writer has logged the error.
             self.writer = None;
         }
         if self.writer.is_some() {
-            let input = input.clone().map(|_, _| ());
+            let input = input.map(|_, _| (), |_, _| ());
             self.send(WriterMessage::Entry(self.journal.clone(), Entry { now, input }));
         }
     }
@@ -94,10 +93,10 @@ mod tests {
             config: Config::default(),
         };
         let mut recorder = Recorder::start(SessionId::random(), writer, header);
-        recorder.record(Instant::EPOCH, &Input::Tick);
+        recorder.record(Instant::EPOCH, &Input::<()>::Tick);
         assert!(matches!(queue.try_recv(), Ok(WriterMessage::Start(..))));
         // The queue has space again, but an input before is missing.
-        recorder.record(Instant::EPOCH, &Input::Delete);
+        recorder.record(Instant::EPOCH, &Input::<()>::Delete);
         assert!(queue.try_recv().is_err());
     }
 }

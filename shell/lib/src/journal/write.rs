@@ -189,7 +189,7 @@ mod tests {
         let session = SessionId::random();
         let journal = Journal::create(directory.path(), u64::MAX).unwrap();
         let mut recorder = journal.recorder(session, &Config::default(), Instant::EPOCH);
-        (0..10_000).for_each(|_| recorder.record(Instant::EPOCH, &Input::Tick));
+        (0..10_000).for_each(|_| recorder.record(Instant::EPOCH, &Input::<()>::Tick));
         drop(journal);
         let text = fs::read_to_string(path_of(directory.path(), session)).unwrap();
         assert_eq!(text.lines().count(), 10_001);
@@ -219,10 +219,10 @@ mod tests {
             thread::yield_now();
         }
         for recorder in &mut recorders {
-            recorder.record(Instant::EPOCH, &Input::Tick);
+            recorder.record(Instant::EPOCH, &Input::<()>::Tick);
         }
         fs::remove_dir(path_of(directory.path(), failing)).unwrap();
-        recorders[0].record(Instant::EPOCH, &Input::Tick);
+        recorders[0].record(Instant::EPOCH, &Input::<()>::Tick);
         drop(journal);
         let text = fs::read_to_string(path_of(directory.path(), other)).unwrap();
         assert_eq!(text.lines().count(), 2);

@@ -1,33 +1,27 @@
-//! The session manager: creation, limits, draining and closing of sessions.
+//! The session manager: sessions with a backend for each.
 
 mod error;
 mod reclaim;
+mod sessions;
 mod unopened;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rejoin_core::{AnswerFormat, Post, Rejection, SessionCloseReason};
+use rejoin_core::{AnswerFormat, Post, Rejection, Session};
 
 pub use self::error::ManagerError;
+pub(crate) use self::sessions::{NewSession, Sessions};
 use self::unopened::UnopenedSession;
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
-    Backend, ClientSender, Connection, SessionError, SessionHandle, SessionId,
+    Backend, ClientMessage, Connection, SessionError, SessionHandle, SessionId,
     backend::AnyBackend,
     clock,
     config::{ManagerConfig, ManagerConfigError},
-    peers::{PeerPermit, PeerSessions},
-    session::{SessionInner, Shared},
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        spawn, yield_now,
-    },
+    session::Shared,
 };
-
-/// Number of sessions after which draining yields to other tasks.
-const SESSIONS_PER_YIELD: usize = 64;
 
 /// All sessions of one server. A clone manages the same sessions.
 ///
@@ -58,13 +52,9 @@ pub struct SessionManager {
     inner: Arc<Inner>,
 }
 
-/// Closes all sessions when the last manager is dropped.
 struct Inner {
-    shared: Arc<Shared>,
-    peers: Arc<PeerSessions>,
+    sessions: Sessions<Bytes>,
     backend: Box<dyn AnyBackend>,
-    /// Whether the tasks of the manager were spawned.
-    has_tasks: AtomicBool,
 }
 
 impl SessionManager {
@@ -93,16 +83,9 @@ impl SessionManager {
         Ok(Self::from_shared(backend, shared))
     }
 
-    fn from_shared(backend: impl Backend, shared: Shared) -> Self {
-        let (shared, backend) = (Arc::new(shared), Box::new(backend));
-        Self {
-            inner: Arc::new(Inner {
-                shared,
-                peers: Arc::default(),
-                backend,
-                has_tasks: AtomicBool::new(false),
-            }),
-        }
+    fn from_shared(backend: impl Backend, shared: Shared<Bytes>) -> Self {
+        let inner = Inner { sessions: Sessions::new(shared), backend: Box::new(backend) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Returns the configuration.
@@ -128,46 +111,24 @@ impl SessionManager {
         self.create(None, None).await
     }
 
-    /// Spawns the tasks of the manager, on the first call.
-    fn start_tasks(&self) {
-        let shared = self.shared();
-        if !self.inner.has_tasks.swap(true, Ordering::Relaxed) {
-            spawn(Arc::clone(&shared.deadlines).run(shared.clock));
-            spawn(reclaim::run(Arc::clone(shared)));
-        }
-    }
-
     /// Creates a session. `first` is the client's first message, if that is known.
     async fn create(
         &self,
         peer: Option<IpAddr>,
-        first: Option<Bytes>,
+        first: Option<ClientMessage>,
     ) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
-        self.start_tasks();
-        let peer_permit = self.inner.peer_permit(peer)?;
+        let peer_permit = self.inner.sessions.peer_permit(peer)?;
+        let permit = self.inner.sessions.reserve().await?;
+        let core = Session::new(shared.session_config.clone(), shared.clock.now());
         let id = SessionId::random();
-        let permit = shared.registry.reserve(&shared.unused, shared.config.queue_timeout).await?;
-        let (session, mut messages) =
-            SessionInner::create(id, Arc::clone(shared), permit.downgrade());
+        let NewSession { session, client, mut messages } =
+            self.inner.sessions.insert(id, core, permit, peer_permit)?;
         messages.set_first_message(first);
-        let client = ClientSender::new(id, Arc::downgrade(&session));
-        shared.registry.insert(Arc::clone(&session), permit);
-        session.mark_unused(peer_permit);
-        if let Some(reason) = session.inspect(rejoin_core::Session::close_reason) {
-            // It was closed before it was inserted, so that it was not removed.
-            shared.remove(id);
-            return Err(ManagerError::ClosedDuringInitialize(reason));
-        }
-        let unopened = UnopenedSession::new(SessionHandle::new(session));
-        if shared.registry.is_closing() {
-            // `close_all` may have run before this session was inserted.
-            return Err(ManagerError::Closing);
-        }
         let opening = self.inner.backend.open_any(client, messages);
         let opened = clock::timeout(shared.config.start_timeout, opening).await;
         let error = match opened {
-            Ok(Ok(())) => return Ok(unopened.into_opened()),
+            Ok(Ok(())) => return Ok(session.into_opened()),
             Ok(Err(error)) => error,
             Err(_) => "start timeout expired".into(),
         };
@@ -183,7 +144,7 @@ impl SessionManager {
     /// Same as [`create_session`](Self::create_session), or the client is at fault.
     pub async fn initialize_session(
         &self,
-        post: Post<Bytes>,
+        post: Post<ClientMessage>,
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
         self.initialize_session_from(None, post, format).await
@@ -199,7 +160,7 @@ impl SessionManager {
     pub async fn initialize_session_from(
         &self,
         peer: Option<IpAddr>,
-        post: Post<Bytes>,
+        post: Post<ClientMessage>,
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
         let first = match &post {
@@ -246,59 +207,22 @@ impl SessionManager {
     /// Clients that can resume get `retry` as their reconnect delay. For a deadline, drop the
     /// future and call [`close_all`](Self::close_all).
     pub async fn drain(&self, retry: Duration) {
-        let shared = self.shared();
-        shared.drain.start(retry);
-        shared.registry.begin_closing();
-        for (number, session) in shared.registry.all().into_iter().enumerate() {
-            session.close_if_due();
-            if (number + 1).is_multiple_of(SESSIONS_PER_YIELD) {
-                yield_now().await;
-            }
-        }
-        while shared.registry.len() > 0 {
-            shared.drain.next_removal().await;
-        }
+        self.inner.sessions.drain(retry).await;
     }
 
     /// Closes all sessions for a shutdown, and refuses new ones. Pending requests fail with an
     /// error.
     pub fn close_all(&self) {
-        self.inner.close_all();
+        self.inner.sessions.close_all();
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.inner.shared
-    }
-}
-
-impl Inner {
-    /// Counts a session for the address of its client.
-    fn peer_permit(&self, peer: Option<IpAddr>) -> Result<Option<PeerPermit>, ManagerError> {
-        let (Some(peer), Some(max)) = (peer, self.shared.config.sessions_per_ip_max) else {
-            return Ok(None);
-        };
-        let permit = self.peers.try_acquire(peer, max);
-        permit.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
-    }
-
-    fn close_all(&self) {
-        self.shared.registry.begin_closing();
-        for session in self.shared.registry.all() {
-            SessionHandle::new(session).close(SessionCloseReason::ServerShutdown);
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close_all();
-        self.shared.deadlines.stop();
-        self.shared.kept_memory.stop();
+    pub(crate) fn shared(&self) -> &Arc<Shared<Bytes>> {
+        self.inner.sessions.shared()
     }
 }
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Inner").field("sessions", &self.sessions).finish_non_exhaustive()
     }
 }

@@ -10,9 +10,10 @@ use std::{
 
 use rejoin_core::Session;
 
-use super::SESSIONS_PER_YIELD;
+use super::sessions::SESSIONS_PER_YIELD;
 use crate::{
     log,
+    payload::Payload,
     session::{SessionInner, Shared},
     sync::yield_now,
 };
@@ -21,18 +22,17 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// The sessions that have limits because memory is short.
-#[derive(Default)]
-struct Limits {
-    sessions: Vec<Weak<SessionInner>>,
+struct Limits<P: Payload> {
+    sessions: Vec<Weak<SessionInner<P>>>,
     /// Whether memory had to be reclaimed in the last pass.
     is_short: bool,
 }
 
 /// Reclaims memory when it is short, and raises limits when it is not, until the manager is dropped.
-pub(super) async fn run(shared: Arc<Shared>) {
+pub(super) async fn run<P: Payload>(shared: Arc<Shared<P>>) {
     let Shared { kept_memory: memory, clock, .. } = &*shared;
     let passes = async {
-        let mut limits = Limits::default();
+        let mut limits = Limits { sessions: Vec::new(), is_short: false };
         loop {
             memory.changed().await;
             limits.update(&shared).await;
@@ -47,9 +47,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-impl Limits {
+impl<P: Payload> Limits<P> {
     /// Makes one pass over the sessions.
-    async fn update(&mut self, shared: &Shared) {
+    async fn update(&mut self, shared: &Shared<P>) {
         let memory = &shared.kept_memory;
         // Also for those that were not released because of others, which then did not use it.
         drop(memory.release_waiters());
@@ -67,7 +67,7 @@ impl Limits {
                 yield_now().await;
             }
         }
-        self.sessions.extend(memory.take_newly_limited());
+        self.sessions.extend(shared.take_newly_limited());
         let known = self.sessions.len();
         let mut limited = Vec::with_capacity(known);
         for session in mem::take(&mut self.sessions) {
@@ -85,10 +85,10 @@ impl Limits {
 /// Returns the sessions that keep the most, and the level to which their limits have to be lowered
 /// so that they keep `excess` bytes less. What their readers await leaves them only when it was
 /// received.
-async fn above_level(
-    sessions: Vec<Arc<SessionInner>>,
+async fn above_level<P: Payload>(
+    sessions: Vec<Arc<SessionInner<P>>>,
     excess: usize,
-) -> (Vec<Arc<SessionInner>>, usize) {
+) -> (Vec<Arc<SessionInner<P>>>, usize) {
     let mut kept = Vec::with_capacity(sessions.len());
     for (number, session) in sessions.into_iter().enumerate() {
         kept.push((session.inspect(Session::kept_bytes), session));

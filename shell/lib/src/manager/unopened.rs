@@ -2,31 +2,31 @@
 
 use rejoin_core::SessionCloseReason;
 
-use crate::SessionHandle;
+use crate::{SessionHandle, payload::Payload};
 
 /// Closes its session on drop, unless that has been opened.
 #[derive(Debug)]
-pub(super) struct UnopenedSession {
-    session: SessionHandle,
+pub(crate) struct UnopenedSession<P: Payload> {
+    session: SessionHandle<P>,
     is_opened: bool,
 }
 
-impl UnopenedSession {
-    pub(super) fn new(session: SessionHandle) -> Self {
+impl<P: Payload> UnopenedSession<P> {
+    pub(super) fn new(session: SessionHandle<P>) -> Self {
         Self { session, is_opened: false }
     }
 
-    pub(super) fn session(&self) -> &SessionHandle {
+    pub(super) fn session(&self) -> &SessionHandle<P> {
         &self.session
     }
 
-    pub(super) fn into_opened(mut self) -> SessionHandle {
+    pub(crate) fn into_opened(mut self) -> SessionHandle<P> {
         self.is_opened = true;
         self.session.clone()
     }
 }
 
-impl Drop for UnopenedSession {
+impl<P: Payload> Drop for UnopenedSession<P> {
     fn drop(&mut self) {
         if !self.is_opened {
             self.session.close(SessionCloseReason::Cancelled);

@@ -14,8 +14,8 @@ use rejoin_core::{AnswerFormat, EventId, Post};
 use shuttle::{future::block_on, thread::JoinHandle};
 
 use crate::{
-    Backend, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError, SessionHandle,
-    SessionManager, SseEvent, sync::join_tasks,
+    Backend, ClientMessage, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError,
+    SessionHandle, SessionManager, SseEvent, sync::join_tasks,
 };
 
 /// A manager whose backends are controlled by the scenario.
@@ -122,12 +122,12 @@ pub(super) fn message(members: &str) -> Bytes {
     format!(r#"{{"jsonrpc":"2.0",{members}}}"#).into()
 }
 
-pub(super) fn post(members: &str) -> Post<Bytes> {
+pub(super) fn post(members: &str) -> Post<ClientMessage> {
     crate::parse_message(message(members), 64).unwrap()
 }
 
 /// A request, which [`responses`] answers.
-pub(super) fn request(id: u32) -> Post<Bytes> {
+pub(super) fn request(id: u32) -> Post<ClientMessage> {
     let token = format!(r#""params":{{"_meta":{{"progressToken":{id}}}}}"#);
     post(&format!(r#""id":{id},"method":"a",{token}"#))
 }
@@ -142,7 +142,7 @@ pub(super) fn responses(id: u32) -> [Bytes; 2] {
 }
 
 /// Returns the id of a request that a backend has received.
-pub(super) fn request_id(received: &Bytes) -> Option<u32> {
+pub(super) fn request_id(received: &[u8]) -> Option<u32> {
     let received: serde_json::Value = serde_json::from_slice(received).unwrap();
     received["method"]
         .is_string()

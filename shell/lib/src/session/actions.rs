@@ -1,6 +1,5 @@
 //! The actions of the core, carried out under the lock of the session.
 
-use bytes::Bytes;
 use rejoin_core::{
     Action, Actions, Answer, CloseReason, ConnectionId, Event, EventId, Failure, Report, StreamId,
 };
@@ -12,14 +11,15 @@ use super::{
 };
 use crate::{
     log::{self, LogEvent},
-    render,
+    payload::Payload,
+    render::{self, INTERNAL_ERROR},
 };
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     /// Carries out actions. Returns the stream that holds the sender of the input, if one does.
     pub(super) fn carry_out(
         &mut self,
-        actions: &mut Actions<Bytes>,
+        actions: &mut Actions<P::Client, P::Server>,
         mut permits: Option<&mut QueuePermits<'_>>,
     ) -> Option<StreamId> {
         let mut held_by = None;
@@ -64,9 +64,10 @@ impl LockedSession<'_> {
                     }
                 }
                 Action::FailServerRequest { id, reason } => {
-                    self.send_to_backend(render::server_request_error(&id, reason));
+                    let text = render::unanswered(reason);
+                    self.send_to_backend(P::error_for_backend(&id, INTERNAL_ERROR, text));
                 }
-                Action::CancelRequest { id } => self.send_to_backend(render::cancellation(&id)),
+                Action::CancelRequest { id } => self.send_to_backend(P::cancellation(&id)),
                 Action::Hold { stream } => held_by = Some(stream),
                 Action::Release { stream } => {
                     held_by.take_if(|held_by| *held_by == stream);
@@ -87,13 +88,13 @@ impl LockedSession<'_> {
         held_by
     }
 
-    fn push_event(&mut self, connection: ConnectionId, event: SseEvent) {
+    fn push_event(&mut self, connection: ConnectionId, event: SseEvent<P::Server>) {
         if let Some(buffer) = self.state.buffers.get_mut(connection) {
             self.after_unlock.wake(buffer.push(event));
         }
     }
 
-    fn sse_event(&mut self, id: EventId, event: Event<Bytes>) -> SseEvent {
+    fn sse_event(&mut self, id: EventId, event: Event<P::Server>) -> SseEvent<P::Server> {
         match event {
             Event::Message(data) => SseEvent::Message { id: Some(id), data },
             Event::Failure(failure) => {
@@ -105,17 +106,18 @@ impl LockedSession<'_> {
                 self.after_unlock.log_events.push(LogEvent::Gap { stream, first, last });
                 let initialized = self.state.core.initialized();
                 let has_logging = initialized.is_some_and(|result| result.logging);
-                let notification = has_logging.then(|| render::gap_notification(id, first));
+                let notification = has_logging.then(|| P::gap_notification(id, first));
                 SseEvent::Gap { id, first, notification }
             }
         }
     }
 
     /// Returns the JSON-RPC error for a failure.
-    fn error(&self, failure: &Failure) -> Bytes {
+    fn error(&self, failure: &Failure) -> P::Server {
         let exit = self.state.backend_exit.as_ref();
         let exit_reason = exit.and_then(|exit| exit.reason.as_deref());
-        render::failure(failure, self.state.core.close_reason(), exit_reason)
+        let text = render::failure(failure.reason, self.state.core.close_reason(), exit_reason);
+        P::error_for_client(&failure.id, &text)
     }
 }
 

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::inner::SessionInner;
 use crate::{
     log::{self, LogEvent, SessionClosed, SessionOpened},
+    payload::Payload,
     sync::oneshot,
 };
 
@@ -35,7 +36,7 @@ impl AfterUnlock {
         }
     }
 
-    pub(super) fn run(self, session: &Arc<SessionInner>) {
+    pub(super) fn run<P: Payload>(self, session: &Arc<SessionInner<P>>) {
         let Self {
             wakers,
             released_senders,
@@ -62,6 +63,7 @@ impl AfterUnlock {
             session.queue.signal_session_ended();
             log::closed(id, &closed);
             session.shared.remove(id);
+            session.shared.call_close_hook(id, closed.reason);
         } else if backend_not_reading {
             log::backend_not_reading(id);
             // Only rejected if the session is closed.

@@ -1,15 +1,14 @@
 //! Messages of the backend for its client: they are recorded, or have to wait for room.
 
-use bytes::Bytes;
 use rejoin_core::{Head, Input, Message, Overflow, Rejected, Rejection, RequestId, StreamId};
 
 use super::{kept::Admission, shared::MemoryWaiter, state::LockedSession};
-use crate::{render, sync::oneshot};
+use crate::{payload::Payload, sync::oneshot};
 
 /// A message of the backend for its client.
 #[derive(Debug)]
-pub(super) struct BackendMessage {
-    pub(super) message: Message<Bytes>,
+pub(super) struct BackendMessage<P: Payload> {
+    pub(super) message: Message<P::Server>,
     /// The client's request that it belongs to, if the backend knows it.
     pub(super) related: Option<RequestId>,
     /// If the message is a request, and is rejected, the backend gets an error with this code.
@@ -18,11 +17,11 @@ pub(super) struct BackendMessage {
 
 /// What became of a message that was not rejected.
 #[derive(Debug)]
-pub(super) enum Recorded {
+pub(super) enum Recorded<P: Payload> {
     /// It was recorded. Its sender waits for the release, if there is one.
     Yes(Option<ReleaseReceiver>),
     /// There is no room for it: it is sent again after the release, or at once if there is none.
-    Full(BackendMessage, Option<RoomReceiver>),
+    Full(BackendMessage<P>, Option<RoomReceiver>),
 }
 
 /// Ready when the senders that a stream holds are released.
@@ -46,15 +45,15 @@ impl RoomReceiver {
     }
 }
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     /// Records a message, unless it is rejected or there is no room for it.
     ///
     /// The error for a rejected request precedes any later message of the client.
     pub(super) fn record(
         &mut self,
-        message: BackendMessage,
+        message: BackendMessage<P>,
         overflow: Overflow,
-    ) -> Result<Recorded, Rejection> {
+    ) -> Result<Recorded<P>, Rejection> {
         self.check_backend()?;
         if let Admission::Waits(released) =
             self.admit(&message.message, message.related.as_ref(), overflow)
@@ -80,7 +79,7 @@ impl LockedSession<'_> {
                     && let Input::BackendMessage { message, .. } = &input
                     && let Head::Request { id, .. } = &message.head
                 {
-                    self.send_to_backend(render::error(Some(id), code, &fault.to_string()));
+                    self.send_to_backend(P::error_for_backend(id, code, &fault.to_string()));
                 }
                 Err(reason)
             }

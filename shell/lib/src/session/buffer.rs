@@ -5,15 +5,17 @@ use std::{collections::VecDeque, task::Waker, time::Duration};
 use bytes::Bytes;
 use rejoin_core::{ANSWER_INDEX, EVENT_OVERHEAD_BYTES, EventId};
 
+use crate::payload::ServerPayload;
+
 /// An event that a connection sends, for an HTTP body to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SseEvent {
+pub enum SseEvent<S = Bytes> {
     /// A JSON-RPC message, in one line.
     Message {
         /// The event id to resume after. `None` if the message is the whole answer to a POST.
         id: Option<EventId>,
         /// The message.
-        data: Bytes,
+        data: S,
     },
     /// An event with an id to resume after, and an empty `data:` field.
     ///
@@ -32,11 +34,11 @@ pub enum SseEvent {
         /// The index of the first one.
         first: u64,
         /// A log message that reports the gap, if the server declared `logging`.
-        notification: Option<Bytes>,
+        notification: Option<S>,
     },
 }
 
-impl SseEvent {
+impl<S: ServerPayload> SseEvent<S> {
     /// Returns the index by which the event is acknowledged.
     pub(super) fn index(&self) -> u64 {
         match self {
@@ -48,9 +50,9 @@ impl SseEvent {
     /// Returns the size of the event without its framing.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Message { data, .. } => data.len(),
+            Self::Message { data, .. } => data.bytes(),
             Self::Priming { .. } => 0,
-            Self::Gap { notification, .. } => notification.as_ref().map_or(0, Bytes::len),
+            Self::Gap { notification, .. } => notification.as_ref().map_or(0, S::bytes),
         }
     }
 }
@@ -68,9 +70,9 @@ pub(crate) struct MessagePart {
 }
 
 /// The events that a connection has not sent yet: never more than its window allows.
-#[derive(Debug, Default)]
-pub(super) struct ConnectionBuffer {
-    events: VecDeque<SseEvent>,
+#[derive(Debug)]
+pub(super) struct ConnectionBuffer<S> {
+    events: VecDeque<SseEvent<S>>,
     /// Number of bytes of the first event that were read in parts.
     offset: usize,
     waker: Option<Waker>,
@@ -86,9 +88,9 @@ pub(super) enum End {
     Interrupted,
 }
 
-impl ConnectionBuffer {
+impl<S: ServerPayload> ConnectionBuffer<S> {
     /// Adds an event. Returns the waker of the reader.
-    pub(super) fn push(&mut self, event: SseEvent) -> Option<Waker> {
+    pub(super) fn push(&mut self, event: SseEvent<S>) -> Option<Waker> {
         self.events.push_back(event);
         self.waker.take()
     }
@@ -133,16 +135,35 @@ impl ConnectionBuffer {
 
     /// Removes and returns the next event, if it has at most `bytes_max` bytes and was not read
     /// in part.
-    pub(super) fn pop(&mut self, bytes_max: usize) -> Option<SseEvent> {
+    pub(super) fn pop(&mut self, bytes_max: usize) -> Option<SseEvent<S>> {
         if self.offset > 0 {
             return None;
         }
         self.events.pop_front_if(|event| event.bytes() <= bytes_max)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Returns whether there are no more events, now or later.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_closed() && self.events.is_empty()
+    }
+
+    /// Registers the waker for the next event, or the end.
+    pub(super) fn register_waker(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(known) => known.clone_from(waker),
+            none @ None => *none = Some(waker.clone()),
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+impl ConnectionBuffer<Bytes> {
     /// Returns the next part of the next message, of at most `bytes_max` bytes. With the last
     /// part, it returns the index of the message.
-    #[cfg(feature = "http")]
     pub(super) fn pop_part(&mut self, bytes_max: usize) -> Option<(MessagePart, Option<u64>)> {
         let event = self.events.front()?;
         let SseEvent::Message { id, data } = event else {
@@ -165,22 +186,11 @@ impl ConnectionBuffer {
         self.events.pop_front();
         Some((part, Some(index)))
     }
+}
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
-    }
-
-    /// Returns whether there are no more events, now or later.
-    pub(super) fn is_finished(&self) -> bool {
-        self.is_closed() && self.events.is_empty()
-    }
-
-    /// Registers the waker for the next event, or the end.
-    pub(super) fn register_waker(&mut self, waker: &Waker) {
-        match &mut self.waker {
-            Some(known) => known.clone_from(waker),
-            none @ None => *none = Some(waker.clone()),
-        }
+impl<S> Default for ConnectionBuffer<S> {
+    fn default() -> Self {
+        Self { events: VecDeque::new(), offset: 0, waker: None, end: None }
     }
 }
 
@@ -190,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    fn buffer() -> ConnectionBuffer {
+    fn buffer() -> ConnectionBuffer<Bytes> {
         let mut buffer = ConnectionBuffer::default();
         for index in 1..=2 {
             let id = Some(EventId::new(StreamId::Standalone, index));

@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use rejoin_core::ConnectionId;
 
 use super::buffer::ConnectionBuffer;
+use crate::payload::ServerPayload;
 
 /// A compact map from connection to buffer, sorted by connection. Connection ids ascend, so that
 /// a new one is the last; usually the oldest one is removed.
-#[derive(Debug, Default)]
-pub(super) struct ConnectionBuffers(VecDeque<(ConnectionId, ConnectionBuffer)>);
+#[derive(Debug)]
+pub(super) struct ConnectionBuffers<S>(VecDeque<(ConnectionId, ConnectionBuffer<S>)>);
 
-impl ConnectionBuffers {
-    pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut ConnectionBuffer> {
+impl<S: ServerPayload> ConnectionBuffers<S> {
+    pub(super) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut ConnectionBuffer<S>> {
         let at = self.position(connection).ok()?;
         self.0.get_mut(at).map(|(_, buffer)| buffer)
     }
@@ -24,7 +25,7 @@ impl ConnectionBuffers {
         }
     }
 
-    pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<ConnectionBuffer> {
+    pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<ConnectionBuffer<S>> {
         let at = self.position(connection).ok()?;
         let (_, buffer) = self.0.remove(at)?;
         if self.0.is_empty() {
@@ -46,7 +47,7 @@ impl ConnectionBuffers {
         self.0.iter().map(|(_, buffer)| buffer.kept_bytes()).sum()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ConnectionBuffer> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ConnectionBuffer<S>> {
         self.0.iter_mut().map(|(_, buffer)| buffer)
     }
 
@@ -65,6 +66,12 @@ impl ConnectionBuffers {
     }
 }
 
+impl<S> Default for ConnectionBuffers<S> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
 /// Capacity that an idle session keeps.
 const IDLE_CAPACITY: usize = 2;
 
@@ -75,7 +82,7 @@ mod tests {
     #[test]
     fn a_connection_is_found_whichever_others_were_removed() {
         for removed in 0_u32..1 << 5 {
-            let mut buffers = ConnectionBuffers::default();
+            let mut buffers = ConnectionBuffers::<bytes::Bytes>::default();
             (0..5).for_each(|number| buffers.insert(ConnectionId(number)));
             let is_removed = |number: &u64| removed & 1 << number != 0;
             for number in (0..5).filter(is_removed) {

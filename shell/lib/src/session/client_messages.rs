@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::SessionInner;
 use crate::{
     clock,
+    payload::Payload,
     permits::{SessionPermit, WeakPermit},
     sync::{Mutex, Semaphore, SemaphorePermit, TryAcquireError},
 };
@@ -28,19 +29,19 @@ use crate::{
 /// session then accepts no more requests, and ends when its connections have sent what the
 /// backend had sent before.
 #[derive(Debug)]
-pub struct ClientMessages {
-    queue: Arc<QueueInner>,
-    session: Weak<SessionInner>,
+pub struct ClientMessages<P: Payload = Bytes> {
+    queue: Arc<QueueInner<P>>,
+    session: Weak<SessionInner<P>>,
     permit: WeakPermit,
     /// The first message of the client, if known, until a message is received.
-    first_message: Option<Bytes>,
+    first_message: Option<P::Client>,
 }
 
-impl ClientMessages {
+impl<P: Payload> ClientMessages<P> {
     /// Waits for the next message; `None` means that the session has ended.
     ///
     /// Cancel-safe: a message that was not returned stays in the queue.
-    pub async fn recv(&mut self) -> Option<Bytes> {
+    pub async fn recv(&mut self) -> Option<P::Client> {
         let message = poll_fn(|cx| self.queue.poll_next(cx)).await?;
         self.first_message = None;
         Some(self.queue.receive(message))
@@ -48,7 +49,7 @@ impl ClientMessages {
 
     /// Returns a future that is ready when the session has ended, even if there are messages
     /// left to receive. It is for a backend that may be busy with one of them for a long time.
-    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<P> {
         let queue = Arc::clone(&self.queue);
         // The semaphore has no permits: `acquire` only returns when it is closed.
         async move { drop(queue.session_ended.acquire().await) }
@@ -70,13 +71,13 @@ impl ClientMessages {
     }
 
     /// Sets the first message of the client, for the backend that is opened.
-    pub(crate) fn set_first_message(&mut self, first: Option<Bytes>) {
+    pub(crate) fn set_first_message(&mut self, first: Option<P::Client>) {
         self.first_message = first;
     }
 
     /// Returns the first message of the client, if known. It is still received later.
     #[cfg(feature = "stdio")]
-    pub(crate) fn take_first_message(&mut self) -> Option<Bytes> {
+    pub(crate) fn take_first_message(&mut self) -> Option<P::Client> {
         self.first_message.take()
     }
 
@@ -85,7 +86,7 @@ impl ClientMessages {
     ///
     /// The callback runs in the task that queues the message, with one message at a time, in
     /// order, and is dropped when the session has ended. If it panics, its session ends.
-    pub fn handle(mut self, handler: impl FnMut(Bytes) + Send + 'static) {
+    pub fn handle(mut self, handler: impl FnMut(P::Client) + Send + 'static) {
         self.first_message = None;
         let queue = Arc::clone(&self.queue);
         queue.state.lock().handler = Some(Handler { handle: Box::new(handler), _messages: self });
@@ -93,7 +94,7 @@ impl ClientMessages {
     }
 }
 
-impl Drop for ClientMessages {
+impl<P: Payload> Drop for ClientMessages<P> {
     fn drop(&mut self) {
         self.queue.permits.close();
         drop(self.queue.close_and_take());
@@ -104,12 +105,12 @@ impl Drop for ClientMessages {
 }
 
 /// A callback for messages. Dropping it drops the [`ClientMessages`], which ends the session.
-struct Handler {
-    handle: Box<dyn FnMut(Bytes) + Send>,
-    _messages: ClientMessages,
+struct Handler<P: Payload> {
+    handle: Box<dyn FnMut(P::Client) + Send>,
+    _messages: ClientMessages<P>,
 }
 
-impl fmt::Debug for Handler {
+impl<P: Payload> fmt::Debug for Handler<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handler").finish_non_exhaustive()
     }
@@ -117,12 +118,12 @@ impl fmt::Debug for Handler {
 
 /// The session's end of the queue.
 #[derive(Debug)]
-pub(crate) struct BackendQueue(Arc<QueueInner>);
+pub(crate) struct BackendQueue<P: Payload>(Arc<QueueInner<P>>);
 
 /// The part of the queue that both ends share.
 #[derive(Debug)]
-struct QueueInner {
-    state: Mutex<QueueState>,
+struct QueueInner<P: Payload> {
+    state: Mutex<QueueState<P>>,
     /// One permit for each further message of the client that the queue can hold.
     permits: Semaphore,
     /// Without permits; closed when the session has ended. A semaphore, because the races control
@@ -132,30 +133,31 @@ struct QueueInner {
     session_messages_max: usize,
 }
 
-#[derive(Debug, Default)]
-struct QueueState {
-    messages: VecDeque<QueuedMessage>,
+#[derive(Debug)]
+struct QueueState<P: Payload> {
+    messages: VecDeque<QueuedMessage<P>>,
     /// How many of them are of the session itself.
     session_messages: usize,
     /// Whether no more messages are accepted.
     is_closed: bool,
     waker: Option<Waker>,
     /// `None` also while it is called.
-    handler: Option<Handler>,
+    handler: Option<Handler<P>>,
 }
 
 #[derive(Debug)]
-enum QueuedMessage {
+enum QueuedMessage<P: Payload> {
     /// A message of the client, which holds a permit.
-    FromClient(Bytes),
+    FromClient(P::Client),
     /// A message of the session itself.
-    FromSession(Bytes),
+    FromSession(P::Client),
 }
 
 /// Permits to queue messages of the client. Unused ones are returned on drop.
 #[derive(Debug)]
 pub(crate) struct QueuePermits<'a> {
-    queue: &'a QueueInner,
+    /// Of the queue.
+    permits: &'a Semaphore,
     messages: usize,
 }
 
@@ -167,12 +169,19 @@ pub(crate) struct QueueTimeout;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueFull;
 
-impl BackendQueue {
+impl<P: Payload> BackendQueue<P> {
     /// Creates a queue for up to `messages_max` messages of the client, and
     /// `session_messages_max` of the session itself.
     pub(crate) fn new(messages_max: usize, session_messages_max: usize) -> Self {
+        let state = QueueState {
+            messages: VecDeque::new(),
+            session_messages: 0,
+            is_closed: false,
+            waker: None,
+            handler: None,
+        };
         Self(Arc::new(QueueInner {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             permits: Semaphore::new(messages_max),
             session_ended: Semaphore::new(0),
             session_messages_max,
@@ -182,9 +191,9 @@ impl BackendQueue {
     /// Returns the backend's end of the queue, of which there is one.
     pub(crate) fn messages(
         &self,
-        session: Weak<SessionInner>,
+        session: Weak<SessionInner<P>>,
         permit: WeakPermit,
-    ) -> ClientMessages {
+    ) -> ClientMessages<P> {
         ClientMessages { queue: Arc::clone(&self.0), session, permit, first_message: None }
     }
 
@@ -205,18 +214,25 @@ impl BackendQueue {
             acquired => acquired.ok(),
         };
         acquired.into_iter().for_each(SemaphorePermit::forget);
-        Ok(QueuePermits { queue: &self.0, messages })
+        Ok(QueuePermits { permits: semaphore, messages })
     }
 
     /// Queues a message of the client, using a permit. Returns the waker of the backend.
-    pub(crate) fn forward(&self, message: Bytes, permits: &mut QueuePermits<'_>) -> Option<Waker> {
+    pub(crate) fn forward(
+        &self,
+        message: P::Client,
+        permits: &mut QueuePermits<'_>,
+    ) -> Option<Waker> {
         debug_assert!(permits.messages > 0, "every forwarded message has a permit");
         permits.messages = permits.messages.saturating_sub(1);
         self.0.state.lock().push(QueuedMessage::FromClient(message))
     }
 
     /// Queues a message of the session itself. Returns the waker of the backend.
-    pub(crate) fn push_session_message(&self, message: Bytes) -> Result<Option<Waker>, QueueFull> {
+    pub(crate) fn push_session_message(
+        &self,
+        message: P::Client,
+    ) -> Result<Option<Waker>, QueueFull> {
         let mut state = self.0.state.lock();
         if state.session_messages >= self.0.session_messages_max {
             return Err(QueueFull);
@@ -242,8 +258,8 @@ impl BackendQueue {
     }
 }
 
-impl QueueInner {
-    fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<QueuedMessage>> {
+impl<P: Payload> QueueInner<P> {
+    fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<QueuedMessage<P>>> {
         let mut state = self.state.lock();
         if let Some(message) = state.pop() {
             return Poll::Ready(Some(message));
@@ -277,7 +293,7 @@ impl QueueInner {
     }
 
     /// Returns a message to the backend, and releases its permit.
-    fn receive(&self, message: QueuedMessage) -> Bytes {
+    fn receive(&self, message: QueuedMessage<P>) -> P::Client {
         match message {
             QueuedMessage::FromClient(message) => {
                 self.permits.add_permits(1);
@@ -288,16 +304,16 @@ impl QueueInner {
     }
 
     /// Closes the queue, and returns what will not be received.
-    fn close_and_take(&self) -> VecDeque<QueuedMessage> {
+    fn close_and_take(&self) -> VecDeque<QueuedMessage<P>> {
         let mut state = self.state.lock();
         state.is_closed = true;
         std::mem::take(&mut state.messages)
     }
 }
 
-impl QueueState {
+impl<P: Payload> QueueState<P> {
     /// Adds a message, unless the queue is closed. Returns the waker of the backend.
-    fn push(&mut self, message: QueuedMessage) -> Option<Waker> {
+    fn push(&mut self, message: QueuedMessage<P>) -> Option<Waker> {
         if self.is_closed {
             return None;
         }
@@ -306,7 +322,7 @@ impl QueueState {
         self.waker.take()
     }
 
-    fn pop(&mut self) -> Option<QueuedMessage> {
+    fn pop(&mut self) -> Option<QueuedMessage<P>> {
         let message = self.messages.pop_front()?;
         self.session_messages -= usize::from(matches!(message, QueuedMessage::FromSession(_)));
         if self.messages.is_empty() {
@@ -322,6 +338,6 @@ const IDLE_CAPACITY: usize = 2;
 
 impl Drop for QueuePermits<'_> {
     fn drop(&mut self) {
-        self.queue.permits.add_permits(self.messages);
+        self.permits.add_permits(self.messages);
     }
 }

@@ -6,6 +6,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(any(feature = "rmcp", feature = "stdio"))]
+use rejoin_core::Message;
 use rejoin_core::{Head, Input, Overflow, Post, RequestId};
 use smallvec::smallvec;
 
@@ -16,19 +18,19 @@ use super::{
 };
 #[cfg(feature = "stdio")]
 use crate::render;
-use crate::{SessionId, message};
+use crate::{SessionId, message, payload::Payload};
 
 /// Sends messages of a backend to the client of one session.
 ///
 /// It does not keep the session alive. A clone sends to the same client.
 #[derive(Clone, Debug)]
-pub struct ClientSender {
+pub struct ClientSender<P: Payload = Bytes> {
     id: SessionId,
-    session: Weak<SessionInner>,
+    session: Weak<SessionInner<P>>,
 }
 
-impl ClientSender {
-    pub(crate) fn new(id: SessionId, session: Weak<SessionInner>) -> Self {
+impl<P: Payload> ClientSender<P> {
+    pub(crate) fn new(id: SessionId, session: Weak<SessionInner<P>>) -> Self {
         Self { id, session }
     }
 
@@ -38,6 +40,50 @@ impl ClientSender {
         self.id
     }
 
+    /// Closes the connection of a client's request, so that the client polls: it reconnects after
+    /// `retry`, and then gets what has been sent meanwhile.
+    ///
+    /// Does nothing if the request has no connection.
+    ///
+    /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
+    ///
+    /// # Errors
+    ///
+    /// The backend is at fault: the request is not pending, or its client has no event id to
+    /// resume after. Or the session has ended.
+    pub fn disconnect(
+        &self,
+        request: &RequestId,
+        retry: Option<Duration>,
+    ) -> Result<(), SendError> {
+        let session = self.session()?;
+        let stream = session.inspect(|core| core.stream_of(request));
+        let stream = stream.ok_or(SendError::NotPending)?;
+        Ok(session.input(Input::Disconnect { stream, retry })?)
+    }
+
+    /// Sends a message whose head is known. If it is a request that is rejected, the backend gets
+    /// an error response with the code.
+    #[cfg(any(feature = "rmcp", feature = "stdio"))]
+    pub(crate) fn send_parsed(
+        &self,
+        message: Message<P::Server>,
+        related: Option<RequestId>,
+        error_code: Option<i32>,
+        overflow: Overflow,
+    ) -> Sent<P> {
+        let message = BackendMessage { message, related, error_code };
+        self.session().map_or_else(Sent::rejected, |session| {
+            Sent::record(&session, smallvec![message], overflow)
+        })
+    }
+
+    fn session(&self) -> Result<Arc<SessionInner<P>>, SendError> {
+        self.session.upgrade().ok_or(SendError::Ended)
+    }
+}
+
+impl ClientSender {
     /// Sends a message, or a batch of them, to the client: at once, whether or not the result is
     /// awaited, if the session has room for it. See [`Sent`] for errors, and for what awaiting it
     /// means.
@@ -66,11 +112,7 @@ impl ClientSender {
         related: Option<RequestId>,
         code: i32,
     ) -> Sent {
-        let message = message::with_head(head, body);
-        let message = BackendMessage { message, related, error_code: Some(code) };
-        self.session().map_or_else(Sent::rejected, |session| {
-            Sent::record(&session, smallvec![message], Overflow::Hold)
-        })
+        self.send_parsed(message::with_head(head, body), related, Some(code), Overflow::Hold)
     }
 
     /// Records the valid messages.
@@ -89,7 +131,7 @@ impl ClientSender {
             }
             Form::Json(bytes) => {
                 message::check_depth(&bytes, depth_max)?;
-                message::parse_message(bytes, session.batch_max())?
+                message::parse_with(bytes, session.batch_max(), |body| body)?
             }
         };
         let messages = match post {
@@ -134,7 +176,7 @@ impl ClientSender {
     #[cfg(feature = "stdio")]
     pub(crate) fn reject_server_request(&self, request: &RequestId, code: i32, message: &str) {
         if let Some(session) = self.session.upgrade() {
-            session.send_to_backend(render::error(Some(request), code, message));
+            session.send_to_backend(Bytes::error_for_backend(request, code, message));
         }
     }
 
@@ -145,38 +187,12 @@ impl ClientSender {
         Some((session.batch_max(), session.json_depth_max()))
     }
 
-    /// Closes the connection of a client's request, so that the client polls: it reconnects after
-    /// `retry`, and then gets what has been sent meanwhile.
-    ///
-    /// Does nothing if the request has no connection.
-    ///
-    /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
-    ///
-    /// # Errors
-    ///
-    /// The backend is at fault: the request is not pending, or its client has no event id to
-    /// resume after. Or the session has ended.
-    pub fn disconnect(
-        &self,
-        request: &RequestId,
-        retry: Option<Duration>,
-    ) -> Result<(), SendError> {
-        let session = self.session()?;
-        let stream = session.inspect(|core| core.stream_of(request));
-        let stream = stream.ok_or(SendError::NotPending)?;
-        Ok(session.input(Input::Disconnect { stream, retry })?)
-    }
-
     /// Sets the process that serves the session, for the log.
     #[cfg(feature = "stdio")]
     pub(crate) fn set_process(&self, process: i32) {
         if let Some(session) = self.session.upgrade() {
             session.set_process(process);
         }
-    }
-
-    fn session(&self) -> Result<Arc<SessionInner>, SendError> {
-        self.session.upgrade().ok_or(SendError::Ended)
     }
 }
 

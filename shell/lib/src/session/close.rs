@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rejoin_core::{Input, Rejection, Session, SessionCloseReason, StreamId};
 
 use super::{buffer::End, inner::SessionInner, state::LockedSession};
-use crate::log::SessionClosed;
+use crate::{log::SessionClosed, payload::Payload};
 
 /// The end of a backend.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct BackendExit {
     pub(super) reason: Option<String>,
 }
 
-impl SessionInner {
+impl<P: Payload> SessionInner<P> {
     /// Handles the end of the backend, with its reason if it gave one. The session accepts no new
     /// messages, and is closed when its connections have sent what the backend had sent before.
     pub(crate) fn on_backend_closed(self: &Arc<Self>, reason: Option<String>) {
@@ -25,7 +25,7 @@ impl SessionInner {
     }
 }
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     /// Returns an error if the backend has ended.
     pub(super) fn check_backend(&self) -> Result<(), Rejection> {
         match self.state.backend_exit {
@@ -68,7 +68,8 @@ impl LockedSession<'_> {
 
     /// Closes the session after a panic. Its core is replaced, so that it is not used again.
     pub(super) fn close_panicked(&mut self) {
-        self.state.core = Session::new(self.session.shared.session_config.clone(), self.now());
+        let config = self.state.core.config().clone();
+        self.state.core = Session::new(config, self.now());
         #[cfg(feature = "journal")]
         {
             self.state.recorder = None;

@@ -8,21 +8,22 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use futures_core::Stream;
 use rejoin_core::{ConnectionId, Input, StreamId};
 
 #[cfg(feature = "http")]
 use super::buffer::MessagePart;
 use super::{buffer::SseEvent, inner::SessionInner};
-use crate::{SessionId, log::LogEvent};
+use crate::{SessionId, log::LogEvent, payload::Payload};
 
 /// A connection to a stream of a session: a [`Stream`] of [`SseEvent`]s.
 ///
 /// Events that it returned count as acknowledged. Dropping it closes the connection; its stream
 /// lives on, and can be resumed by an event id.
 #[derive(Debug)]
-pub struct Connection {
-    session: Arc<SessionInner>,
+pub struct Connection<P: Payload = Bytes> {
+    session: Arc<SessionInner<P>>,
     id: ConnectionId,
     through: Option<u64>,
     is_finished: bool,
@@ -50,8 +51,8 @@ const WHOLE_EVENT_BYTES_MAX: usize = 64 << 10;
 
 const ONE_EVENT: ReadLimits = ReadLimits { events: 1, bytes: usize::MAX, event_bytes: usize::MAX };
 
-impl Connection {
-    pub(super) fn new(session: Arc<SessionInner>, id: ConnectionId) -> Self {
+impl<P: Payload> Connection<P> {
+    pub(super) fn new(session: Arc<SessionInner<P>>, id: ConnectionId) -> Self {
         Self { session, id, through: None, is_finished: false, is_complete: false }
     }
 
@@ -60,7 +61,7 @@ impl Connection {
     }
 
     /// Returns whether it is a connection of a session.
-    pub(super) fn is_of(&self, session: &Arc<SessionInner>) -> bool {
+    pub(super) fn is_of(&self, session: &Arc<SessionInner<P>>) -> bool {
         Arc::ptr_eq(&self.session, session)
     }
 
@@ -88,7 +89,11 @@ impl Connection {
     /// Returns `false` if they are the last ones.
     ///
     /// Pending if there are none yet. Cancel-safe.
-    pub fn poll_events(&mut self, cx: &mut Context<'_>, events: &mut Vec<SseEvent>) -> Poll<bool> {
+    pub fn poll_events(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut Vec<SseEvent<P::Server>>,
+    ) -> Poll<bool> {
         let limits =
             ReadLimits { events: usize::MAX, bytes: READ_BYTES_MAX, event_bytes: usize::MAX };
         self.poll_with_limits(limits, cx, events)
@@ -100,7 +105,7 @@ impl Connection {
     pub(crate) fn poll_small_events(
         &mut self,
         cx: &mut Context<'_>,
-        events: &mut Vec<SseEvent>,
+        events: &mut Vec<SseEvent<P::Server>>,
     ) -> Poll<bool> {
         let limits = ReadLimits {
             events: usize::MAX,
@@ -108,21 +113,6 @@ impl Connection {
             event_bytes: WHOLE_EVENT_BYTES_MAX,
         };
         self.poll_with_limits(limits, cx, events)
-    }
-
-    /// Returns the next part of the next message, of at most 16 KiB. Each part shows the session
-    /// that its reader makes progress; the last one acknowledges the message.
-    #[cfg(feature = "http")]
-    pub(crate) fn take_part(&mut self) -> Option<MessagePart> {
-        let (connection, through) = (self.id, &mut self.through);
-        self.session.with_lock(None, |locked| {
-            let buffer = locked.state.buffers.get_mut(connection)?;
-            let (part, index) = buffer.pop_part(READ_BYTES_MAX)?;
-            *through = index.or(*through);
-            let through = through.unwrap_or(0);
-            locked.apply(Input::Acknowledged { connection, through });
-            Some(part)
-        })
     }
 
     /// Closes the connection so that its client reconnects after `retry`, if it can resume.
@@ -138,7 +128,7 @@ impl Connection {
         &mut self,
         limits: ReadLimits,
         cx: &mut Context<'_>,
-        events: &mut Vec<SseEvent>,
+        events: &mut Vec<SseEvent<P::Server>>,
     ) -> Poll<bool> {
         if self.is_finished {
             return Poll::Ready(false);
@@ -154,7 +144,7 @@ impl Connection {
         &mut self,
         limits: ReadLimits,
         cx: &mut Context<'_>,
-        out: &mut Vec<SseEvent>,
+        out: &mut Vec<SseEvent<P::Server>>,
     ) -> Poll<bool> {
         let (connection, through) = (self.id, &mut self.through);
         let is_complete = &mut self.is_complete;
@@ -207,16 +197,33 @@ impl Connection {
     }
 }
 
-impl Stream for Connection {
-    type Item = SseEvent;
+#[cfg(feature = "http")]
+impl Connection {
+    /// Returns the next part of the next message, of at most 16 KiB. Each part shows the session
+    /// that its reader makes progress; the last one acknowledges the message.
+    pub(crate) fn take_part(&mut self) -> Option<MessagePart> {
+        let (connection, through) = (self.id, &mut self.through);
+        self.session.with_lock(None, |locked| {
+            let buffer = locked.state.buffers.get_mut(connection)?;
+            let (part, index) = buffer.pop_part(READ_BYTES_MAX)?;
+            *through = index.or(*through);
+            let through = through.unwrap_or(0);
+            locked.apply(Input::Acknowledged { connection, through });
+            Some(part)
+        })
+    }
+}
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SseEvent>> {
+impl<P: Payload> Stream for Connection<P> {
+    type Item = SseEvent<P::Server>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SseEvent<P::Server>>> {
         let mut events = Vec::new();
         self.get_mut().poll_with_limits(ONE_EVENT, cx, &mut events).map(|_| events.pop())
     }
 }
 
-impl Drop for Connection {
+impl<P: Payload> Drop for Connection<P> {
     fn drop(&mut self) {
         if !self.is_finished {
             self.on_dropped();

@@ -14,7 +14,7 @@ use super::{
     connection::Connection,
     inner::{PANICKED, SessionInner},
 };
-use crate::SessionId;
+use crate::{SessionId, payload::Payload};
 
 /// The operations of a client in one session. A clone refers to the same session.
 ///
@@ -22,12 +22,12 @@ use crate::SessionId;
 /// keep the session open. Every future is cancel-safe: if it is dropped, the operation was done
 /// completely or not at all.
 #[derive(Clone)]
-pub struct SessionHandle {
-    inner: Arc<SessionInner>,
+pub struct SessionHandle<P: Payload = Bytes> {
+    inner: Arc<SessionInner<P>>,
 }
 
-impl SessionHandle {
-    pub(crate) fn new(inner: Arc<SessionInner>) -> Self {
+impl<P: Payload> SessionHandle<P> {
+    pub(crate) fn new(inner: Arc<SessionInner<P>>) -> Self {
         Self { inner }
     }
 
@@ -65,9 +65,9 @@ impl SessionHandle {
     #[doc(alias = "push_message")]
     pub async fn request(
         &self,
-        post: Post<Bytes>,
+        post: Post<P::Client>,
         format: AnswerFormat,
-    ) -> Result<Connection, SessionError> {
+    ) -> Result<Connection<P>, SessionError> {
         if !post.has_request() {
             return Err(SessionError::WrongOperation);
         }
@@ -88,7 +88,7 @@ impl SessionHandle {
     ///
     /// The client is not initialized, or has too many connections.
     #[doc(alias = "establish_request_wise_channel")]
-    pub fn reserve(&self) -> Result<Connection, SessionError> {
+    pub fn reserve(&self) -> Result<Connection<P>, SessionError> {
         Ok(self.inner.connect(|locked, _| locked.check_reserve())?)
     }
 
@@ -102,8 +102,8 @@ impl SessionHandle {
     #[doc(alias = "push_message")]
     pub async fn request_on(
         &self,
-        connection: &Connection,
-        post: Post<Bytes>,
+        connection: &Connection<P>,
+        post: Post<P::Client>,
         format: AnswerFormat,
     ) -> Result<(), SessionError> {
         if !post.has_request() {
@@ -161,7 +161,7 @@ impl SessionHandle {
     ///
     /// The client is at fault, or the backend's queue had no space in time.
     #[doc(alias = "push_message")]
-    pub async fn notify(&self, post: Post<Bytes>) -> Result<(), SessionError> {
+    pub async fn notify(&self, post: Post<P::Client>) -> Result<(), SessionError> {
         if post.has_request() {
             return Err(SessionError::WrongOperation);
         }
@@ -178,7 +178,7 @@ impl SessionHandle {
     ///
     /// The client is at fault.
     #[doc(alias = "establish_common_channel")]
-    pub fn standalone(&self) -> Result<Connection, SessionError> {
+    pub fn standalone(&self) -> Result<Connection<P>, SessionError> {
         Ok(self.inner.connect(|locked, connection| {
             locked.handle(Input::Get { connection, last_event_id: None }, None)
         })?)
@@ -190,7 +190,7 @@ impl SessionHandle {
     ///
     /// The client is at fault: there is no such event, or its stream was cancelled or has
     /// expired.
-    pub fn resume(&self, last_event_id: EventId) -> Result<Connection, SessionError> {
+    pub fn resume(&self, last_event_id: EventId) -> Result<Connection<P>, SessionError> {
         Ok(self.inner.connect(|locked, connection| {
             let get = Input::Get { connection, last_event_id: Some(last_event_id) };
             locked.handle(get, None)?;
@@ -215,13 +215,16 @@ impl SessionHandle {
     }
 
     /// Waits for space in the backend's queue for the messages of a POST.
-    async fn reserve_queue(&self, post: &Post<Bytes>) -> Result<QueuePermits<'_>, QueueTimeout> {
+    async fn reserve_queue(
+        &self,
+        post: &Post<P::Client>,
+    ) -> Result<QueuePermits<'_>, QueueTimeout> {
         let timeout = self.inner.shared.config.queue_timeout;
         self.inner.queue.reserve(post.messages().len(), timeout).await
     }
 }
 
-impl fmt::Debug for SessionHandle {
+impl<P: Payload> fmt::Debug for SessionHandle<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SessionHandle").field(&self.id()).finish()
     }

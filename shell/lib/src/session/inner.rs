@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use rejoin_core::{ConnectionId, Input, Instant, Overflow, Rejection, Session, SessionCloseReason};
 
 use super::{
@@ -15,44 +14,48 @@ use super::{
     shared::{KeptShare, Shared},
     state::{LockedSession, SessionState},
 };
-use crate::{SessionId, log, permits::WeakPermit, sync::Mutex};
+use crate::{SessionId, log, payload::Payload, permits::WeakPermit, sync::Mutex};
 
 /// A session, with all that its actions need.
 #[derive(Debug)]
-pub(crate) struct SessionInner {
+pub(crate) struct SessionInner<P: Payload> {
     id: SessionId,
-    pub(super) shared: Arc<Shared>,
-    pub(super) queue: BackendQueue,
+    pub(super) shared: Arc<Shared<P>>,
+    pub(super) queue: BackendQueue<P>,
     /// Bytes of client messages that the backend has not received yet.
     #[cfg(feature = "http")]
     request_memory: Arc<crate::byte_counter::ByteCounter>,
-    state: Mutex<SessionState>,
+    state: Mutex<SessionState<P>>,
 }
 
 /// The result of every operation on a session that has panicked.
 pub(super) const PANICKED: Rejection = Rejection::Closed(SessionCloseReason::InternalError);
 
-impl SessionInner {
+impl<P: Payload> SessionInner<P> {
     /// Creates a session, and the messages for its backend.
     pub(crate) fn create(
         id: SessionId,
-        shared: Arc<Shared>,
+        core: Session<P::Client, P::Server>,
+        shared: Arc<Shared<P>>,
         permit: WeakPermit,
-    ) -> (Arc<Self>, ClientMessages) {
-        let config = &shared.session_config;
+    ) -> (Arc<Self>, ClientMessages<P>) {
+        let config = core.config();
         // The most that can be due at a time, so that only a backend that does not read its
         // messages exceeds it.
         let session_messages_max =
             config.server_requests_max.saturating_add(config.pending_requests_max);
         let queue = BackendQueue::new(shared.config.queue_max, session_messages_max);
-        let now = shared.clock.now();
         let kept = KeptShare::new(Arc::clone(&shared.kept_memory));
-        #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "for the recorder"))]
-        let mut state = SessionState::new(config.clone(), now, kept);
         #[cfg(feature = "journal")]
-        if let Some(journal) = &shared.journal {
-            state.recorder = Some(journal.recorder(id, config, now));
-        }
+        let recorder = {
+            let now = shared.clock.now();
+            shared.journal.as_ref().map(|journal| journal.recorder(id, config, now))
+        };
+        let state = SessionState {
+            #[cfg(feature = "journal")]
+            recorder,
+            ..SessionState::new(core, kept)
+        };
         let session = Arc::new(Self {
             id,
             shared,
@@ -86,7 +89,10 @@ impl SessionInner {
     }
 
     /// Handles an input that forwards no message.
-    pub(crate) fn input(self: &Arc<Self>, input: Input<Bytes>) -> Result<(), Rejection> {
+    pub(crate) fn input(
+        self: &Arc<Self>,
+        input: Input<P::Client, P::Server>,
+    ) -> Result<(), Rejection> {
         self.with_lock(Err(PANICKED), |locked| locked.handle(input, None))
     }
 
@@ -94,8 +100,8 @@ impl SessionInner {
     /// are sent at once.
     pub(super) fn connect(
         self: &Arc<Self>,
-        open: impl FnOnce(&mut LockedSession<'_>, ConnectionId) -> Result<(), Rejection>,
-    ) -> Result<Connection, Rejection> {
+        open: impl FnOnce(&mut LockedSession<'_, P>, ConnectionId) -> Result<(), Rejection>,
+    ) -> Result<Connection<P>, Rejection> {
         let connection = self.with_lock(Err(PANICKED), |locked| {
             let connection = locked.state.add_connection();
             let opened = open(locked, connection);
@@ -110,15 +116,15 @@ impl SessionInner {
     /// Records a message of the backend, unless it is rejected or there is no room for it.
     pub(super) fn record(
         self: &Arc<Self>,
-        message: BackendMessage,
+        message: BackendMessage<P>,
         overflow: Overflow,
-    ) -> Result<Recorded, Rejection> {
+    ) -> Result<Recorded<P>, Rejection> {
         self.with_lock(Err(PANICKED), |locked| locked.record(message, overflow))
     }
 
     /// Queues a message of the session itself for the backend.
     #[cfg(feature = "stdio")]
-    pub(crate) fn send_to_backend(self: &Arc<Self>, message: Bytes) {
+    pub(crate) fn send_to_backend(self: &Arc<Self>, message: P::Client) {
         self.with_lock((), |locked| locked.send_to_backend(message));
     }
 
@@ -151,7 +157,7 @@ impl SessionInner {
     /// Reads the core.
     pub(crate) fn inspect<R: Default>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Session<Bytes>) -> R,
+        read: impl FnOnce(&Session<P::Client, P::Server>) -> R,
     ) -> R {
         self.with_lock(R::default(), |locked| read(locked.core()))
     }
@@ -164,7 +170,7 @@ impl SessionInner {
     pub(super) fn with_lock<R>(
         self: &Arc<Self>,
         on_panic: R,
-        f: impl FnOnce(&mut LockedSession<'_>) -> R,
+        f: impl FnOnce(&mut LockedSession<'_, P>) -> R,
     ) -> R {
         let (result, after_unlock) = {
             let mut state = self.state.lock();

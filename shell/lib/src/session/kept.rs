@@ -2,10 +2,10 @@
 
 use std::{mem, sync::Arc};
 
-use bytes::Bytes;
 use rejoin_core::{EVENT_OVERHEAD_BYTES, Input, Message, Overflow, RequestId};
 
 use super::{backend_message::RoomReceiver, inner::SessionInner, state::LockedSession};
+use crate::payload::Payload;
 
 /// A limit of the core because of other sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Admission {
     Waits(Option<RoomReceiver>),
 }
 
-impl SessionInner {
+impl<P: Payload> SessionInner<P> {
     /// Limits what the session keeps to `bytes_max`, until there is more memory.
     pub(crate) fn limit_kept(self: &Arc<Self>, bytes_max: usize) {
         self.with_lock((), |locked| locked.limit_kept(bytes_max));
@@ -50,11 +50,11 @@ impl SessionInner {
     }
 }
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     /// Counts the memory for a message before it is recorded, and limits the core to it.
     pub(super) fn admit(
         &mut self,
-        message: &Message<Bytes>,
+        message: &Message<P::Server>,
         related: Option<&RequestId>,
         overflow: Overflow,
     ) -> Admission {
@@ -96,7 +96,7 @@ impl LockedSession<'_> {
 
     fn limit_kept(&mut self, bytes_max: usize) {
         match mem::replace(&mut self.state.kept_limit, KeptLimit::InForce) {
-            KeptLimit::None => self.state.kept.add_limited(Arc::downgrade(self.session)),
+            KeptLimit::None => self.session.shared.add_limited(Arc::downgrade(self.session)),
             KeptLimit::InForce | KeptLimit::Lifted => {}
         }
         self.apply(Input::LimitBytes { bytes_max });

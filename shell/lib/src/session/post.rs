@@ -1,26 +1,27 @@
 //! POSTs of a client: what they mean to a session beyond their messages.
 
-use bytes::Bytes;
-use rejoin_core::{AnswerFormat, ClientFault, ConnectionId, Input, Post, Rejection, RequestId};
+use rejoin_core::{
+    AnswerFormat, ClientFault, ConnectionId, Head, Input, Method, Post, Rejection, RequestId,
+};
 use smallvec::SmallVec;
 
 use super::{client_messages::QueuePermits, state::LockedSession};
-use crate::message;
+use crate::payload::Payload;
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     /// Handles a POST. If it has a request, `connection` has a buffer.
     pub(super) fn post(
         &mut self,
         connection: ConnectionId,
-        post: Post<Bytes>,
+        post: Post<P::Client>,
         format: AnswerFormat,
         permits: &mut QueuePermits<'_>,
     ) -> Result<(), Rejection> {
         self.check_backend()?;
-        if let Some(client) = message::client_name(&post) {
+        if let Some(client) = client_name::<P>(&post) {
             self.state.client = Some(client);
         }
-        let uses_session = message::uses_session(&post);
+        let uses_session = uses_session(&post);
         let timeout = self.session.shared.config.request_timeout;
         let requests = timeout.map(|timeout| {
             let ids: SmallVec<[RequestId; 1]> = post.request_ids().cloned().collect();
@@ -39,7 +40,7 @@ impl LockedSession<'_> {
     /// Checks whether a connection may be reserved. It has a buffer already.
     pub(super) fn check_reserve(&mut self) -> Result<(), Rejection> {
         self.check_backend()?;
-        let max = self.session.shared.session_config.connections_max;
+        let max = self.state.core.config().connections_max;
         let buffers = self.state.buffers.len();
         let core = self.core();
         if let Some(reason) = core.close_reason() {
@@ -57,4 +58,28 @@ impl LockedSession<'_> {
         let is_open = buffer.is_some_and(|buffer| !buffer.is_closed());
         is_open && self.core().cursor(connection).is_none()
     }
+}
+
+/// Returns the name and version of the client in an `initialize` request, truncated for the
+/// log.
+fn client_name<P: Payload>(post: &Post<P::Client>) -> Option<Box<str>> {
+    let Post::Single(message) = post else { return None };
+    let Head::Request { method: Method::Initialize { .. }, .. } = &message.head else {
+        return None;
+    };
+    let name = P::client_name(&message.body)?;
+    let end = name.floor_char_boundary(CLIENT_NAME_BYTES_MAX);
+    Some(name.get(..end)?.trim().into())
+}
+
+/// Maximum number of bytes that are logged of a client's name and version.
+const CLIENT_NAME_BYTES_MAX: usize = 100;
+
+/// Returns whether a POST has a request other than `ping`, which does not count as use of the
+/// session.
+fn uses_session<C>(post: &Post<C>) -> bool {
+    post.messages().iter().any(|message| match &message.head {
+        Head::Request { method, .. } => *method != Method::Ping,
+        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => false,
+    })
 }

@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 
-use rejoin_core::{Head, Input, Instant, Overflow, RequestId, StreamId};
+use rejoin_core::{Head, Input, Instant, Message, Overflow, RequestId, StreamId};
 
 use super::state::LockedSession;
-use crate::{log::LogEvent, message, render};
+use crate::{
+    log::LogEvent,
+    payload::{Payload, ServerPayload as _},
+};
 
 /// The deadlines of a session's requests, the earliest first.
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ impl RequestTimeouts {
     }
 }
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     /// Starts the timeouts of requests that were accepted.
     pub(super) fn start_request_timeouts(&mut self, ids: &[RequestId], deadline: Instant) {
         let state = &mut *self.state;
@@ -77,10 +80,11 @@ impl LockedSession<'_> {
                 continue;
             }
             self.after_unlock.log_events.push(LogEvent::RequestTimedOut { request: id.clone() });
-            self.send_to_backend(render::cancellation(&id));
+            self.send_to_backend(P::cancellation(&id));
             let text = format!("the server did not answer within {timeout:?}");
-            let error = render::error(Some(&id), render::INTERNAL_ERROR, &text);
-            let message = message::with_head(Head::Error { id: Some(id) }, error);
+            let body = P::error_for_client(&id, &text);
+            let bytes = body.bytes();
+            let message = Message { head: Head::Error { id: Some(id) }, body, bytes };
             // Only rejected if the session is closed.
             self.apply(Input::BackendMessage { message, related: None, overflow: Overflow::Evict });
         }

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use rejoin_core::{ApiMisuse, BackendFault, Overflow, ParseError, Rejection};
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -15,7 +16,7 @@ use super::{
     SessionInner,
     backend_message::{BackendMessage, Recorded, ReleaseReceiver, RoomReceiver},
 };
-use crate::message::TooDeep;
+use crate::{message::TooDeep, payload::Payload};
 
 /// A message that was sent by [`ClientSender::send`](crate::ClientSender::send), or rejected.
 ///
@@ -34,30 +35,30 @@ use crate::message::TooDeep;
 /// The backend is at fault, or the session has ended. The valid messages of a batch were sent.
 #[derive(Debug)]
 #[must_use = "await it, so that slow readers miss nothing, or drop it"]
-pub struct Sent {
+pub struct Sent<P: Payload = Bytes> {
     result: Result<(), SendError>,
     /// What there is no room for.
-    waiting: Option<Box<WaitingMessages>>,
+    waiting: Option<Box<WaitingMessages<P>>>,
     /// Of the messages that were recorded.
     backpressure: SmallVec<[ReleaseReceiver; 1]>,
 }
 
 /// Messages of one sender that wait for room.
 #[derive(Debug)]
-struct WaitingMessages {
-    session: Weak<SessionInner>,
-    first: BackendMessage,
+struct WaitingMessages<P: Payload> {
+    session: Weak<SessionInner<P>>,
+    first: BackendMessage<P>,
     /// The rest of a batch.
-    rest: smallvec::IntoIter<[BackendMessage; 1]>,
+    rest: smallvec::IntoIter<[BackendMessage<P>; 1]>,
     /// Ready when to send the first one again.
     room: RoomReceiver,
 }
 
-impl Sent {
+impl<P: Payload> Sent<P> {
     /// Records messages, in order.
     pub(super) fn record(
-        session: &Arc<SessionInner>,
-        messages: SmallVec<[BackendMessage; 1]>,
+        session: &Arc<SessionInner<P>>,
+        messages: SmallVec<[BackendMessage<P>; 1]>,
         overflow: Overflow,
     ) -> Self {
         let mut sent = Self { result: Ok(()), waiting: None, backpressure: SmallVec::new() };
@@ -84,9 +85,9 @@ impl Sent {
     /// Records messages, until there is no room for one.
     fn record_rest(
         &mut self,
-        session: &Arc<SessionInner>,
-        mut next: Option<BackendMessage>,
-        mut rest: smallvec::IntoIter<[BackendMessage; 1]>,
+        session: &Arc<SessionInner<P>>,
+        mut next: Option<BackendMessage<P>>,
+        mut rest: smallvec::IntoIter<[BackendMessage<P>; 1]>,
         overflow: Overflow,
     ) {
         while let Some(message) = next {
@@ -128,7 +129,7 @@ impl Sent {
     }
 }
 
-impl Future for Sent {
+impl<P: Payload> Future for Sent<P> {
     type Output = Result<(), SendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -145,7 +146,7 @@ impl Future for Sent {
     }
 }
 
-impl Drop for Sent {
+impl<P: Payload> Drop for Sent<P> {
     fn drop(&mut self) {
         self.record_waiting(Overflow::Evict);
     }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rejoin_core::{
     Actions, ConnectionId, EventId, Input, Instant, Rejected, Rejection, Session, StreamId,
-    ValidConfig,
 };
 
 use super::{
@@ -23,17 +21,18 @@ use super::{
 use crate::journal::Recorder;
 use crate::{
     log::{LogEvent, SessionOpened},
+    payload::Payload,
     peers::PeerPermit,
     sync::oneshot,
 };
 
 /// The core, and what its actions change.
 #[derive(Debug)]
-pub(super) struct SessionState {
-    pub(super) core: Session<Bytes>,
+pub(super) struct SessionState<P: Payload> {
+    pub(super) core: Session<P::Client, P::Server>,
     /// One for each connection with an HTTP body: at most `connections_max`, as many reserved
     /// ones, and those that the core has cut and whose body was not polled since.
-    pub(super) buffers: ConnectionBuffers,
+    pub(super) buffers: ConnectionBuffers<P::Server>,
     /// Senders that are held, with the stream that holds them.
     pub(super) held_senders: Vec<(StreamId, oneshot::Sender<()>)>,
     pub(super) next_connection_id: u64,
@@ -66,16 +65,16 @@ pub(super) struct SessionState {
 
 /// A session while its lock is held.
 #[derive(Debug)]
-pub(super) struct LockedSession<'a> {
-    pub(super) session: &'a Arc<SessionInner>,
-    pub(super) state: &'a mut SessionState,
+pub(super) struct LockedSession<'a, P: Payload> {
+    pub(super) session: &'a Arc<SessionInner<P>>,
+    pub(super) state: &'a mut SessionState<P>,
     pub(super) after_unlock: AfterUnlock,
 }
 
-impl SessionState {
-    pub(super) fn new(config: ValidConfig, now: Instant, kept: KeptShare) -> Self {
+impl<P: Payload> SessionState<P> {
+    pub(super) fn new(core: Session<P::Client, P::Server>, kept: KeptShare) -> Self {
         Self {
-            core: Session::new(config, now),
+            core,
             buffers: ConnectionBuffers::default(),
             held_senders: Vec::new(),
             next_connection_id: 0,
@@ -111,27 +110,27 @@ impl SessionState {
     }
 }
 
-impl<'a> LockedSession<'a> {
-    pub(super) fn new(session: &'a Arc<SessionInner>, state: &'a mut SessionState) -> Self {
+impl<'a, P: Payload> LockedSession<'a, P> {
+    pub(super) fn new(session: &'a Arc<SessionInner<P>>, state: &'a mut SessionState<P>) -> Self {
         Self { session, state, after_unlock: AfterUnlock::default() }
     }
 }
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     pub(super) fn now(&self) -> Instant {
         self.session.shared.clock.now()
     }
 
     /// Handles an input that forwards no message, and ignores a rejection: it means that the input
     /// comes too late.
-    pub(super) fn apply(&mut self, input: Input<Bytes>) {
+    pub(super) fn apply(&mut self, input: Input<P::Client, P::Server>) {
         let _ = self.handle(input, None);
     }
 
     /// Handles an input, and carries out its actions. `permits` are for messages that it forwards.
     pub(super) fn handle(
         &mut self,
-        input: Input<Bytes>,
+        input: Input<P::Client, P::Server>,
         permits: Option<&mut QueuePermits<'_>>,
     ) -> Result<(), Rejection> {
         let (result, _) = self.handle_rejectable(input, permits);
@@ -142,9 +141,9 @@ impl LockedSession<'_> {
     /// release the sender of the message must wait, if it must.
     pub(super) fn handle_rejectable(
         &mut self,
-        input: Input<Bytes>,
+        input: Input<P::Client, P::Server>,
         permits: Option<&mut QueuePermits<'_>>,
-    ) -> (Result<(), Box<Rejected<Bytes>>>, Option<StreamId>) {
+    ) -> (Result<(), Box<Rejected<P::Client, P::Server>>>, Option<StreamId>) {
         let now = self.now();
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.state.recorder
@@ -161,14 +160,14 @@ impl LockedSession<'_> {
     }
 
     /// Returns the core.
-    pub(super) fn core(&mut self) -> &mut Session<Bytes> {
+    pub(super) fn core(&mut self) -> &mut Session<P::Client, P::Server> {
         #[cfg(all(test, not(shuttle)))]
         assert!(!std::mem::take(&mut self.state.panics), "a bug in the core");
         &mut self.state.core
     }
 
     /// Queues a message of the session itself for the backend.
-    pub(super) fn send_to_backend(&mut self, message: Bytes) {
+    pub(super) fn send_to_backend(&mut self, message: P::Client) {
         self.after_unlock.run_handler = true;
         match self.session.queue.push_session_message(message) {
             Ok(waker) => self.after_unlock.wake(waker),

@@ -18,8 +18,8 @@ use super::{
     inner::{PANICKED, SessionInner},
 };
 use crate::{
-    Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SendError, SessionManager,
-    parse_message,
+    Backend, ClientMessage, ClientMessages, ClientSender, ManagerConfig, OpenError, SendError,
+    SessionManager, parse_message,
 };
 
 /// What uses the core when it panics.
@@ -92,7 +92,7 @@ impl Backend for StoringBackend {
 struct Fixture {
     sessions: SessionManager,
     session: SessionHandle,
-    inner: Arc<SessionInner>,
+    inner: Arc<SessionInner<Bytes>>,
     client: ClientSender,
     messages: ClientMessages,
     connection: Option<Connection>,
@@ -225,6 +225,6 @@ fn message(members: &str) -> Bytes {
     format!(r#"{{"jsonrpc":"2.0",{members}}}"#).into()
 }
 
-fn post(members: &str) -> Post<Bytes> {
+fn post(members: &str) -> Post<ClientMessage> {
     parse_message(message(members), 1).unwrap()
 }

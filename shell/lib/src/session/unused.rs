@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rejoin_core::{Input, Instant, SessionCloseReason};
 
 use super::{inner::SessionInner, state::LockedSession};
-use crate::peers::PeerPermit;
+use crate::{payload::Payload, peers::PeerPermit};
 
 /// The state of a session whose client has only sent `initialize` and `ping` requests.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct UnusedSession {
     pub(super) deadline: Instant,
 }
 
-impl SessionInner {
+impl<P: Payload> SessionInner<P> {
     /// Marks the session as unused, and counts it for the address of its client.
     pub(crate) fn mark_unused(self: &Arc<Self>, peer_permit: Option<PeerPermit>) {
         self.with_lock((), |locked| {
@@ -42,7 +42,7 @@ impl SessionInner {
     }
 }
 
-impl LockedSession<'_> {
+impl<P: Payload> LockedSession<'_, P> {
     /// Notes that the client uses the session.
     pub(super) fn mark_used(&mut self) {
         if self.state.core.initialized().is_some()

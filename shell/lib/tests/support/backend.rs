@@ -5,8 +5,8 @@ use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 use bytes::Bytes;
 use futures_core::Stream;
 use rejoin::{
-    Backend, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError, SessionHandle,
-    SessionManager, SseEvent,
+    Backend, ClientMessage, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError,
+    SessionHandle, SessionManager, SseEvent,
 };
 use rejoin_core::{AnswerFormat, Post};
 use tokio::sync::{Mutex, mpsc};
@@ -74,7 +74,7 @@ impl Server {
 
 impl BackendSession {
     pub(crate) async fn receive(&mut self) -> Bytes {
-        self.messages.recv().await.unwrap()
+        self.messages.recv().await.unwrap().into_bytes()
     }
 
     pub(crate) fn client(&self) -> ClientSender {
@@ -82,7 +82,7 @@ impl BackendSession {
     }
 
     pub(crate) async fn receive_or_end(&mut self) -> Option<Bytes> {
-        self.messages.recv().await
+        self.messages.recv().await.map(ClientMessage::into_bytes)
     }
 
     pub(crate) async fn send(&mut self, members: &str) {
@@ -94,7 +94,7 @@ pub(crate) fn message(members: &str) -> Bytes {
     format!(r#"{{"jsonrpc":"2.0",{members}}}"#).into()
 }
 
-pub(crate) fn post(members: &str) -> Post<Bytes> {
+pub(crate) fn post(members: &str) -> Post<ClientMessage> {
     rejoin::parse_message(message(members), 64).unwrap()
 }
 

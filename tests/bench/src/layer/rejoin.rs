@@ -3,9 +3,9 @@
 use std::{future::poll_fn, time::Duration};
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use rejoin::{
-    Backend, Connection, ManagerConfig, RmcpBackend, SessionId, SessionManager, SseEvent,
+    Backend, ClientMessage, Connection, ManagerConfig, RmcpBackend, SessionId, SessionManager,
+    SseEvent,
     rejoin_core::{AnswerFormat, Post},
 };
 
@@ -79,9 +79,9 @@ fn config(limits: Limits) -> Result<ManagerConfig> {
 impl SessionLayer for Rejoin {
     type Session = SessionId;
     type Stream = (Connection, Vec<SseEvent>);
-    type Message = Post<Bytes>;
+    type Message = Post<ClientMessage>;
 
-    fn parse(&self, json: String) -> Result<Post<Bytes>> {
+    fn parse(&self, json: String) -> Result<Post<ClientMessage>> {
         Ok(rejoin::parse_message(json.into(), 1)?)
     }
 
@@ -94,7 +94,7 @@ impl SessionLayer for Rejoin {
         Ok(session.id())
     }
 
-    async fn send(&self, session: &SessionId, post: Post<Bytes>) -> Result<Self::Stream> {
+    async fn send(&self, session: &SessionId, post: Post<ClientMessage>) -> Result<Self::Stream> {
         let connection = self.sessions.session(*session)?.request(post, AnswerFormat::Sse).await?;
         Ok((connection, Vec::new()))
     }

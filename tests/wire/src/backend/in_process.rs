@@ -59,7 +59,7 @@ impl Backend for Backends {
         let delivery = self.delivery.clone();
         if is_handler {
             messages.handle(move |message| {
-                if let Some(message) = delivery.pass(message) {
+                if let Some(message) = delivery.pass(message.into_bytes()) {
                     // An invalid message is recorded by the backend.
                     let _ = backend.receive(&message);
                 }
@@ -74,7 +74,7 @@ impl Backend for Backends {
                     () = exited.notified() => return,
                     message = messages.recv() => {
                         let Some(message) = message else { return };
-                        if let Some(message) = delivery.pass(message) {
+                        if let Some(message) = delivery.pass(message.into_bytes()) {
                             // An invalid message is recorded by the backend.
                             let _ = backend.receive(&message);
                         }

@@ -16,9 +16,10 @@ use tokio::{
 };
 
 use super::{
-    Shared,
+    SessionEnv, Shared,
+    config::StartError,
     output::{LINGER_TIMEOUT, Lines, Stderr, StdoutEnd, StdoutForwarder},
-    parked::{Offer, SessionEndpoints},
+    parked::{ChildStart, Offer, SessionEndpoints},
     process::Process,
     stdin::Stdin,
 };
@@ -31,6 +32,8 @@ pub(super) struct Child {
     stdout: Lines<ChildStdout>,
     stderr: Stderr,
     session: SessionId,
+    /// The environment variables of the session that it was started for.
+    env: SessionEnv,
     shared: Arc<Shared>,
 }
 
@@ -57,14 +60,16 @@ impl Child {
     pub(super) async fn start(
         shared: Arc<Shared>,
         session: SessionId,
+        env: SessionEnv,
         permit: SessionPermit,
     ) -> Result<Self, OpenError> {
         let blocking = Arc::clone(&shared);
         let start = move || {
-            let started = Process::start(&blocking.config, &blocking.supervisor, permit);
-            started.map_err(|error| blocking.config.start_error(error))
+            let started = Process::start(&blocking.config, &env, &blocking.supervisor, permit);
+            let (process, pipes) = started.map_err(|error| blocking.config.start_error(error))?;
+            Ok::<_, StartError>((process, pipes, env))
         };
-        let (process, pipes) = spawn_blocking(start).await??;
+        let (process, pipes, env) = spawn_blocking(start).await??;
         let (stdin, stdout, stderr) = match pipes.register() {
             Ok(pipes) => pipes,
             Err(error) => {
@@ -80,6 +85,7 @@ impl Child {
             stdout: Lines::new(stdout, shared.config.line_bytes_max),
             stderr: Stderr::new(stderr, session),
             session,
+            env,
             shared,
         })
     }
@@ -145,10 +151,11 @@ impl Child {
     async fn wait_for_next_client(&mut self) -> Option<SessionEndpoints> {
         let start_grace = self.shared.config.start_grace;
         let initialize = self.stdin.only_message()?;
+        let start = ChildStart { initialize, env: self.env.clone() };
         if start_grace.is_zero() || !self.stdout.is_unread() {
             return None;
         }
-        let mut next = self.shared.parked.park(initialize)?;
+        let mut next = self.shared.parked.park(start)?;
         let session = self.session.short();
         tracing::info!(%session, pid = self.process.id(),
             "client left while its server was starting; the process is kept for the next client");

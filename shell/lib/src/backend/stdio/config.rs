@@ -15,7 +15,7 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    command,
+    SessionEnv, command,
     process::{MARK_VARIABLE, Mark},
     watchdog::WatchdogCommand,
 };
@@ -79,8 +79,9 @@ impl StdioConfig {
         }
     }
 
-    /// Builds the command of a child, which leads a process group of its own.
-    pub(super) fn command(&self, mark: Mark) -> Command {
+    /// Builds the command of a child, which leads a process group of its own. `env` is added to
+    /// its environment.
+    pub(super) fn command(&self, env: &SessionEnv, mark: Mark) -> Command {
         let mut command = Command::new(&self.command);
         command
             .args(&self.args)
@@ -94,6 +95,7 @@ impl StdioConfig {
                 None => command.env_remove(name),
             };
         }
+        command.envs(env.iter().map(|(name, value)| (name, value)));
         command.env(MARK_VARIABLE, mark.to_string());
         if let Some(directory) = &self.working_dir {
             command.current_dir(directory);

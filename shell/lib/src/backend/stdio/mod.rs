@@ -9,14 +9,20 @@ mod process;
 mod stdin;
 mod throttle;
 
-use std::{fmt, io, sync::Arc};
+use std::{ffi::OsString, fmt, io, sync::Arc};
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::{child::Child, parked::Parked, process::Supervisor, throttle::Throttle};
+use self::{
+    child::Child,
+    parked::{ChildStart, Parked},
+    process::Supervisor,
+    throttle::Throttle,
+};
 pub use self::{config::StdioConfig, process::watchdog};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
+use crate::ClientMessage;
 
 #[cfg(not(unix))]
 compile_error!("the feature `stdio` requires Unix: it stops children by their process groups");
@@ -25,8 +31,16 @@ compile_error!("the feature `stdio` requires Unix: it stops children by their pr
 #[derive(Clone)]
 pub struct StdioBackend(Arc<Shared>);
 
+/// Environment variables of the child of one session, in addition to those of all: names and
+/// values.
+pub type SessionEnv = Vec<(OsString, OsString)>;
+
+/// Returns the environment variables for an `initialize` message.
+type SessionEnvFn = dyn Fn(&ClientMessage) -> Result<SessionEnv, OpenError> + Send + Sync;
+
 struct Shared {
     config: StdioConfig,
+    session_env: Box<SessionEnvFn>,
     supervisor: Arc<Supervisor>,
     throttle: Throttle,
     /// One permit for each child that is being started: at most [`CONCURRENT_STARTS_MAX`].
@@ -44,6 +58,34 @@ impl StdioBackend {
     ///
     /// The command does not exist or cannot be executed, or the watchdog cannot be started.
     pub fn new(config: StdioConfig) -> io::Result<Self> {
+        Self::with_session_env(config, |_| Ok(SessionEnv::new()))
+    }
+
+    /// Creates a backend like [`new`](Self::new), whose children get environment variables from
+    /// the HTTP request that opens their session: a credential of the client, for example.
+    ///
+    /// `env` is called with the request of `initialize`. Check what it takes from there: the
+    /// client chooses headers freely. If it returns an error, the session is not opened, and the
+    /// client gets that error.
+    ///
+    /// # Errors
+    ///
+    /// Same as [`new`](Self::new).
+    #[cfg(feature = "http")]
+    pub fn with_request_env(
+        config: StdioConfig,
+        env: impl Fn(&http::request::Parts) -> Result<SessionEnv, OpenError> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::with_session_env(config, move |initialize| match initialize.parts() {
+            Some(parts) => env(parts),
+            None => Ok(SessionEnv::new()),
+        })
+    }
+
+    fn with_session_env(
+        config: StdioConfig,
+        session_env: impl Fn(&ClientMessage) -> Result<SessionEnv, OpenError> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         config.check().map_err(io::Error::other)?;
         let supervisor = Supervisor::new(config.watchdog.clone(), config.adopts_orphans)
             .map_err(|error| in_context("cannot start the watchdog", &error))?;
@@ -53,6 +95,7 @@ impl StdioBackend {
             parked: Parked::default(),
             children: TaskTracker::new(),
             config,
+            session_env: Box::new(session_env),
             supervisor: Arc::new(supervisor),
         })))
     }
@@ -78,17 +121,21 @@ impl Backend for StdioBackend {
         let shared = Arc::clone(&self.0);
         shared.supervisor.start_reaping();
         let mut endpoints = (client, messages);
+        let mut env = SessionEnv::new();
         if let Some(initialize) = endpoints.1.take_first_message() {
-            match shared.parked.hand_over(&initialize, endpoints).await {
+            env = (shared.session_env)(&initialize)?;
+            let start = ChildStart { initialize: initialize.into_bytes(), env };
+            match shared.parked.hand_over(&start, endpoints).await {
                 Ok(()) => return Ok(()),
                 Err(returned) => endpoints = returned,
             }
+            env = start.env;
         }
         let (client, messages) = endpoints;
         let (result_sender, result) = oneshot::channel();
         // In its own task, so that the child is stopped even if this future is dropped.
         self.0.children.spawn(async move {
-            match shared.start(&client, &messages).await {
+            match shared.start(&client, &messages, env).await {
                 Ok(child) => {
                     client.set_process(child.process_id());
                     let _ = result_sender.send(Ok(()));
@@ -108,6 +155,7 @@ impl Shared {
         self: &Arc<Self>,
         client: &ClientSender,
         messages: &ClientMessages,
+        env: SessionEnv,
     ) -> Result<Child, OpenError> {
         let start_permit = async {
             self.throttle.acquire().await?;
@@ -118,7 +166,7 @@ impl Shared {
             () = messages.ended() => return Err("the session has ended".into()),
             permit = start_permit => permit?,
         };
-        Child::start(Arc::clone(self), client.session_id(), messages.permit()).await
+        Child::start(Arc::clone(self), client.session_id(), env, messages.permit()).await
     }
 }
 

@@ -4,12 +4,13 @@
 //! were stopped whenever its client gives up, each retry would start over and give up again. So
 //! the child is kept for a while. It has received only one `initialize` message and has written
 //! nothing, so it can serve the next client whose `initialize` message is the same, byte for
-//! byte.
+//! byte, and that has the same environment variables.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::SessionEnv;
 use crate::{ClientMessages, ClientSender};
 
 /// Maximum number of parked children, in addition to those of sessions.
@@ -17,6 +18,14 @@ const PARKED_MAX: usize = 4;
 
 /// The two ends of a session that its child is connected to.
 pub(super) type SessionEndpoints = (ClientSender, ClientMessages);
+
+/// What a child knows of its first session.
+#[derive(PartialEq)]
+pub(super) struct ChildStart {
+    /// The only message that the child has received.
+    pub(super) initialize: Bytes,
+    pub(super) env: SessionEnv,
+}
 
 /// A session that is offered to a parked child.
 pub(super) struct Offer {
@@ -49,35 +58,34 @@ struct State {
 }
 
 struct ParkedChild {
-    /// The only message that the child has received.
-    initialize: Bytes,
+    start: ChildStart,
     client: oneshot::Sender<Offer>,
 }
 
 impl Parked {
     /// Parks a child. Returns `None` if the limit is reached, or after [`close`](Self::close).
-    pub(super) fn park(&self, initialize: Bytes) -> Option<oneshot::Receiver<Offer>> {
+    pub(super) fn park(&self, start: ChildStart) -> Option<oneshot::Receiver<Offer>> {
         let mut state = self.0.lock();
         state.remove_closed();
         if state.is_closed || state.children.len() >= PARKED_MAX {
             return None;
         }
         let (client, next) = oneshot::channel();
-        state.children.push(ParkedChild { initialize, client });
+        state.children.push(ParkedChild { start, client });
         Some(next)
     }
 
-    /// Hands a session to a child that has received the same `initialize` message.
+    /// Hands a session to a child that was started in the same way.
     ///
     /// # Errors
     ///
     /// No such child is parked: returns the session.
     pub(super) async fn hand_over(
         &self,
-        initialize: &Bytes,
+        start: &ChildStart,
         mut endpoints: SessionEndpoints,
     ) -> Result<(), SessionEndpoints> {
-        while let Some(client) = self.remove(initialize) {
+        while let Some(client) = self.remove(start) {
             let (declined, returned) = oneshot::channel();
             endpoints = match client.send(Offer { endpoints, declined }) {
                 Ok(()) => match returned.await {
@@ -91,9 +99,9 @@ impl Parked {
         Err(endpoints)
     }
 
-    fn remove(&self, initialize: &Bytes) -> Option<oneshot::Sender<Offer>> {
+    fn remove(&self, start: &ChildStart) -> Option<oneshot::Sender<Offer>> {
         let mut state = self.0.lock();
-        let at = state.children.iter().position(|it| it.initialize == *initialize)?;
+        let at = state.children.iter().position(|it| it.start == *start)?;
         Some(state.children.remove(at).client)
     }
 

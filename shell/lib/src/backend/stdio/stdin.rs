@@ -57,7 +57,7 @@ impl Stdin {
             // The message counts toward the memory limit until it is dropped.
             self.message = empty_message();
             let Some(message) = messages.recv().await else { return Ok(()) };
-            self.start_message(message);
+            self.start_message(message.into_bytes());
         }
     }
 

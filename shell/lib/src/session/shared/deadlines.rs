@@ -10,6 +10,7 @@ use rejoin_core::Instant;
 use crate::{
     SessionId,
     clock::Clock,
+    payload::Payload,
     session::SessionInner,
     sync::{
         Mutex, Notify,
@@ -22,15 +23,25 @@ use crate::{
 const SESSIONS_PER_YIELD: usize = 64;
 
 /// Sessions by their next deadline: at most one entry for each.
-#[derive(Debug, Default)]
-pub(crate) struct Deadlines {
-    queue: Mutex<BTreeMap<(Instant, SessionId), Weak<SessionInner>>>,
+#[derive(Debug)]
+pub(crate) struct Deadlines<P: Payload> {
+    queue: Mutex<BTreeMap<(Instant, SessionId), Weak<SessionInner<P>>>>,
     /// Notified when there is a new first entry, or on stop.
     earlier: Notify,
     is_stopped: AtomicBool,
 }
 
-impl Deadlines {
+impl<P: Payload> Default for Deadlines<P> {
+    fn default() -> Self {
+        Self {
+            queue: Mutex::new(BTreeMap::new()),
+            earlier: Notify::default(),
+            is_stopped: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<P: Payload> Deadlines<P> {
     /// Stops the task.
     pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
@@ -43,7 +54,7 @@ impl Deadlines {
         id: SessionId,
         scheduled: Option<Instant>,
         deadline: Instant,
-        session: Weak<SessionInner>,
+        session: Weak<SessionInner<P>>,
     ) {
         let mut queue = self.queue.lock();
         if let Some(scheduled) = scheduled {
@@ -90,7 +101,7 @@ impl Deadlines {
         }
     }
 
-    fn pop(&self, now: Instant) -> Option<(Instant, Weak<SessionInner>)> {
+    fn pop(&self, now: Instant) -> Option<(Instant, Weak<SessionInner<P>>)> {
         let mut queue = self.queue.lock();
         let first = queue.first_entry()?;
         let (due, _) = *first.key();

@@ -5,14 +5,13 @@
 //! one event at a time. When a session gets less than it needs, those that keep the most are told to
 //! keep less, see `manager/reclaim.rs`.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use rejoin_core::EVENT_OVERHEAD_BYTES;
 
 use super::memory_waiters::MemoryWaiters;
 use crate::{
     SessionId,
-    session::SessionInner,
     sync::{
         Mutex, Notify,
         atomic::{AtomicUsize, Ordering},
@@ -28,8 +27,6 @@ pub(crate) struct KeptMemory {
     waiters: Mutex<MemoryWaiters>,
     /// The size of the largest event that waits; 0 if none does.
     largest_waiting: AtomicUsize,
-    /// Sessions with a limit that the task that reclaims memory does not know yet.
-    newly_limited: Mutex<Vec<Weak<SessionInner>>>,
     /// The number of sessions with a limit.
     limited: AtomicUsize,
     /// Notified when a session gets less memory than it needs, and when memory is released while
@@ -60,7 +57,6 @@ impl KeptMemory {
             used: AtomicUsize::new(0),
             waiters: Mutex::default(),
             largest_waiting: AtomicUsize::new(0),
-            newly_limited: Mutex::default(),
             limited: AtomicUsize::new(0),
             changed: Notify::default(),
             stop: Notify::default(),
@@ -87,9 +83,9 @@ impl KeptMemory {
         self.changed.notify_one();
     }
 
-    /// Takes the sessions that were listed since the last call.
-    pub(crate) fn take_newly_limited(&self) -> Vec<Weak<SessionInner>> {
-        std::mem::take(&mut *self.newly_limited.lock())
+    /// Counts a session that has a limit.
+    pub(super) fn add_limited(&self) {
+        self.limited.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Counts sessions that have no limit any more.
@@ -218,12 +214,6 @@ impl KeptShare {
             self.memory.changed.notify_one();
         }
         self.memory.release_waiters()
-    }
-
-    /// Lists the session as one with a limit, which is raised when there is more memory.
-    pub(crate) fn add_limited(&self, session: Weak<SessionInner>) {
-        self.memory.limited.fetch_add(1, Ordering::SeqCst);
-        self.memory.newly_limited.lock().push(session);
     }
 
     /// Waits until `bytes` may be free. Returns `None` if they are.

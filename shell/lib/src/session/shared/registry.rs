@@ -10,6 +10,7 @@ use std::{
 use super::unused::UnusedSessions;
 use crate::{
     SessionId,
+    payload::Payload,
     permits::{SessionPermit, SessionPermits},
     session::SessionInner,
     sync::{
@@ -27,8 +28,8 @@ const RECONNECT_GRACE: Duration = Duration::from_millis(250);
 
 /// All sessions. No lock is held while a session is called.
 #[derive(Debug)]
-pub(crate) struct Registry {
-    shards: [RwLock<Shard>; SHARDS],
+pub(crate) struct Registry<P: Payload> {
+    shards: [RwLock<Shard<P>>; SHARDS],
     sessions: AtomicUsize,
     permits: Arc<SessionPermits>,
     /// Number of new sessions that wait for a permit.
@@ -37,7 +38,8 @@ pub(crate) struct Registry {
     is_closing: AtomicBool,
 }
 
-type Shard = HashMap<SessionId, (Arc<SessionInner>, SessionPermit), BuildHasherDefault<IdHasher>>;
+type Shard<P> =
+    HashMap<SessionId, (Arc<SessionInner<P>>, SessionPermit), BuildHasherDefault<IdHasher>>;
 
 /// Hashes an id to the XOR of its halves: ids are random, and not chosen by peers.
 #[derive(Debug, Default)]
@@ -70,7 +72,7 @@ impl Drop for Waiter<'_> {
     }
 }
 
-impl Registry {
+impl<P: Payload> Registry<P> {
     pub(crate) fn new(sessions_max: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
@@ -86,7 +88,7 @@ impl Registry {
     /// session, and waits for the servers of closed sessions to exit. Cancel-safe.
     pub(crate) async fn reserve(
         &self,
-        unused: &UnusedSessions,
+        unused: &UnusedSessions<P>,
         timeout: Duration,
     ) -> Result<SessionPermit, PermitError> {
         if self.is_closing() {
@@ -117,7 +119,7 @@ impl Registry {
     }
 
     /// Inserts a session, which holds its permit until it is removed.
-    pub(crate) fn insert(&self, session: Arc<SessionInner>, permit: SessionPermit) {
+    pub(crate) fn insert(&self, session: Arc<SessionInner<P>>, permit: SessionPermit) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
         self.shard(session.id()).write().insert(session.id(), (session, permit));
     }
@@ -131,7 +133,7 @@ impl Registry {
         self.is_closing.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<SessionInner>> {
+    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<SessionInner<P>>> {
         self.shard(id).read().get(&id).map(|(session, _)| Arc::clone(session))
     }
 
@@ -146,7 +148,7 @@ impl Registry {
         self.sessions.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<SessionInner>> {
+    pub(crate) fn all(&self) -> Vec<Arc<SessionInner<P>>> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
             all.extend(shard.read().values().map(|(session, _)| Arc::clone(session)));
@@ -154,7 +156,7 @@ impl Registry {
         all
     }
 
-    fn shard(&self, id: SessionId) -> &RwLock<Shard> {
+    fn shard(&self, id: SessionId) -> &RwLock<Shard<P>> {
         #[expect(clippy::indexing_slicing, reason = "the remainder is a valid index")]
         &self.shards[usize::from(id.shard_hash()) % SHARDS]
     }

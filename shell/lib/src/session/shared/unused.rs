@@ -6,22 +6,28 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::{session::SessionInner, sync::Mutex};
+use crate::{payload::Payload, session::SessionInner, sync::Mutex};
 
 /// Sessions that have made no request but `initialize` and `ping`, the oldest first: at most as
 /// many as there are sessions.
-#[derive(Debug, Default)]
-pub(crate) struct UnusedSessions(Mutex<Queue>);
+#[derive(Debug)]
+pub(crate) struct UnusedSessions<P: Payload>(Mutex<Queue<P>>);
 
-#[derive(Debug, Default)]
-struct Queue {
-    sessions: BTreeMap<u64, Weak<SessionInner>>,
+#[derive(Debug)]
+struct Queue<P: Payload> {
+    sessions: BTreeMap<u64, Weak<SessionInner<P>>>,
     next_number: u64,
 }
 
-impl UnusedSessions {
+impl<P: Payload> Default for UnusedSessions<P> {
+    fn default() -> Self {
+        Self(Mutex::new(Queue { sessions: BTreeMap::new(), next_number: 0 }))
+    }
+}
+
+impl<P: Payload> UnusedSessions<P> {
     /// Adds a session, and returns the number to remove it by.
-    pub(crate) fn add(&self, session: Weak<SessionInner>) -> u64 {
+    pub(crate) fn add(&self, session: Weak<SessionInner<P>>) -> u64 {
         let mut queue = self.0.lock();
         let number = queue.next_number;
         queue.next_number = number.saturating_add(1);
@@ -44,7 +50,7 @@ impl UnusedSessions {
         }
     }
 
-    fn first(&self, after: Bound<u64>) -> Option<(u64, Option<Arc<SessionInner>>)> {
+    fn first(&self, after: Bound<u64>) -> Option<(u64, Option<Arc<SessionInner<P>>>)> {
         let queue = self.0.lock();
         let (number, session) = queue.sessions.range((after, Bound::Unbounded)).next()?;
         Some((*number, session.upgrade()))

@@ -255,8 +255,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Backend, ClientMessages, Connection, ManagerConfig, OpenError, SessionHandle,
-        SessionManager, SseEvent, message,
+        Backend, ClientMessage, ClientMessages, Connection, ManagerConfig, OpenError,
+        SessionHandle, SessionManager, SseEvent, message,
     };
 
     const MESSAGES: u64 = 8;
@@ -308,7 +308,7 @@ mod tests {
         }
     }
 
-    fn post(message: &'static str) -> Post<Bytes> {
+    fn post(message: &'static str) -> Post<ClientMessage> {
         message::parse_message(Bytes::from_static(message.as_bytes()), 0).unwrap()
     }
 

@@ -2,21 +2,22 @@
 
 use std::future::Future;
 
-use bytes::Bytes;
 use rejoin_core::{Head, RequestId};
+#[cfg(feature = "http")]
+use rmcp::model::GetExtensions as _;
 use rmcp::{
     ErrorData, RoleServer,
-    model::{
-        ClientJsonRpcMessage, Extensions, GetExtensions, JsonRpcMessage, ServerJsonRpcMessage,
-    },
-    service::OriginatingRequestId,
+    model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage},
     transport::Transport,
 };
 use thiserror::Error;
 
-use super::{
+use super::parse::{self, MessageError};
+#[cfg(feature = "http")]
+use crate::ClientMessage;
+use crate::rmcp::{
     head, id,
-    parse::{self, MessageError},
+    related::{answered_request, related_request},
 };
 use crate::{ClientMessages, ClientSender, SendError, Sent, ServerMessage, render};
 
@@ -65,7 +66,7 @@ impl SessionTransport {
         // Without spare capacity, which a session would keep, too.
         let bytes = serde_json::to_vec(message)?.into_boxed_slice();
         let related = related_request(message);
-        let sent = match head::from_typed(message) {
+        let sent = match head::server_from_type(message) {
             Some(head) => self.client.send(ServerMessage::with_head(head, bytes), related),
             None => self.client.send(bytes, related),
         };
@@ -84,7 +85,7 @@ impl SessionTransport {
     /// returns an error for the service in place of a response.
     fn reject_unreadable(
         &self,
-        bytes: &Bytes,
+        bytes: &[u8],
         error: &MessageError,
     ) -> Option<ClientJsonRpcMessage> {
         let session = self.client.session_id().short();
@@ -125,10 +126,14 @@ impl Transport<RoleServer> for SessionTransport {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
-            let bytes = self.messages.recv().await?;
-            let message = match parse::parse(&bytes) {
-                Ok(message) => Some(message),
-                Err(error) => self.reject_unreadable(&bytes, &error),
+            let received = self.messages.recv().await?;
+            let message = match parse::parse(&received) {
+                Ok(message) => {
+                    #[cfg(feature = "http")]
+                    let message = with_parts(message, &received);
+                    Some(message)
+                }
+                Err(error) => self.reject_unreadable(&received, &error),
             };
             if message.is_some() {
                 return message;
@@ -141,30 +146,22 @@ impl Transport<RoleServer> for SessionTransport {
     }
 }
 
+/// Adds the HTTP request to the extensions of a request or notification, as the HTTP service of
+/// rmcp does.
+#[cfg(feature = "http")]
+fn with_parts(mut message: ClientJsonRpcMessage, received: &ClientMessage) -> ClientJsonRpcMessage {
+    let Some(parts) = received.parts() else { return message };
+    match &mut message {
+        JsonRpcMessage::Request(request) => {
+            request.request.extensions_mut().insert(parts.clone());
+        }
+        JsonRpcMessage::Notification(notification) => {
+            notification.notification.extensions_mut().insert(parts.clone());
+        }
+        JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
+    }
+    message
+}
+
 /// Specification: JSON-RPC 2.0, section 5.1.
 const INTERNAL_ERROR: i32 = -32_603;
-
-/// Returns the request that a message answers.
-fn answered_request(message: &ServerJsonRpcMessage) -> Option<RequestId> {
-    match message {
-        JsonRpcMessage::Response(response) => id::from_rmcp(&response.id),
-        JsonRpcMessage::Error(error) => id::from_rmcp(error.id.as_ref()?),
-        JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
-    }
-}
-
-/// Returns the request of the client that a message of the service belongs to.
-fn related_request(message: &ServerJsonRpcMessage) -> Option<RequestId> {
-    match message {
-        JsonRpcMessage::Request(request) => origin(request.request.extensions()),
-        JsonRpcMessage::Notification(notification) => {
-            origin(notification.notification.extensions())
-        }
-        JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
-    }
-}
-
-fn origin(extensions: &Extensions) -> Option<RequestId> {
-    let OriginatingRequestId(id) = extensions.get()?;
-    id::from_rmcp(id)
-}

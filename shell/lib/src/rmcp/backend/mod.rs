@@ -1,11 +1,8 @@
 //! Backend that serves sessions with services of the crate `rmcp`, in this process.
 
 mod catch_panic;
-mod head;
-mod id;
 mod methods;
 mod parse;
-mod request_context;
 mod transport;
 
 use std::fmt;
@@ -13,9 +10,8 @@ use std::fmt;
 use rmcp::{RoleServer, Service, ServiceExt, service::ServerInitializeError};
 use tracing::Instrument;
 
-pub use self::request_context::RequestContextExt;
 use self::{catch_panic::CatchPanic, transport::SessionTransport};
-use super::{Backend, ClientMessages, ClientSender, OpenError};
+use crate::{Backend, ClientMessages, ClientSender, OpenError};
 
 /// Serves each session with its own rmcp service, in this process.
 ///

@@ -1,0 +1,66 @@
+//! A message of a client, as its backend receives it.
+
+use std::{fmt, ops::Deref};
+
+use bytes::Bytes;
+
+/// A message of a client: the bytes of its JSON, in one line, and the HTTP request that it came
+/// with.
+///
+/// A message of the session itself came with no request.
+#[derive(Clone)]
+pub struct ClientMessage {
+    bytes: Bytes,
+    #[cfg(feature = "http")]
+    parts: Option<std::sync::Arc<http::request::Parts>>,
+}
+
+impl ClientMessage {
+    /// Returns the bytes of the JSON.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Returns the HTTP request that the message came with: its headers, the address of its
+    /// peer as [`PeerAddress`](crate::PeerAddress), and all other extensions that the server and
+    /// its middleware have added.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn parts(&self) -> Option<&http::request::Parts> {
+        self.parts.as_deref()
+    }
+
+    /// Sets the HTTP request that the message came with, for a service other than
+    /// [`StreamableHttp`](crate::StreamableHttp).
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn with_parts(self, parts: std::sync::Arc<http::request::Parts>) -> Self {
+        Self { parts: Some(parts), ..self }
+    }
+}
+
+impl From<Bytes> for ClientMessage {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            #[cfg(feature = "http")]
+            parts: None,
+        }
+    }
+}
+
+impl Deref for ClientMessage {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Shows the bytes alone: the headers have secrets.
+impl fmt::Debug for ClientMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientMessage").field(&self.bytes).finish()
+    }
+}

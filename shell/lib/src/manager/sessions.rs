@@ -1,0 +1,134 @@
+//! The sessions of a manager: creation, limits, draining and closing, without backends.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use rejoin_core::{Session, SessionCloseReason};
+
+use super::{ManagerError, reclaim, unopened::UnopenedSession};
+use crate::{
+    ClientMessages, ClientSender, SessionHandle, SessionId,
+    payload::Payload,
+    peers::{PeerPermit, PeerSessions},
+    permits::SessionPermit,
+    session::{SessionInner, Shared},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        spawn, yield_now,
+    },
+};
+
+/// Number of sessions after which a loop over all of them yields to other tasks.
+pub(super) const SESSIONS_PER_YIELD: usize = 64;
+
+/// Sessions that share limits. All are closed when it is dropped.
+pub(crate) struct Sessions<P: Payload> {
+    shared: Arc<Shared<P>>,
+    peers: Arc<PeerSessions>,
+    /// Whether the tasks were spawned.
+    has_tasks: AtomicBool,
+}
+
+/// A session that was inserted, and the ends for its backend.
+#[derive(Debug)]
+pub(crate) struct NewSession<P: Payload> {
+    pub(crate) session: UnopenedSession<P>,
+    pub(crate) client: ClientSender<P>,
+    pub(crate) messages: ClientMessages<P>,
+}
+
+impl<P: Payload> Sessions<P> {
+    pub(crate) fn new(shared: Shared<P>) -> Self {
+        Self { shared: Arc::new(shared), peers: Arc::default(), has_tasks: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<P>> {
+        &self.shared
+    }
+
+    /// Counts a session for the address of its client.
+    pub(crate) fn peer_permit(
+        &self,
+        peer: Option<IpAddr>,
+    ) -> Result<Option<PeerPermit>, ManagerError> {
+        let (Some(peer), Some(max)) = (peer, self.shared.config.sessions_per_ip_max) else {
+            return Ok(None);
+        };
+        let permit = self.peers.try_acquire(peer, max);
+        permit.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
+    }
+
+    /// Waits for the permit of a new session. Must be called in a tokio runtime.
+    pub(crate) async fn reserve(&self) -> Result<SessionPermit, ManagerError> {
+        let shared = &self.shared;
+        if !self.has_tasks.swap(true, Ordering::Relaxed) {
+            spawn(Arc::clone(&shared.deadlines).run(shared.clock));
+            spawn(reclaim::run(Arc::clone(shared)));
+        }
+        Ok(shared.registry.reserve(&shared.unused, shared.config.queue_timeout).await?)
+    }
+
+    /// Inserts a session. There must be none with that id.
+    pub(crate) fn insert(
+        &self,
+        id: SessionId,
+        core: Session<P::Client, P::Server>,
+        permit: SessionPermit,
+        peer_permit: Option<PeerPermit>,
+    ) -> Result<NewSession<P>, ManagerError> {
+        let shared = &self.shared;
+        let (session, messages) =
+            SessionInner::create(id, core, Arc::clone(shared), permit.downgrade());
+        let client = ClientSender::new(id, Arc::downgrade(&session));
+        shared.registry.insert(Arc::clone(&session), permit);
+        session.mark_unused(peer_permit);
+        if let Some(reason) = session.inspect(Session::close_reason) {
+            // It was closed before it was inserted, so that it was not removed.
+            shared.remove(id);
+            return Err(ManagerError::ClosedDuringInitialize(reason));
+        }
+        let session = UnopenedSession::new(SessionHandle::new(session));
+        if shared.registry.is_closing() {
+            // `close_all` may have run before this session was inserted.
+            return Err(ManagerError::Closing);
+        }
+        Ok(NewSession { session, client, messages })
+    }
+
+    /// Closes every session as soon as it has no pending requests, and waits until all are closed.
+    pub(crate) async fn drain(&self, retry: Duration) {
+        let shared = &self.shared;
+        shared.drain.start(retry);
+        shared.registry.begin_closing();
+        for (number, session) in shared.registry.all().into_iter().enumerate() {
+            session.close_if_due();
+            if (number + 1).is_multiple_of(SESSIONS_PER_YIELD) {
+                yield_now().await;
+            }
+        }
+        while shared.registry.len() > 0 {
+            shared.drain.next_removal().await;
+        }
+    }
+
+    /// Closes all sessions for a shutdown, and refuses new ones.
+    pub(crate) fn close_all(&self) {
+        self.shared.registry.begin_closing();
+        for session in self.shared.registry.all() {
+            SessionHandle::new(session).close(SessionCloseReason::ServerShutdown);
+        }
+    }
+}
+
+impl<P: Payload> Drop for Sessions<P> {
+    fn drop(&mut self) {
+        self.close_all();
+        self.shared.deadlines.stop();
+        self.shared.kept_memory.stop();
+    }
+}
+
+impl<P: Payload> fmt::Debug for Sessions<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}

@@ -1,0 +1,83 @@
+//! What sessions carry: the types of messages, and the messages that sessions themselves send.
+
+use std::fmt;
+
+use bytes::Bytes;
+use rejoin_core::{EventId, RequestId};
+
+use crate::{ClientMessage, message, render};
+
+/// What sessions carry: [`Bytes`], the JSON text of messages, or the types of a library.
+///
+/// It cannot be implemented outside of this crate.
+pub trait Payload: private::Sealed + Clone + fmt::Debug + Send + Sync + 'static {
+    /// A message of a client, which its session only forwards.
+    type Client: fmt::Debug + Send + 'static;
+    /// A message of a backend. Sessions keep clones of it.
+    type Server: ServerPayload;
+
+    /// Returns the name and version of the client, if the message is its `initialize` request.
+    #[doc(hidden)]
+    fn client_name(message: &Self::Client) -> Option<String>;
+
+    /// Returns the error response that a client gets in place of that of the backend.
+    #[doc(hidden)]
+    fn error_for_client(request: &RequestId, message: &str) -> Self::Server;
+
+    /// Returns the log message that reports to a client that the events from `first` to `last` are
+    /// missing.
+    #[doc(hidden)]
+    fn gap_notification(last: EventId, first: u64) -> Self::Server;
+
+    /// Returns the error response that a backend gets in place of that of the client.
+    #[doc(hidden)]
+    fn error_for_backend(request: &RequestId, code: i32, message: &str) -> Self::Client;
+
+    /// Returns the notification that cancels a request of the client at the backend.
+    #[doc(hidden)]
+    fn cancellation(request: &RequestId) -> Self::Client;
+}
+
+/// A message of a backend, as sessions carry it.
+pub trait ServerPayload: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Returns the size of the message in bytes, which counts towards the limits of sessions.
+    fn bytes(&self) -> usize;
+}
+
+pub(crate) mod private {
+    /// Implemented by the payloads of this crate.
+    pub trait Sealed {}
+}
+
+impl private::Sealed for Bytes {}
+
+impl Payload for Bytes {
+    type Client = ClientMessage;
+    type Server = Self;
+
+    fn client_name(message: &ClientMessage) -> Option<String> {
+        message::client_name(message)
+    }
+
+    fn error_for_client(request: &RequestId, message: &str) -> Self {
+        render::error(Some(request), render::INTERNAL_ERROR, message)
+    }
+
+    fn gap_notification(last: EventId, first: u64) -> Self {
+        render::gap_notification(last, first)
+    }
+
+    fn error_for_backend(request: &RequestId, code: i32, message: &str) -> ClientMessage {
+        render::error(Some(request), code, message).into()
+    }
+
+    fn cancellation(request: &RequestId) -> ClientMessage {
+        render::cancellation(request).into()
+    }
+}
+
+impl ServerPayload for Bytes {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}

@@ -1,0 +1,316 @@
+//! The session manager for the HTTP service of rmcp.
+
+mod config;
+mod error;
+mod events;
+mod payload;
+mod size;
+mod transport;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_core::Stream;
+use rejoin_core::{AnswerFormat, Post, Session, SessionCloseReason};
+use rmcp::{
+    model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
+    transport::streamable_http_server::session::{
+        EventStore, RestoreOutcome, ServerSseMessage, SessionId as RmcpSessionId, SessionManager,
+        local::SessionConfig,
+    },
+};
+use tokio::sync::Mutex;
+
+pub use self::{error::LocalSessionManagerError, transport::SessionTransport};
+use self::{events::ServerEvents, payload::RmcpMessages};
+use crate::{
+    ManagerConfig, ManagerConfigError, ManagerError, SessionHandle, SessionId,
+    manager::{NewSession, Sessions},
+    session::Shared,
+};
+
+/// The session manager for the `StreamableHttpService` of rmcp: it replaces the manager of the
+/// same name in rmcp.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use rejoin::rmcp::LocalSessionManager; // instead of rmcp's
+/// use rmcp::{ServerHandler, transport::streamable_http_server::StreamableHttpService};
+///
+/// struct Greeter;
+///
+/// impl ServerHandler for Greeter {}
+///
+/// let service = StreamableHttpService::new(
+///     || Ok(Greeter),
+///     Arc::new(LocalSessionManager::default()),
+///     Default::default(),
+/// );
+/// ```
+///
+/// What changes is described in `docs/from-local-session-manager.md` of the repository. Sessions
+/// are created in the tokio runtime in which the service runs, with timers enabled.
+///
+/// When it is dropped, every session is closed.
+#[non_exhaustive]
+pub struct LocalSessionManager {
+    /// The settings of rmcp, for sessions that are created from now on:
+    ///
+    /// - `channel_capacity` is [`window_events_max`](rejoin_core::Config::window_events_max), the
+    ///   number of events that a connection may lag behind before its sender waits.
+    /// - `keep_alive` is [`idle_timeout`](rejoin_core::Config::idle_timeout). A session is not idle
+    ///   while a request is pending, or while it has a connection.
+    /// - `sse_retry` is the reconnect delay of priming events. With `None` there are none.
+    /// - `completed_cache_ttl` is [`retention`](rejoin_core::Config::retention), how long a client
+    ///   can come back for a response.
+    /// - `init_timeout` is [`init_timeout`](rejoin_core::Config::init_timeout).
+    pub session_config: SessionConfig,
+    sessions: Sessions<RmcpMessages>,
+    event_store: Option<Arc<dyn EventStore>>,
+    /// Locked while the session of an id that a client named is looked up and inserted.
+    restoring: Mutex<()>,
+}
+
+impl LocalSessionManager {
+    /// Creates a manager with limits beyond those of rmcp. Where both have a setting,
+    /// [`session_config`](Self::session_config) applies.
+    ///
+    /// The [`Default`] has those of [`ManagerConfig`], with two exceptions. As with the manager of
+    /// rmcp, a session that was not used yet is not closed earlier than others
+    /// (`unused_timeout`), and nothing remains of a response once its retention is over
+    /// (`tombstones_max`).
+    ///
+    /// # Errors
+    ///
+    /// The configuration is invalid: the caller is at fault.
+    pub fn with_config(config: ManagerConfig) -> Result<Self, ManagerConfigError> {
+        Ok(Self {
+            session_config: SessionConfig::default(),
+            sessions: Sessions::new(Shared::new(config)?),
+            event_store: None,
+            restoring: Mutex::default(),
+        })
+    }
+
+    /// Sets the event store that the HTTP service uses for clients of protocol version 2026-07-28,
+    /// which have no session. Sessions keep their events themselves.
+    #[must_use]
+    pub fn with_event_store(self, event_store: Arc<dyn EventStore>) -> Self {
+        Self { event_store: Some(event_store), ..self }
+    }
+
+    /// Calls `hook` for every session that ends, with the reason. Replaces an earlier hook.
+    ///
+    /// It runs in the task that ended the session, so it should not block. Its panics are logged.
+    #[must_use]
+    pub fn on_close(
+        self,
+        hook: impl Fn(&RmcpSessionId, SessionCloseReason) + Send + Sync + 'static,
+    ) -> Self {
+        self.sessions.shared().set_close_hook(move |id, reason| hook(&to_rmcp(id), reason));
+        self
+    }
+
+    /// Returns the number of sessions.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.shared().registry.len()
+    }
+
+    /// Returns the ids of all sessions, in no particular order. They are secrets: anyone who knows
+    /// one can act for its client.
+    #[must_use]
+    pub fn session_ids(&self) -> Vec<RmcpSessionId> {
+        let all = self.sessions.shared().registry.all();
+        all.iter().map(|session| to_rmcp(session.id())).collect()
+    }
+
+    /// Closes every session as soon as it has no pending requests, and waits until all are closed.
+    /// New sessions and requests are refused. Clients that can resume get `retry` as their
+    /// reconnect delay.
+    pub async fn drain(&self, retry: Duration) {
+        self.sessions.drain(retry).await;
+    }
+
+    /// Closes all sessions for a shutdown, and refuses new ones. Pending requests fail with an
+    /// error.
+    pub fn close_all(&self) {
+        self.sessions.close_all();
+    }
+
+    /// Creates a session. With an origin, it replaces one whose state was lost.
+    async fn create(
+        &self,
+        id: SessionId,
+        origin: Option<u64>,
+    ) -> Result<SessionTransport, LocalSessionManagerError> {
+        let shared = self.sessions.shared();
+        let config = config::with_rmcp(&shared.config.session, &self.session_config).validate()?;
+        let permit = self.sessions.reserve().await?;
+        let now = shared.clock.now();
+        let core = match origin {
+            Some(origin) => Session::replacing(config, now, origin),
+            None => Session::new(config, now),
+        };
+        let NewSession { session, client, messages } =
+            self.sessions.insert(id, core, permit, None)?;
+        session.into_opened();
+        Ok(SessionTransport::new(client, messages))
+    }
+
+    fn find(&self, id: &str) -> Option<SessionHandle<RmcpMessages>> {
+        let id = SessionId::parse_uuid(id)?;
+        self.sessions.shared().registry.find(id).map(SessionHandle::new)
+    }
+
+    fn session(&self, id: &str) -> Result<SessionHandle<RmcpMessages>, LocalSessionManagerError> {
+        Ok(self.find(id).ok_or(ManagerError::NotFound)?)
+    }
+}
+
+impl SessionManager for LocalSessionManager {
+    type Error = LocalSessionManagerError;
+    type Transport = SessionTransport;
+
+    async fn create_session(&self) -> Result<(RmcpSessionId, SessionTransport), Self::Error> {
+        let id = SessionId::random();
+        Ok((to_rmcp(id), self.create(id, None).await?))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &RmcpSessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Self::Error> {
+        let session = self.session(id)?;
+        let post = Post::Single(payload::client_message(message)?);
+        let connection = session.request(post, AnswerFormat::Json).await?;
+        events::response(connection).await.ok_or(LocalSessionManagerError::NotInitialized)
+    }
+
+    async fn has_session(&self, id: &RmcpSessionId) -> Result<bool, Self::Error> {
+        Ok(self.find(id).is_some())
+    }
+
+    /// Closes a session, unless it has already ended.
+    async fn close_session(&self, id: &RmcpSessionId) -> Result<(), Self::Error> {
+        if let Some(session) = self.find(id) {
+            // An error means that it has ended meanwhile.
+            let _ = session.delete();
+        }
+        Ok(())
+    }
+
+    async fn create_stream(
+        &self,
+        id: &RmcpSessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let session = self.session(id)?;
+        let post = Post::Single(payload::client_message(message)?);
+        Ok(self.events(session.request(post, AnswerFormat::Sse).await?))
+    }
+
+    async fn accept_message(
+        &self,
+        id: &RmcpSessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<(), Self::Error> {
+        let post = Post::Single(payload::client_message(message)?);
+        Ok(self.session(id)?.notify(post).await?)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &RmcpSessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        Ok(self.events(self.session(id)?.standalone()?))
+    }
+
+    async fn resume(
+        &self,
+        id: &RmcpSessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+        let session = self.session(id)?;
+        let resumed = last_event_id.parse().map_err(LocalSessionManagerError::from);
+        let resumed = resumed.and_then(|last_event_id| Ok(session.resume(last_event_id)?));
+        // The HTTP service does not log it, and responds with an empty stream.
+        let refused = |error: &LocalSessionManagerError| {
+            tracing::info!(session = %session.id().short(), %error, "resume refused");
+        };
+        Ok(self.events(resumed.inspect_err(refused)?))
+    }
+
+    /// Restores a session if its id is 32 hexadecimal digits or a UUID.
+    ///
+    /// Events of the session that it replaces are lost. Their ids do not name events of the new
+    /// one.
+    async fn restore_session(
+        &self,
+        id: RmcpSessionId,
+    ) -> Result<RestoreOutcome<SessionTransport>, Self::Error> {
+        let Some(id) = SessionId::parse_uuid(&id) else {
+            return Ok(RestoreOutcome::NotSupported);
+        };
+        let _restoring = self.restoring.lock().await;
+        if self.sessions.shared().registry.find(id).is_some() {
+            return Ok(RestoreOutcome::AlreadyPresent);
+        }
+        Ok(RestoreOutcome::Restored(self.create(id, Some(origin())).await?))
+    }
+
+    fn event_store(&self) -> Option<Arc<dyn EventStore>> {
+        self.event_store.clone()
+    }
+}
+
+impl LocalSessionManager {
+    fn events(&self, connection: crate::Connection<RmcpMessages>) -> ServerEvents {
+        ServerEvents::new(connection, self.session_config.sse_retry)
+    }
+}
+
+impl Default for LocalSessionManager {
+    fn default() -> Self {
+        let mut config = ManagerConfig::default();
+        config.unused_timeout = None;
+        config.session.tombstones_max = 0;
+        let shared = Shared::new(config);
+        #[expect(clippy::expect_used, reason = "a test calls it")]
+        let shared = shared.expect("the configuration is valid");
+        Self {
+            session_config: SessionConfig::default(),
+            sessions: Sessions::new(shared),
+            event_store: None,
+            restoring: Mutex::default(),
+        }
+    }
+}
+
+impl fmt::Debug for LocalSessionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSessionManager")
+            .field("session_config", &self.session_config)
+            .field("sessions", &self.session_count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the id as rmcp has it: in the form that clients see.
+fn to_rmcp(id: SessionId) -> RmcpSessionId {
+    id.to_string().into()
+}
+
+/// Returns a number that is greater than every number of an earlier session, as long as that had
+/// less than one stream or event in each microsecond.
+fn origin() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "it must be greater than before a restart")]
+    let now = SystemTime::now();
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(0)
+}

@@ -1,0 +1,103 @@
+//! Messages of rmcp as the payload of sessions.
+#![expect(deprecated, reason = "revisions with sessions have log messages")]
+
+use std::sync::Arc;
+
+use rejoin_core::{EventId, Message, RequestId};
+use rmcp::model::{
+    CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientRequest,
+    ErrorCode, ErrorData, JsonRpcMessage, LoggingLevel, LoggingMessageNotification,
+    LoggingMessageNotificationParam, ServerJsonRpcMessage,
+};
+
+use super::{LocalSessionManagerError, size};
+use crate::{
+    payload::{Payload, ServerPayload, private::Sealed},
+    render,
+    rmcp::{head, id},
+};
+
+/// The types of rmcp as a payload.
+#[derive(Clone, Debug)]
+pub(crate) struct RmcpMessages;
+
+/// A message of a service. A clone refers to the same message.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerMessage {
+    pub(super) message: Arc<ServerJsonRpcMessage>,
+    /// See [`size::estimate`].
+    bytes: usize,
+}
+
+impl Sealed for RmcpMessages {}
+
+impl Payload for RmcpMessages {
+    type Client = Box<ClientJsonRpcMessage>;
+    type Server = ServerMessage;
+
+    fn client_name(message: &Box<ClientJsonRpcMessage>) -> Option<String> {
+        let JsonRpcMessage::Request(request) = &**message else { return None };
+        let ClientRequest::InitializeRequest(initialize) = &request.request else { return None };
+        let client = &initialize.params.client_info;
+        Some(format!("{} {}", client.name, client.version))
+    }
+
+    fn error_for_client(request: &RequestId, message: &str) -> ServerMessage {
+        let error = ErrorData::internal_error(message.to_owned(), None);
+        ServerMessage::new(JsonRpcMessage::error(error, Some(id::to_rmcp(request))))
+    }
+
+    fn gap_notification(last: EventId, first: u64) -> ServerMessage {
+        let data = render::gap_data(last, first);
+        let params = LoggingMessageNotificationParam::new(LoggingLevel::Warning, data);
+        let params = params.with_logger(render::LOGGER);
+        let notification = LoggingMessageNotification::new(params);
+        ServerMessage::new(JsonRpcMessage::notification(notification.into()))
+    }
+
+    fn error_for_backend(
+        request: &RequestId,
+        code: i32,
+        message: &str,
+    ) -> Box<ClientJsonRpcMessage> {
+        let error = ErrorData::new(ErrorCode(code), message.to_owned(), None);
+        Box::new(JsonRpcMessage::error(error, Some(id::to_rmcp(request))))
+    }
+
+    fn cancellation(request: &RequestId) -> Box<ClientJsonRpcMessage> {
+        let reason = Some(render::CANCELLATION_REASON.to_owned());
+        let params = CancelledNotificationParam::new(Some(id::to_rmcp(request)), reason);
+        Box::new(JsonRpcMessage::notification(CancelledNotification::new(params).into()))
+    }
+}
+
+impl ServerMessage {
+    fn new(message: ServerJsonRpcMessage) -> Self {
+        Self { bytes: size::estimate(&message), message: Arc::new(message) }
+    }
+}
+
+impl ServerPayload for ServerMessage {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Returns a message of a client with its head.
+pub(super) fn client_message(
+    message: ClientJsonRpcMessage,
+) -> Result<Message<Box<ClientJsonRpcMessage>>, LocalSessionManagerError> {
+    let head = head::of_client(&message)
+        .map_err(|error| LocalSessionManagerError::Message(error.to_string()))?;
+    // Its size is limited by the HTTP service, and a session does not keep it.
+    Ok(Message { head, body: Box::new(message), bytes: 0 })
+}
+
+/// Returns a message of a service with its head.
+pub(super) fn server_message(
+    message: ServerJsonRpcMessage,
+) -> Result<Message<ServerMessage>, head::HeadError> {
+    let head = head::of_server(&message)?;
+    let body = ServerMessage::new(message);
+    Ok(Message { head, bytes: body.bytes, body })
+}

@@ -1,0 +1,95 @@
+//! Transport between an rmcp service and its session, without serialization.
+
+use std::future::Future;
+
+use rejoin_core::Overflow;
+use rmcp::{
+    RoleServer,
+    model::{ClientJsonRpcMessage, GetExtensions, JsonRpcMessage, ServerJsonRpcMessage},
+    transport::Transport,
+};
+use thiserror::Error;
+
+use super::payload::{self, RmcpMessages};
+use crate::{
+    ClientMessages, ClientSender, SendError,
+    rmcp::{
+        head::HeadError,
+        related::{answered_request, related_request},
+    },
+};
+
+/// The transport of one session of a [`LocalSessionManager`](super::LocalSessionManager).
+///
+/// Dropping it ends the session.
+#[derive(Debug)]
+pub struct SessionTransport {
+    client: ClientSender<RmcpMessages>,
+    messages: ClientMessages<RmcpMessages>,
+}
+
+/// Why a message of a service was not sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SessionTransportError {
+    /// The message is invalid: the service is at fault.
+    #[error("invalid message: {0}")]
+    Message(String),
+    /// The session did not accept it.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+impl SessionTransport {
+    pub(super) fn new(
+        client: ClientSender<RmcpMessages>,
+        messages: ClientMessages<RmcpMessages>,
+    ) -> Self {
+        Self { client, messages }
+    }
+
+    fn insert_client(&self, message: &mut ClientJsonRpcMessage) {
+        if let JsonRpcMessage::Request(request) = message {
+            request.request.extensions_mut().insert(self.client.clone());
+        }
+    }
+}
+
+impl From<HeadError> for SessionTransportError {
+    fn from(error: HeadError) -> Self {
+        Self::Message(error.to_string())
+    }
+}
+
+impl Transport<RoleServer> for SessionTransport {
+    type Error = SessionTransportError;
+
+    /// Sends the message immediately, so that messages keep their order. The future waits while
+    /// the session has no room for it, or its client is slow.
+    fn send(
+        &mut self,
+        message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), SessionTransportError>> + Send + 'static {
+        let is_response = answered_request(&message).is_some();
+        let related = related_request(&message);
+        let sent = payload::server_message(message)
+            .map(|message| self.client.send_parsed(message, related, None, Overflow::Hold));
+        async move {
+            match sent?.await {
+                // Nothing waits for the response.
+                Err(SendError::Ended) if is_response => Ok(()),
+                sent => Ok(sent?),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        let mut message = *self.messages.recv().await?;
+        self.insert_client(&mut message);
+        Some(message)
+    }
+
+    async fn close(&mut self) -> Result<(), SessionTransportError> {
+        Ok(())
+    }
+}
