@@ -1,7 +1,8 @@
 //! An rmcp service behind axum, with a middleware that requires a bearer token:
 //! `MCP_TOKEN=secret cargo run -p rejoin --example axum_auth`.
 //!
-//! A request without `Authorization: Bearer secret` gets 401 before rejoin sees it.
+//! A request without `Authorization: Bearer secret` gets 401 before rejoin sees it. The handler
+//! finds in the extensions of the request what the middleware has put there.
 
 use std::{env, error::Error};
 
@@ -24,7 +25,7 @@ use rmcp::{
 };
 use tokio::net::TcpListener;
 
-/// A service that answers every tool call with a greeting.
+/// A service that greets the user who calls a tool.
 #[derive(Clone)]
 struct Greeter;
 
@@ -36,20 +37,29 @@ impl ServerHandler for Greeter {
     async fn call_tool(
         &self,
         _: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        Ok(CallToolResult::success(vec![ContentBlock::text("hello")]).into())
+        let parts = context.extensions.get::<axum::http::request::Parts>();
+        let user = parts.and_then(|parts| parts.extensions.get::<User>());
+        let User(name) = user.ok_or_else(|| ErrorData::internal_error("no user", None))?;
+        let text = format!("hello, {name}");
+        Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
     }
 }
 
 #[derive(Clone)]
 struct Token(String);
 
-/// Passes on requests that have the token.
-async fn check(State(token): State<Token>, request: Request, next: Next) -> Response {
+/// The user that a token belongs to.
+#[derive(Clone)]
+struct User(&'static str);
+
+/// Passes on requests that have the token, with its user.
+async fn check(State(token): State<Token>, mut request: Request, next: Next) -> Response {
     let authorization = request.headers().get(header::AUTHORIZATION);
     let expected = format!("Bearer {}", token.0);
     if authorization.is_some_and(|value| value.as_bytes() == expected.as_bytes()) {
+        request.extensions_mut().insert(User("Ada"));
         next.run(request).await
     } else {
         (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response()
@@ -80,26 +90,53 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use http_body_util::BodyExt as _;
     use tower_service::Service as _;
 
     use super::*;
 
-    async fn status(authorization: &str) -> StatusCode {
-        let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"0"}}}"#;
+    const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"0"}}}"#;
+    const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    const CALL: &str =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"greet"}}"#;
+
+    async fn post(
+        app: &mut Router,
+        authorization: &str,
+        session: &str,
+        message: &'static str,
+    ) -> Response {
         let request = axum::http::Request::post("http://127.0.0.1/mcp")
             .header(header::HOST, "127.0.0.1")
             .header(header::ACCEPT, "application/json, text/event-stream")
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, authorization)
-            .body(axum::body::Body::from(initialize));
-        let mut app = app(Token("secret".into())).expect("the config is valid");
-        let response = app.call(request.expect("the request is valid")).await;
-        response.expect("a service answers").status()
+            .header("mcp-session-id", session);
+        app.call(request.body(Body::from(message)).unwrap()).await.unwrap()
+    }
+
+    fn new_app() -> Router {
+        app(Token("secret".into())).unwrap()
     }
 
     #[tokio::test]
     async fn requests_need_the_token() {
-        assert_eq!(status("Bearer secret").await, StatusCode::OK);
-        assert_eq!(status("Bearer other").await, StatusCode::UNAUTHORIZED);
+        let mut app = new_app();
+        let response = post(&mut app, "Bearer secret", "", INITIALIZE).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let response = post(&mut app, "Bearer other", "", INITIALIZE).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    }
+
+    #[tokio::test]
+    async fn the_handler_knows_the_user() {
+        let mut app = new_app();
+        let response = post(&mut app, "Bearer secret", "", INITIALIZE).await;
+        let session = response.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        post(&mut app, "Bearer secret", &session, INITIALIZED).await;
+        let response = post(&mut app, "Bearer secret", &session, CALL).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains("hello, Ada"), "{body:?}");
     }
 }

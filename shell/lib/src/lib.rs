@@ -139,3 +139,8 @@ pub use crate::{
 #[cfg(all(doctest, feature = "http", feature = "rmcp"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The example of the page for users of rmcp.
+#[cfg(all(doctest, feature = "rmcp"))]
+#[doc = include_str!("../docs/from_local_session_manager.md")]
+struct FromLocalSessionManager;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    layer::{Limits, Rejoin, Rmcp, SessionLayer, call, drain},
+    layer::{Limits, Rejoin, Rmcp, RmcpHttp, SessionLayer, call, drain},
     measure::{Flavor, Metric, Trial, interleave},
     message::Tool,
     options::{LayerName, Sizing},
@@ -20,18 +20,21 @@ const RESTING: Metric = Metric::cost("resting memory", "bytes");
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let (sessions, calls) = (sizing.busy_sessions, sizing.busy_calls);
     let workload = format!("{sessions} sessions after {calls} requests each");
-    let mut trials =
-        [LayerName::Rejoin, LayerName::Rmcp].map(|layer| trial(&workload, layer, sessions, calls));
+    let mut trials = [(REJOIN, LayerName::Rejoin), (RMCP, LayerName::Rmcp)]
+        .map(|(subject, layer)| trial(&workload, subject, layer, sessions, calls));
     report.add(interleave(sizing.busy_rounds, &mut trials)?);
     report.compare(&workload, REJOIN, RMCP);
     Ok(())
 }
 
-fn trial(workload: &str, layer: LayerName, sessions: usize, calls: usize) -> Trial {
-    let (subject, name) = match layer {
-        LayerName::Rejoin | LayerName::Inline => (REJOIN, "rejoin"),
-        LayerName::Rmcp => (RMCP, "rmcp"),
-    };
+fn trial(
+    workload: &str,
+    subject: &'static str,
+    layer: LayerName,
+    sessions: usize,
+    calls: usize,
+) -> Trial {
+    let name = layer.argument();
     let round = Box::new(move || {
         let arguments =
             ["busy".to_owned(), name.to_owned(), sessions.to_string(), calls.to_string()];
@@ -50,6 +53,8 @@ pub(crate) fn keep_busy(layer: LayerName, sessions: usize, calls: usize) -> Resu
                 measure(Rejoin::with_service(limits)?, sessions, calls).await
             }
             LayerName::Rmcp => measure(Rmcp::with_service(), sessions, calls).await,
+            LayerName::DropIn => measure(RmcpHttp::with_rejoin(limits)?, sessions, calls).await,
+            LayerName::DropInBaseline => measure(RmcpHttp::with_rmcp(), sessions, calls).await,
         }
     })?;
     println!("{peak} {resting}");

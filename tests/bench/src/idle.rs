@@ -11,7 +11,7 @@ use rejoin::{Backend, ClientMessages, ClientSender, OpenError};
 
 use crate::{
     backend::MessageForm,
-    layer::{Limits, Rejoin, Rmcp, SessionLayer},
+    layer::{Limits, Rejoin, Rmcp, RmcpHttp, SessionLayer},
     measure::{Flavor, Metric, Trial, interleave},
     message::{self, Parsed},
     options::{LayerName, Sizing},
@@ -28,8 +28,13 @@ const LATEST_EXPIRY: Metric = Metric::cost("latest expiry", "ms late");
 pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     for (count, rounds) in [(1_000, sizing.heavy_rounds), (sizing.idle_sessions, 1)] {
         let workload = format!("one of {count} idle sessions");
-        let mut trials = [LayerName::Rejoin, LayerName::Inline, LayerName::Rmcp]
-            .map(|layer| hold_trial(&workload, layer, count, None));
+        let layers = [
+            ("rejoin", LayerName::Rejoin),
+            ("rejoin, inline", LayerName::Inline),
+            ("rmcp", LayerName::Rmcp),
+        ];
+        let mut trials =
+            layers.map(|(subject, layer)| hold_trial(&workload, subject, layer, count, None));
         report.add(interleave(rounds, &mut trials)?);
         report.compare(&workload, "rejoin", "rmcp");
         report.compare(&workload, "rejoin, inline", "rmcp");
@@ -38,18 +43,21 @@ pub(crate) fn run(sizing: &Sizing, report: &mut Report) -> Result<()> {
     let count = sizing.idle_sessions;
     let seconds = sizing.idle_timeout.as_secs();
     let workload = format!("{count} idle sessions that expire after {seconds} s");
-    let mut trials = [LayerName::Rejoin, LayerName::Rmcp]
-        .map(|layer| hold_trial(&workload, layer, count, timeout));
+    let mut trials = [("rejoin", LayerName::Rejoin), ("rmcp", LayerName::Rmcp)]
+        .map(|(subject, layer)| hold_trial(&workload, subject, layer, count, timeout));
     report.add(interleave(1, &mut trials)?);
     Ok(())
 }
 
-fn hold_trial(workload: &str, layer: LayerName, count: usize, timeout: Option<Duration>) -> Trial {
-    let (subject, name) = match layer {
-        LayerName::Rejoin => ("rejoin", "rejoin"),
-        LayerName::Inline => ("rejoin, inline", "inline"),
-        LayerName::Rmcp => ("rmcp", "rmcp"),
-    };
+/// Creates a trial whose rounds hold sessions in processes of their own.
+pub(crate) fn hold_trial(
+    workload: &str,
+    subject: &'static str,
+    layer: LayerName,
+    count: usize,
+    timeout: Option<Duration>,
+) -> Trial {
+    let name = layer.argument();
     let round = Box::new(move || {
         let mut arguments = vec!["hold".to_owned(), name.to_owned(), count.to_string()];
         arguments.extend(timeout.map(|timeout| timeout.as_secs().to_string()));
@@ -88,6 +96,11 @@ pub(crate) fn hold_sessions(layer: LayerName, count: usize, timeout: Option<u64>
                 };
                 measure_cost(rmcp, count, timeout).await
             }
+            LayerName::DropIn => {
+                let limits = Limits { sessions: Some(count), ..Limits::default() };
+                measure_cost(RmcpHttp::with_rejoin(limits)?, count, timeout).await
+            }
+            LayerName::DropInBaseline => measure_cost(RmcpHttp::with_rmcp(), count, timeout).await,
         }
     })?;
     println!("{}", values.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));

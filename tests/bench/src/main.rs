@@ -14,6 +14,7 @@
 
 mod backend;
 mod busy;
+mod drop_in;
 mod gateway;
 mod idle;
 mod layer;
@@ -63,6 +64,10 @@ fn measure_all(options: &Options) -> Result<()> {
     if is_wanted(Section::Busy) {
         report::print_section("busy sessions, each time in a process of its own");
         busy::run(&sizing, &mut report)?;
+    }
+    if is_wanted(Section::DropIn) {
+        report::print_section("HTTP service of rmcp, in this process, with either session manager");
+        drop_in::run(&sizing, &mut report)?;
     }
     if is_wanted(Section::Http) {
         report::print_section("HTTP, each server in its own process");

@@ -34,6 +34,8 @@ pub(crate) enum Section {
     Idle,
     /// Busy sessions: memory after many requests
     Busy,
+    /// HTTP service of rmcp, with the session manager of rejoin or its own
+    DropIn,
     /// HTTP servers
     Http,
     /// Gateways in front of a stdio server
@@ -81,6 +83,23 @@ pub(crate) enum LayerName {
     Inline,
     /// rmcp with a handler in a task
     Rmcp,
+    /// HTTP service of rmcp with the session manager of rejoin
+    DropIn,
+    /// HTTP service of rmcp with its own session manager
+    DropInBaseline,
+}
+
+impl LayerName {
+    /// Returns the argument of the command line.
+    pub(crate) fn argument(self) -> &'static str {
+        match self {
+            Self::Rejoin => "rejoin",
+            Self::Inline => "inline",
+            Self::Rmcp => "rmcp",
+            Self::DropIn => "drop-in",
+            Self::DropInBaseline => "drop-in-baseline",
+        }
+    }
 }
 
 /// Sizes of the workloads.

@@ -4,6 +4,7 @@ mod hop;
 mod json;
 mod rejoin;
 mod rmcp;
+mod rmcp_http;
 
 use anyhow::Result;
 
@@ -12,6 +13,7 @@ pub(crate) use self::{
     json::Json,
     rejoin::{Limits, Rejoin},
     rmcp::Rmcp,
+    rmcp_http::RmcpHttp,
 };
 use crate::message::{self, Tool};
 

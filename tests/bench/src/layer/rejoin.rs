@@ -57,7 +57,8 @@ impl Rejoin {
     }
 }
 
-fn config(limits: Limits) -> Result<ManagerConfig> {
+/// Returns the configuration of a manager with these limits.
+pub(super) fn config(limits: Limits) -> Result<ManagerConfig> {
     let mut config = ManagerConfig::default();
     if let Some(streams) = limits.streams {
         config.session.streams_max = streams;

@@ -7,7 +7,11 @@ mod request;
 mod resume;
 mod section;
 
-pub(crate) use self::section::run;
+pub(crate) use self::{
+    create::Creations,
+    request::{Requests, Scenario},
+    section::run,
+};
 
 use std::time::Instant;
 

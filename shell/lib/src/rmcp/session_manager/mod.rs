@@ -52,7 +52,7 @@ use crate::{
 /// );
 /// ```
 ///
-/// What changes is described in `docs/from-local-session-manager.md` of the repository. Sessions
+/// What changes is described in `shell/lib/docs/from_local_session_manager.md` of the repository. Sessions
 /// are created in the tokio runtime in which the service runs, with timers enabled.
 ///
 /// When it is dropped, every session is closed.
