@@ -126,6 +126,31 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "rmcp")]
+    #[test]
+    fn ids_from_elsewhere_are_digits_or_uuids() {
+        let id = SessionId(0x0123_4567_89ab_cdef_0000_0000_0000_00ff);
+        for text in [
+            "0123456789abcdef00000000000000ff",
+            "0123456789ABCDEF00000000000000FF",
+            "01234567-89ab-cdef-0000-0000000000ff",
+            "01234567-89AB-CDEF-0000-0000000000FF",
+        ] {
+            assert_eq!(SessionId::parse_uuid(text), Some(id), "{text}");
+        }
+        for text in [
+            "",
+            "0123456789abcdef00000000000000f",
+            "0123456789abcdef00000000000000fg",
+            "0123-4567-89ab-cdef-000000000000ff",
+            "0123456789ab-cdef-0000-00000000-00ff",
+            "01234567-89ab-cdef-0000-0000000000fé",
+            "------------------------------------",
+        ] {
+            assert_eq!(SessionId::parse_uuid(text), None, "{text}");
+        }
+    }
+
     #[test]
     fn ids_are_unique_and_debug_output_is_truncated() {
         let id = SessionId::random();

@@ -12,8 +12,8 @@ use crate::{
     workloads::{Creations, Requests, Scenario},
 };
 
-const REJOIN: &str = "rmcp's service, rejoin's sessions";
-const RMCP: &str = "rmcp's service, rmcp's sessions";
+const REJOIN: &str = "rejoin drop-in";
+const RMCP: &str = "rmcp";
 
 /// Numbers of other open streams of the session.
 const OPEN: [usize; 3] = [0, 1_000, 10_000];

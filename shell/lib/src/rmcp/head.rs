@@ -33,6 +33,7 @@ pub(super) fn of_server(message: &ServerJsonRpcMessage) -> Result<Head, HeadErro
 }
 
 /// Returns the head of a message of a service, or `None` if its JSON has to be parsed.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a session does not distinguish the others")]
 pub(super) fn server_from_type(message: &ServerJsonRpcMessage) -> Option<Head> {
     match message {
         JsonRpcMessage::Response(message) => match &message.result {
@@ -60,6 +61,7 @@ pub(super) fn server_from_type(message: &ServerJsonRpcMessage) -> Option<Head> {
 }
 
 /// Returns the head of a message of a client, or `None` if its JSON has to be parsed.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a session does not distinguish the others")]
 fn client_from_type(message: &ClientJsonRpcMessage) -> Option<Head> {
     match message {
         JsonRpcMessage::Request(message) => {

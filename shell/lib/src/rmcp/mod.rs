@@ -18,5 +18,7 @@ mod session_manager;
 pub use self::{
     backend::RmcpBackend,
     request_context::RequestContextExt,
-    session_manager::{LocalSessionManager, LocalSessionManagerError, SessionTransport},
+    session_manager::{
+        LocalSessionManager, LocalSessionManagerError, SessionTransport, SessionTransportError,
+    },
 };

@@ -63,6 +63,9 @@ pub(super) struct SessionState<P: Payload> {
     pub(super) panics: bool,
 }
 
+/// An input that the core rejected, with the reason.
+type RejectedInput<P> = Box<Rejected<<P as Payload>::Client, <P as Payload>::Server>>;
+
 /// A session while its lock is held.
 #[derive(Debug)]
 pub(super) struct LockedSession<'a, P: Payload> {
@@ -143,7 +146,7 @@ impl<P: Payload> LockedSession<'_, P> {
         &mut self,
         input: Input<P::Client, P::Server>,
         permits: Option<&mut QueuePermits<'_>>,
-    ) -> (Result<(), Box<Rejected<P::Client, P::Server>>>, Option<StreamId>) {
+    ) -> (Result<(), RejectedInput<P>>, Option<StreamId>) {
         let now = self.now();
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.state.recorder

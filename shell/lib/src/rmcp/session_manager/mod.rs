@@ -24,10 +24,13 @@ use rmcp::{
 };
 use tokio::sync::Mutex;
 
-pub use self::{error::LocalSessionManagerError, transport::SessionTransport};
+pub use self::{
+    error::LocalSessionManagerError,
+    transport::{SessionTransport, SessionTransportError},
+};
 use self::{events::ServerEvents, payload::RmcpMessages};
 use crate::{
-    ManagerConfig, ManagerConfigError, ManagerError, SessionHandle, SessionId,
+    Connection, ManagerConfig, ManagerConfigError, ManagerError, SessionHandle, SessionId,
     manager::{NewSession, Sessions},
     session::Shared,
 };
@@ -162,6 +165,10 @@ impl LocalSessionManager {
         Ok(SessionTransport::new(client, messages))
     }
 
+    fn events(&self, connection: Connection<RmcpMessages>) -> ServerEvents {
+        ServerEvents::new(connection, self.session_config.sse_retry)
+    }
+
     fn find(&self, id: &str) -> Option<SessionHandle<RmcpMessages>> {
         let id = SessionId::parse_uuid(id)?;
         self.sessions.shared().registry.find(id).map(SessionHandle::new)
@@ -269,19 +276,12 @@ impl SessionManager for LocalSessionManager {
     }
 }
 
-impl LocalSessionManager {
-    fn events(&self, connection: crate::Connection<RmcpMessages>) -> ServerEvents {
-        ServerEvents::new(connection, self.session_config.sse_retry)
-    }
-}
-
 impl Default for LocalSessionManager {
     fn default() -> Self {
-        let mut config = ManagerConfig::default();
-        config.unused_timeout = None;
+        let mut config = ManagerConfig { unused_timeout: None, ..ManagerConfig::default() };
         config.session.tombstones_max = 0;
         let shared = Shared::new(config);
-        #[expect(clippy::expect_used, reason = "a test calls it")]
+        #[expect(clippy::expect_used, reason = "the configuration is a constant, and valid")]
         let shared = shared.expect("the configuration is valid");
         Self {
             session_config: SessionConfig::default(),

@@ -25,11 +25,13 @@ const SESSIONS_PER_YIELD: usize = 64;
 /// Sessions by their next deadline: at most one entry for each.
 #[derive(Debug)]
 pub(crate) struct Deadlines<P: Payload> {
-    queue: Mutex<BTreeMap<(Instant, SessionId), Weak<SessionInner<P>>>>,
+    queue: Mutex<Queue<P>>,
     /// Notified when there is a new first entry, or on stop.
     earlier: Notify,
     is_stopped: AtomicBool,
 }
+
+type Queue<P> = BTreeMap<(Instant, SessionId), Weak<SessionInner<P>>>;
 
 impl<P: Payload> Default for Deadlines<P> {
     fn default() -> Self {
