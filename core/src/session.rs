@@ -381,6 +381,13 @@ impl<C, S> Session<C, S> {
         self.unanswered_initialize() == Some(request) || self.requests.pending.contains(request)
     }
 
+    /// Returns whether the id is that of a cancelled request, and reserved because the backend may
+    /// respond after all.
+    #[must_use]
+    pub fn is_reserved(&self, request: &RequestId) -> bool {
+        self.requests.cancelled.find(request).is_some()
+    }
+
     /// Returns the pending request of the client, including `initialize`, if there is exactly
     /// one.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use rejoin_core::{
     CloseReason, ConnectionId, CutReason, ProtocolVersion, Report, RequestId, SessionCloseReason,
-    StreamId,
+    StreamId, UndeliverableReason,
 };
 
 use crate::SessionId;
@@ -90,6 +90,12 @@ pub(crate) fn event(session: SessionId, event: &LogEvent) {
         }
         LogEvent::Resumed { stream, after, replayed } => {
             tracing::info!(%session, %stream, after, replayed, "stream resumed");
+        }
+        LogEvent::Report(Report::Undeliverable {
+            id,
+            reason: UndeliverableReason::CancelledRequest,
+        }) => {
+            tracing::debug!(%session, ?id, "response dropped: its request was cancelled");
         }
         LogEvent::Report(Report::Undeliverable { id, reason }) => {
             tracing::warn!(%session, ?id, ?reason, "response dropped: no matching pending request");

@@ -79,6 +79,22 @@ async fn cancellation_reaches_the_handler() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cancelled_requests_whose_handlers_have_ended_do_not_count() {
+    let (backend, mut events) = service::backend();
+    let client = Client::connect(backend).await;
+    assert_eq!(events.recv().await, Some(ServiceEvent::Created));
+    let limits = rejoin_core::Config::default();
+    let max = limits.pending_requests_max + limits.cancelled_requests_max;
+    for id in 1..=i64::try_from(max).unwrap() + 10 {
+        let mut connection = client.call(id, "hang", json!({})).await;
+        assert_eq!(events.recv().await, Some(ServiceEvent::Called));
+        client.notify("notifications/cancelled", json!({ "requestId": id })).await;
+        assert_eq!(events.recv().await, Some(ServiceEvent::Cancelled));
+        assert_eq!(next(&mut connection).await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn end_of_the_session_cancels_the_service() {
     let (backend, mut events) = service::backend();
     let client = Client::connect(backend).await;

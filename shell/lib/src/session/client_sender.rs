@@ -78,6 +78,14 @@ impl<P: Payload> ClientSender<P> {
         })
     }
 
+    /// Notes that the backend will not respond to a request that was cancelled.
+    #[cfg(feature = "rmcp")]
+    pub(crate) fn release_cancelled(&self, request: &RequestId) {
+        if let Some(session) = self.session.upgrade() {
+            session.release_cancelled(request);
+        }
+    }
+
     fn session(&self) -> Result<Arc<SessionInner<P>>, SendError> {
         self.session.upgrade().ok_or(SendError::Ended)
     }

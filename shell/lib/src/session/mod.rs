@@ -10,6 +10,8 @@ mod after_unlock;
 mod backend_message;
 mod buffer;
 mod buffers;
+#[cfg(feature = "rmcp")]
+mod cancelled;
 mod client_messages;
 mod client_sender;
 mod close;

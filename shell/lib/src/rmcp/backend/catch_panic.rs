@@ -1,4 +1,4 @@
-//! Service wrapper that fails requests whose handler panics.
+//! Service wrapper for what rmcp does not do at the end of a handler.
 
 use std::{borrow::Cow, panic::AssertUnwindSafe};
 
@@ -9,10 +9,10 @@ use rmcp::{
     service::{NotificationContext, RequestContext},
 };
 
-use crate::ClientSender;
+use crate::{ClientSender, rmcp::id};
 
-/// Wraps a service: fails requests whose handler panics, and adds the session's [`ClientSender`]
-/// to the extensions of every context.
+/// Wraps a service: fails requests whose handler panics, notes the end of those that were
+/// cancelled, and adds the session's [`ClientSender`] to the extensions of every context.
 pub(super) struct CatchPanic<S> {
     service: S,
     client: ClientSender,
@@ -31,13 +31,20 @@ impl<S: Service<RoleServer>> Service<RoleServer> for CatchPanic<S> {
         mut context: RequestContext<RoleServer>,
     ) -> Result<ServerResult, ErrorData> {
         context.extensions.insert(self.client.clone());
-        let id = context.id.clone();
+        let (id, cancellation) = (context.id.clone(), context.ct.clone());
         let response = AssertUnwindSafe(self.service.handle_request(request, context));
-        response.catch_unwind().await.unwrap_or_else(|_| {
+        let response = response.catch_unwind().await.unwrap_or_else(|_| {
             let session = self.client.session_id().short();
             tracing::error!(%session, %id, "request handler panicked");
             Err(ErrorData::internal_error("internal error: the request handler panicked", None))
-        })
+        });
+        // rmcp drops the response to a request that was cancelled.
+        if cancellation.is_cancelled()
+            && let Some(id) = id::from_rmcp(&id)
+        {
+            self.client.release_cancelled(&id);
+        }
+        response
     }
 
     async fn handle_notification(

@@ -2,10 +2,13 @@
 
 use std::future::Future;
 
-use rejoin_core::Overflow;
+use rejoin_core::{Overflow, RequestId};
 use rmcp::{
     RoleServer,
-    model::{ClientJsonRpcMessage, GetExtensions, JsonRpcMessage, ServerJsonRpcMessage},
+    model::{
+        ClientJsonRpcMessage, ClientNotification, GetExtensions, JsonRpcMessage,
+        ServerJsonRpcMessage,
+    },
     transport::Transport,
 };
 use thiserror::Error;
@@ -15,6 +18,7 @@ use crate::{
     ClientMessages, ClientSender, SendError,
     rmcp::{
         head::HeadError,
+        id,
         related::{answered_request, related_request},
     },
 };
@@ -86,10 +90,23 @@ impl Transport<RoleServer> for SessionTransport {
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         let mut message = *self.messages.recv().await?;
         self.insert_client(&mut message);
+        // The service never responds to a request that was cancelled.
+        if let Some(request) = cancelled_request(&message) {
+            self.client.release_cancelled(&request);
+        }
         Some(message)
     }
 
     async fn close(&mut self) -> Result<(), SessionTransportError> {
         Ok(())
     }
+}
+
+/// Returns the request that a message cancels.
+fn cancelled_request(message: &ClientJsonRpcMessage) -> Option<RequestId> {
+    let JsonRpcMessage::Notification(message) = message else { return None };
+    let ClientNotification::CancelledNotification(cancelled) = &message.notification else {
+        return None;
+    };
+    id::from_rmcp(cancelled.params.request_id.as_ref()?)
 }
