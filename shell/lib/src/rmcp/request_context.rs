@@ -8,7 +8,7 @@ use rmcp::{
     service::{OriginatingRequestId, RequestContext},
 };
 
-use super::id;
+use super::{id, session_manager::RmcpMessages};
 use crate::{ClientSender, SendError};
 
 /// Extends rmcp's [`RequestContext`] with operations on the stream of the request being handled.
@@ -45,8 +45,9 @@ pub trait RequestContextExt {
     ///
     /// # Errors
     ///
-    /// Same as [`ClientSender::disconnect`]. [`SendError::NotPending`] if the service is not run
-    /// by an [`RmcpBackend`](super::RmcpBackend).
+    /// Same as [`ClientSender::disconnect`]. [`SendError::NotPending`] if the session is neither
+    /// that of an [`RmcpBackend`](super::RmcpBackend) nor that of a
+    /// [`LocalSessionManager`](super::LocalSessionManager).
     fn disconnect(&self, retry: Option<Duration>) -> Result<(), SendError>;
 }
 
@@ -60,8 +61,11 @@ impl RequestContextExt for RequestContext<RoleServer> {
     }
 
     fn disconnect(&self, retry: Option<Duration>) -> Result<(), SendError> {
-        let client = self.extensions.get::<ClientSender>().ok_or(SendError::NotPending)?;
         let request = id::from_rmcp(&self.id).ok_or(SendError::NotPending)?;
-        client.disconnect(&request, retry)
+        if let Some(client) = self.extensions.get::<ClientSender>() {
+            return client.disconnect(&request, retry);
+        }
+        let client = self.extensions.get::<ClientSender<RmcpMessages>>();
+        client.ok_or(SendError::NotPending)?.disconnect(&request, retry)
     }
 }

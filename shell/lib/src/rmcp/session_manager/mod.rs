@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod events;
 mod payload;
+mod restoring;
 mod size;
 mod transport;
 
@@ -14,7 +15,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use rejoin_core::{AnswerFormat, Post, Session, SessionCloseReason};
+use rejoin_core::{AnswerFormat, Instant, Post, Session, SessionCloseReason, ValidConfig};
 use rmcp::{
     model::{ClientJsonRpcMessage, ServerJsonRpcMessage},
     transport::streamable_http_server::session::{
@@ -24,13 +25,15 @@ use rmcp::{
 };
 use tokio::sync::Mutex;
 
+pub(super) use self::payload::RmcpMessages;
 pub use self::{
     error::LocalSessionManagerError,
     transport::{SessionTransport, SessionTransportError},
 };
-use self::{events::ServerEvents, payload::RmcpMessages};
+use self::{events::ServerEvents, payload::ServerMessage, restoring::Restoring};
 use crate::{
     Connection, ManagerConfig, ManagerConfigError, ManagerError, SessionHandle, SessionId,
+    SessionPermit,
     manager::{NewSession, Sessions},
     session::Shared,
 };
@@ -75,7 +78,8 @@ pub struct LocalSessionManager {
     sessions: Sessions<RmcpMessages>,
     event_store: Option<Arc<dyn EventStore>>,
     /// Locked while the session of an id that a client named is looked up and inserted.
-    restoring: Mutex<()>,
+    insertion: Mutex<()>,
+    restoring: Restoring,
 }
 
 impl LocalSessionManager {
@@ -95,7 +99,8 @@ impl LocalSessionManager {
             session_config: SessionConfig::default(),
             sessions: Sessions::new(Shared::new(config)?),
             event_store: None,
-            restoring: Mutex::default(),
+            insertion: Mutex::default(),
+            restoring: Restoring::default(),
         })
     }
 
@@ -145,24 +150,28 @@ impl LocalSessionManager {
         self.sessions.close_all();
     }
 
-    /// Creates a session. With an origin, it replaces one whose state was lost.
-    async fn create(
+    /// Returns the configuration of a new session, and waits for its permit.
+    async fn reserve(&self) -> Result<(ValidConfig, SessionPermit), LocalSessionManagerError> {
+        let config = &self.sessions.shared().config.session;
+        let config = config::with_rmcp(config, &self.session_config).validate()?;
+        Ok((config, self.sessions.reserve().await?))
+    }
+
+    /// Inserts a session. There must be none with that id.
+    fn insert(
         &self,
         id: SessionId,
-        origin: Option<u64>,
+        core: Session<Box<ClientJsonRpcMessage>, ServerMessage>,
+        permit: SessionPermit,
     ) -> Result<SessionTransport, LocalSessionManagerError> {
-        let shared = self.sessions.shared();
-        let config = config::with_rmcp(&shared.config.session, &self.session_config).validate()?;
-        let permit = self.sessions.reserve().await?;
-        let now = shared.clock.now();
-        let core = match origin {
-            Some(origin) => Session::replacing(config, now, origin),
-            None => Session::new(config, now),
-        };
         let NewSession { session, client, messages } =
             self.sessions.insert(id, core, permit, None)?;
         session.into_opened();
         Ok(SessionTransport::new(client, messages))
+    }
+
+    fn now(&self) -> Instant {
+        self.sessions.shared().clock.now()
     }
 
     fn events(&self, connection: Connection<RmcpMessages>) -> ServerEvents {
@@ -184,8 +193,10 @@ impl SessionManager for LocalSessionManager {
     type Transport = SessionTransport;
 
     async fn create_session(&self) -> Result<(RmcpSessionId, SessionTransport), Self::Error> {
+        let (config, permit) = self.reserve().await?;
         let id = SessionId::random();
-        Ok((to_rmcp(id), self.create(id, None).await?))
+        let core = Session::new(config, self.now());
+        Ok((to_rmcp(id), self.insert(id, core, permit)?))
     }
 
     async fn initialize_session(
@@ -194,13 +205,17 @@ impl SessionManager for LocalSessionManager {
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
         let session = self.session(id)?;
+        let _restored = self.restoring.remove_on_drop(session.id());
         let post = Post::Single(payload::client_message(message)?);
         let connection = session.request(post, AnswerFormat::Json).await?;
         events::response(connection).await.ok_or(LocalSessionManagerError::NotInitialized)
     }
 
     async fn has_session(&self, id: &RmcpSessionId) -> Result<bool, Self::Error> {
-        Ok(self.find(id).is_some())
+        let session = self.find(id);
+        Ok(session.is_some_and(|session| {
+            !self.restoring.contains(session.id()) || session.initialized().is_some()
+        }))
     }
 
     /// Closes a session, unless it has already ended.
@@ -264,11 +279,15 @@ impl SessionManager for LocalSessionManager {
         let Some(id) = SessionId::parse_uuid(&id) else {
             return Ok(RestoreOutcome::NotSupported);
         };
-        let _restoring = self.restoring.lock().await;
-        if self.sessions.shared().registry.find(id).is_some() {
+        let (config, permit) = self.reserve().await?;
+        let exists = |id| self.sessions.shared().registry.find(id).is_some();
+        let _insertion = self.insertion.lock().await;
+        if exists(id) {
             return Ok(RestoreOutcome::AlreadyPresent);
         }
-        Ok(RestoreOutcome::Restored(self.create(id, Some(origin())).await?))
+        self.restoring.add(id, exists);
+        let core = Session::replacing(config, self.now(), origin());
+        Ok(RestoreOutcome::Restored(self.insert(id, core, permit)?))
     }
 
     fn event_store(&self) -> Option<Arc<dyn EventStore>> {
@@ -287,7 +306,8 @@ impl Default for LocalSessionManager {
             session_config: SessionConfig::default(),
             sessions: Sessions::new(shared),
             event_store: None,
-            restoring: Mutex::default(),
+            insertion: Mutex::default(),
+            restoring: Restoring::default(),
         }
     }
 }
