@@ -25,6 +25,11 @@ impl ByteCounter {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Subtracts bytes that were added before.
     pub(crate) fn subtract(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);

@@ -61,8 +61,8 @@ pub struct ManagerConfig {
     ///   and the only event of a session whose sender does not wait, see
     ///   [`Sent`](crate::Sent). A message that waits for room is not counted: at most one line
     ///   of the child process for each session.
-    /// - A quarter is for messages of clients, from the first byte that the HTTP service receives
-    ///   until the backend has received the message. Each session can use a quarter of that, and
+    /// - A quarter is for messages of clients, with the heads of their requests, from the first
+    ///   byte that the HTTP service receives until the backend has received the message. Each session can use a quarter of that, and
     ///   so can all clients without a session together. An eighth is reserved for small messages.
     pub memory_bytes_max: usize,
     /// Maximum time for a backend to open. Default 30 s.

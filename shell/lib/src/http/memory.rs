@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::{HeaderName, HeaderValue, request::Parts, uri::Authority};
 use rejoin_core::{Message, Post};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     byte_counter::{ByteCounter, RequestCounters},
 };
 
-/// Maximum size of a small body, in bytes.
+/// Maximum size of a small body, and of a small head, in bytes.
 pub(super) const SMALL_BYTES: usize = 16 << 10;
 
 /// The memory for all client messages, with shares that keep any client from exhausting it for
@@ -41,6 +41,10 @@ pub(super) struct Reservation {
     large_bytes_max: (usize, usize),
     /// Whether the message has declared that it is large.
     is_large: bool,
+    /// Size of the head of the request. It comes on top of the limits of this message, so that
+    /// its body may be as large as without it.
+    head_bytes: usize,
+    /// Size of the body.
     bytes: usize,
 }
 
@@ -74,36 +78,57 @@ impl RequestMemory {
                 for_large(group_bytes_max).max(large_bytes_min),
             ),
             is_large: false,
+            head_bytes: 0,
             bytes: 0,
         }
     }
 }
 
 impl Reservation {
+    /// Reserves memory for the head of the request, which its messages keep.
+    pub(super) fn add_head(&mut self, head: &Parts) -> Result<(), MemoryExhausted> {
+        let bytes = head_bytes(head);
+        self.head_bytes = bytes;
+        let added = self.add(bytes, bytes <= SMALL_BYTES);
+        if added.is_err() {
+            self.head_bytes = 0;
+        }
+        added
+    }
+
     /// Sets the length that the message has declared.
     pub(super) fn set_declared_length(&mut self, bytes: usize) {
         self.is_large = bytes > SMALL_BYTES;
     }
 
-    /// Reserves memory for more bytes.
+    /// Reserves memory for more bytes of the body.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), MemoryExhausted> {
         let is_small = !self.is_large && self.bytes.saturating_add(bytes) <= SMALL_BYTES;
-        let (all_max, group_max) =
-            if is_small { self.small_bytes_max } else { self.large_bytes_max };
-        if !self.group.try_add(bytes, group_max) {
-            return Err(MemoryExhausted);
-        }
-        if !self.all.try_add(bytes, all_max) {
-            self.group.subtract(bytes);
-            return Err(MemoryExhausted);
-        }
+        self.add(bytes, is_small)?;
         self.bytes += bytes;
         Ok(())
     }
 
-    /// Releases memory that was not needed.
+    fn add(&self, bytes: usize, is_small: bool) -> Result<(), MemoryExhausted> {
+        let (all_max, group_max) =
+            if is_small { self.small_bytes_max } else { self.large_bytes_max };
+        if !self.group.try_add(bytes, group_max.saturating_add(self.head_bytes)) {
+            return Err(MemoryExhausted);
+        }
+        if !self.all.try_add(bytes, all_max.saturating_add(self.head_bytes)) {
+            self.group.subtract(bytes);
+            return Err(MemoryExhausted);
+        }
+        Ok(())
+    }
+
+    /// Releases memory that the body did not need.
     pub(super) fn shrink(&mut self, bytes: usize) {
         self.bytes -= bytes;
+        self.subtract(bytes);
+    }
+
+    fn subtract(&self, bytes: usize) {
         self.all.subtract(bytes);
         self.group.subtract(bytes);
     }
@@ -131,8 +156,20 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shrink(self.bytes);
+        self.subtract(self.head_bytes.saturating_add(self.bytes));
     }
+}
+
+/// Returns the size of the head of a request, about as it is kept.
+fn head_bytes(head: &Parts) -> usize {
+    let uri = &head.uri;
+    let parts =
+        [uri.scheme_str(), uri.authority().map(Authority::as_str), Some(uri.path()), uri.query()];
+    let uri: usize = parts.into_iter().flatten().map(str::len).sum();
+    let headers = head.headers.iter().map(|(name, value)| {
+        size_of::<(HeaderName, HeaderValue)>() + name.as_str().len() + value.len()
+    });
+    size_of::<Parts>() + uri + headers.sum::<usize>()
 }
 
 /// A body with its reservation of memory.
@@ -193,6 +230,51 @@ mod tests {
         assert_eq!(session().grow(SMALL_BYTES), Ok(()));
         drop(large);
         assert_eq!(session().grow(MIB), Ok(()));
+    }
+
+    #[test]
+    fn head_counts_until_the_message_is_dropped() {
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB, RequestCounters::default());
+        let request = |bytes: usize| {
+            let request = http::Request::builder().uri("http://a.example/b?c=d");
+            let request = request.header("x-first", "x".repeat(bytes)).header("x-second", "1");
+            request.body(()).unwrap().into_parts().0
+        };
+        let mut reservation = memory.reservation(None);
+        let head = request(1_000);
+        reservation.add_head(&head).unwrap();
+        let counted = memory.counters.all.bytes();
+        let texts = "http".len() + "a.example".len() + "/b".len() + "c=d".len();
+        let texts = texts + "x-first".len() + 1_000 + "x-second".len() + 1;
+        assert!(counted > texts && counted < texts + 1_000, "{counted}");
+        let body = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"a"}"#);
+        reservation.grow(body.len()).unwrap();
+        let post = crate::message::parse_with(body.clone(), 0, |body| body).unwrap();
+        let post = reservation.attach(post, &Arc::new(head));
+        assert_eq!(memory.counters.all.bytes(), counted + body.len());
+        drop(post);
+        assert_eq!(memory.counters.all.bytes(), 0);
+
+        let mut reservations: Vec<_> = (0..16).map(|_| memory.reservation(None)).collect();
+        let large = request(MIB);
+        let added = reservations.iter_mut().map(|reservation| reservation.add_head(&large));
+        let refused = added.filter(Result::is_err).count();
+        assert!((2..4).contains(&refused), "{refused} of 16 heads, each of 1 of 16 MiB");
+        let mut small = memory.reservation(None);
+        assert_eq!(small.add_head(&request(1_000)), Ok(()), "an eighth is for small ones");
+    }
+
+    #[test]
+    fn head_leaves_the_memory_for_the_largest_body() {
+        let memory = RequestMemory::new(MIB, MIB, RequestCounters::default());
+        let head = http::Request::builder().header("a", "b").body(()).unwrap().into_parts().0;
+        let mut reservation = memory.reservation_in(&Arc::default(), MIB);
+        assert_eq!(reservation.add_head(&head), Ok(()));
+        assert_eq!(reservation.grow(MIB), Ok(()));
+        assert_eq!(
+            memory.reservation_in(&Arc::default(), MIB).add_head(&head),
+            Err(MemoryExhausted)
+        );
     }
 
     #[test]

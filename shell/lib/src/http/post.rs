@@ -66,7 +66,11 @@ impl Inner {
             Err(_) => config.body_bytes_max.min(INITIALIZE_BYTES_MAX),
         };
         let mut reservation = self.memory.reservation(session.as_ref().ok());
-        let bytes = match receive(body, bytes_max, config.body_timeout, &mut reservation).await {
+        let received = match reservation.add_head(head) {
+            Ok(()) => receive(body, bytes_max, config.body_timeout, &mut reservation).await,
+            Err(error) => Err(error.into()),
+        };
+        let bytes = match received {
             Ok(bytes) => bytes,
             Err(ReceiveError::Refused(refusal)) => return Err(refusal),
             Err(ReceiveError::TooLarge) => {

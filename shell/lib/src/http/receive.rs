@@ -22,6 +22,14 @@ pub(super) enum ReceiveError {
     Refused(Refusal),
 }
 
+impl From<MemoryExhausted> for ReceiveError {
+    fn from(_: MemoryExhausted) -> Self {
+        let message = "request memory exhausted, retry later";
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        Self::Refused(refusal.option("--max-memory").retry_after(1))
+    }
+}
+
 /// Receives a whole body. A body with a declared length above the limit is not received at all.
 pub(super) async fn receive<B>(
     body: B,
@@ -68,11 +76,7 @@ where
         if data.remaining() > bytes_max - received.bytes.len() {
             return Err(ReceiveError::TooLarge);
         }
-        received.put(data).map_err(|MemoryExhausted| {
-            let message = "request memory exhausted, retry later";
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
-            ReceiveError::Refused(refusal.option("--max-memory").retry_after(1))
-        })?;
+        received.put(data)?;
     }
     Ok(received.finish())
 }
