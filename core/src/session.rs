@@ -137,8 +137,8 @@ impl<C, S: Clone> Session<C, S> {
     /// Creates a session at `now` that takes the place of an earlier one, whose state was lost:
     /// event ids of that session do not name events of this one.
     ///
-    /// Request streams are numbered from `origin` on, and so are the events of the standalone
-    /// stream. `origin` must be greater than every number of the earlier session: microseconds of
+    /// The first request stream has the number `origin`, and the first event of the standalone
+    /// stream the index after it. `origin` must be greater than every number of the earlier session: microseconds of
     /// a clock, for example. A client that resumes the standalone stream after an event of the
     /// earlier session gets a gap. Other streams of that session have expired.
     #[must_use]

@@ -22,9 +22,8 @@ impl ClientMessage {
         self.bytes
     }
 
-    /// Returns the HTTP request that the message came with: its headers, the address of its
-    /// peer as [`PeerAddress`](crate::PeerAddress), and all other extensions that the server and
-    /// its middleware have added.
+    /// Returns the HTTP request that the message came with: its headers, and the extensions that
+    /// the server and its middleware have added, such as [`PeerAddress`](crate::PeerAddress).
     #[cfg(feature = "http")]
     #[must_use]
     pub fn parts(&self) -> Option<&http::request::Parts> {

@@ -39,8 +39,11 @@ pub trait Payload: private::Sealed + Clone + fmt::Debug + Send + Sync + 'static 
 }
 
 /// A message of a backend, as sessions carry it.
-pub trait ServerPayload: Clone + fmt::Debug + Send + Sync + 'static {
+///
+/// It cannot be implemented outside of this crate.
+pub trait ServerPayload: private::Sealed + Clone + fmt::Debug + Send + Sync + 'static {
     /// Returns the size of the message in bytes, which counts towards the limits of sessions.
+    #[doc(hidden)]
     fn bytes(&self) -> usize;
 }
 

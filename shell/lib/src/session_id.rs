@@ -33,16 +33,40 @@ impl SessionId {
         Self(sync::random())
     }
 
-    /// Parses an id that was made elsewhere: 32 hexadecimal digits, in groups or not as in a UUID.
+    /// Generates an id that is a UUID of version 4, with 122 random bits.
+    ///
+    /// # Panics
+    ///
+    /// Same as [`random`](Self::random).
+    #[cfg(feature = "rmcp")]
+    pub(crate) fn random_uuid() -> Self {
+        let Self(random) = Self::random();
+        // RFC 9562, 5.4.
+        Self(random & !(0xf << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62)
+    }
+
+    /// Parses a UUID in its canonical form: with hyphens, in lower case.
     #[cfg(feature = "rmcp")]
     pub(crate) fn parse_uuid(text: &str) -> Option<Self> {
-        let is_hyphen = |(at, byte)| (byte == b'-') == UUID_HYPHENS.contains(&at);
-        if text.len() == LENGTH {
-            return text.to_ascii_lowercase().parse().ok();
+        if text.len() != LENGTH + UUID_HYPHENS.len() {
+            return None;
         }
-        let is_uuid =
-            text.len() == LENGTH + UUID_HYPHENS.len() && text.bytes().enumerate().all(is_hyphen);
-        is_uuid.then(|| text.replace('-', "").to_ascii_lowercase().parse().ok()).flatten()
+        let add = |sum: u128, (at, byte)| match byte {
+            b'-' if UUID_HYPHENS.contains(&at) => Some(sum),
+            byte if !UUID_HYPHENS.contains(&at) => Some(sum << 4 | u128::from(digit(byte)?)),
+            _ => None,
+        };
+        text.bytes().enumerate().try_fold(0, add).map(Self)
+    }
+
+    /// Returns the id as a UUID in its canonical form.
+    #[cfg(feature = "rmcp")]
+    pub(crate) fn to_uuid(self) -> String {
+        let mut text = self.to_string();
+        for at in UUID_HYPHENS {
+            text.insert(at, '-');
+        }
+        text
     }
 
     /// Returns the first half, which identifies a session in a log and cannot be used to access
@@ -128,27 +152,25 @@ mod tests {
 
     #[cfg(feature = "rmcp")]
     #[test]
-    fn ids_from_elsewhere_are_digits_or_uuids() {
+    fn only_the_canonical_form_of_a_uuid_is_parsed() {
         let id = SessionId(0x0123_4567_89ab_cdef_0000_0000_0000_00ff);
-        for text in [
-            "0123456789abcdef00000000000000ff",
-            "0123456789ABCDEF00000000000000FF",
-            "01234567-89ab-cdef-0000-0000000000ff",
-            "01234567-89AB-CDEF-0000-0000000000FF",
-        ] {
-            assert_eq!(SessionId::parse_uuid(text), Some(id), "{text}");
-        }
+        let text = "01234567-89ab-cdef-0000-0000000000ff";
+        assert_eq!(id.to_uuid(), text);
+        assert_eq!(SessionId::parse_uuid(text), Some(id));
         for text in [
             "",
-            "0123456789abcdef00000000000000f",
-            "0123456789abcdef00000000000000fg",
-            "0123-4567-89ab-cdef-000000000000ff",
+            "0123456789abcdef00000000000000ff",
+            "01234567-89AB-cdef-0000-0000000000ff",
+            "01234567-89ab-cdef-0000-0000000000fg",
             "0123456789ab-cdef-0000-00000000-00ff",
             "01234567-89ab-cdef-0000-0000000000fé",
             "------------------------------------",
         ] {
             assert_eq!(SessionId::parse_uuid(text), None, "{text}");
         }
+        let random = SessionId::random_uuid().to_uuid();
+        assert_eq!(&random[14..15], "4", "{random}");
+        assert!(["8", "9", "a", "b"].contains(&&random[19..20]), "{random}");
     }
 
     #[test]

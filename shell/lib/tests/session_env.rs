@@ -37,7 +37,8 @@ impl Server {
         config.working_dir = Some(directory.to_owned());
         config.env.insert("SESSION_USER".into(), Some("nobody".into()));
         let backend = StdioBackend::with_request_env(config, |request| {
-            let user = request.headers.get("x-user").ok_or("the user is missing")?;
+            let user = request.and_then(|request| request.headers.get("x-user"));
+            let user = user.ok_or("the user is missing")?;
             Ok(vec![("SESSION_USER".into(), OsString::from(user.to_str()?))])
         });
         let backend = backend.unwrap();

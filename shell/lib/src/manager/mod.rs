@@ -11,8 +11,10 @@ use bytes::Bytes;
 use rejoin_core::{AnswerFormat, Post, Rejection, Session};
 
 pub use self::error::ManagerError;
-pub(crate) use self::sessions::{NewSession, Sessions};
-use self::unopened::UnopenedSession;
+pub(crate) use self::{
+    sessions::{NewSession, Sessions},
+    unopened::UnopenedSession,
+};
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{

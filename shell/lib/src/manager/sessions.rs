@@ -83,7 +83,7 @@ impl<P: Payload> Sessions<P> {
         session.mark_unused(peer_permit);
         if let Some(reason) = session.inspect(Session::close_reason) {
             // It was closed before it was inserted, so that it was not removed.
-            shared.remove(id);
+            shared.remove(&session);
             return Err(ManagerError::ClosedDuringInitialize(reason));
         }
         let session = UnopenedSession::new(SessionHandle::new(session));

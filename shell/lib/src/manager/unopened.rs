@@ -12,11 +12,11 @@ pub(crate) struct UnopenedSession<P: Payload> {
 }
 
 impl<P: Payload> UnopenedSession<P> {
-    pub(super) fn new(session: SessionHandle<P>) -> Self {
+    pub(crate) fn new(session: SessionHandle<P>) -> Self {
         Self { session, is_opened: false }
     }
 
-    pub(super) fn session(&self) -> &SessionHandle<P> {
+    pub(crate) fn session(&self) -> &SessionHandle<P> {
         &self.session
     }
 

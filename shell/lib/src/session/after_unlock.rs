@@ -47,6 +47,8 @@ impl AfterUnlock {
             backend_not_reading,
             closed,
         } = self;
+        // First, so that a client that reacts to its end does not find the session any more.
+        let was_listed = closed.is_some() && session.shared.remove(session);
         wakers.into_iter().for_each(Waker::wake);
         drop(released_senders);
         if has_shortage {
@@ -62,8 +64,9 @@ impl AfterUnlock {
         if let Some(closed) = closed {
             session.queue.signal_session_ended();
             log::closed(id, &closed);
-            session.shared.remove(id);
-            session.shared.call_close_hook(id, closed.reason);
+            if was_listed {
+                session.shared.call_close_hook(id, closed.reason);
+            }
         } else if backend_not_reading {
             log::backend_not_reading(id);
             // Only rejected if the session is closed.

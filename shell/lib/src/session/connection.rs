@@ -10,6 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
+#[cfg(feature = "rmcp")]
+use rejoin_core::EventId;
 use rejoin_core::{ConnectionId, Input, StreamId};
 
 #[cfg(feature = "http")]
@@ -76,6 +78,17 @@ impl<P: Payload> Connection<P> {
     #[must_use]
     pub fn stream_id(&self) -> Option<StreamId> {
         self.session.inspect(|core| core.stream_on(self.id))
+    }
+
+    /// Returns the event id after which a client would resume that has read nothing so far. `None`
+    /// if the connection is not attached.
+    #[cfg(feature = "rmcp")]
+    pub(crate) fn start(&self) -> Option<EventId> {
+        self.session.inspect(|core| {
+            let stream = core.stream_on(self.id)?;
+            let unread = core.cursor(self.id)?.first_unacknowledged();
+            Some(EventId::new(stream, unread.saturating_sub(1)))
+        })
     }
 
     /// Returns whether it has ended because its stream has no more events: its client has nothing

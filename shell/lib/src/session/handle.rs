@@ -208,6 +208,17 @@ impl<P: Payload> SessionHandle<P> {
         Ok(self.inner.input(Input::Delete)?)
     }
 
+    /// Closes the session on behalf of its client, unless its backend has ended: it then ends by
+    /// itself, once its connections have sent what the backend had sent before.
+    #[cfg(feature = "rmcp")]
+    pub(crate) fn delete_unless_backend_ended(&self) {
+        self.inner.with_lock((), |locked| {
+            if locked.check_backend().is_ok() {
+                locked.apply(Input::Delete);
+            }
+        });
+    }
+
     /// Closes the session on behalf of the server. Does nothing if it is already closed.
     pub fn close(&self, reason: SessionCloseReason) {
         // Only rejected if the session is closed.

@@ -163,6 +163,7 @@ async fn second_get_takes_over_when_the_first_goes() {
     assert_eq!(first.next().await.unwrap().id(), "0");
     let mut second = client.get(None).await;
     assert_eq!(second.next().await.unwrap().id(), "0");
+    assert_eq!(second.next().await.unwrap().id(), "shadow");
     announce(&client, [1]).await;
     assert_eq!(first.message().await.unwrap().number(), 1);
     drop(first);
@@ -184,4 +185,51 @@ async fn resume_of_an_unknown_event_ends_at_once() {
         assert!(events.next().await.is_none(), "{id}");
     }
     client.echo(2).await;
+}
+
+#[tokio::test]
+async fn second_get_that_comes_back_repeats_nothing() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    let mut first = client.get(None).await;
+    assert_eq!(first.next().await.unwrap().id(), "0");
+    announce(&client, [1, 2]).await;
+    for number in 1..=2 {
+        assert_eq!(first.message().await.unwrap().number(), number);
+    }
+    let mut second = client.get(None).await;
+    let ids = [second.next().await.unwrap(), second.next().await.unwrap()];
+    assert_eq!(ids.each_ref().map(Event::id), ["0", "shadow"]);
+    drop(second);
+    let mut again = client.get(Some("shadow")).await;
+    assert_eq!(again.next().await.unwrap().id(), "shadow");
+    announce(&client, [3]).await;
+    assert_eq!(first.message().await.unwrap().number(), 3);
+    drop(first);
+    let promoted = again.next().await.unwrap();
+    assert!(promoted.message.is_null(), "{promoted:?}");
+    announce(&client, [4]).await;
+    assert_eq!(again.message().await.unwrap().number(), 4);
+}
+
+#[tokio::test]
+async fn get_without_priming_begins_after_what_was_received() {
+    let mut manager = LocalSessionManager::default();
+    manager.session_config.sse_retry = None;
+    let server = Server::start_with(manager).await;
+    let client = server.connect().await;
+    let mut first = client.get(None).await;
+    announce(&client, [1, 2]).await;
+    for number in 1..=2 {
+        assert_eq!(first.message().await.unwrap().number(), number);
+    }
+    drop(first);
+    let mut second = client.get(None).await;
+    assert_eq!(second.next().await.unwrap().id(), "0", "that of the service");
+    let last = second.next().await.unwrap();
+    assert!(last.message.is_null(), "{last:?}");
+    drop(second);
+    let mut third = client.get(Some(last.id())).await;
+    announce(&client, [3]).await;
+    assert_eq!(third.message().await.unwrap().number(), 3);
 }

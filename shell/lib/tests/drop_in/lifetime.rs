@@ -142,3 +142,39 @@ async fn panic_of_the_hook_hurts_nothing() {
         other.echo(deleted).await;
     }
 }
+
+#[tokio::test]
+async fn initialize_that_is_refused_leaves_no_session() {
+    let mut manager = LocalSessionManager::default();
+    manager.session_config.init_timeout = None;
+    let server = Server::start_with(manager).await;
+    let mut initialize = initialize(LATEST_REVISION, &json!({}));
+    initialize["id"] = "a".repeat(300).into();
+    let response = rejoin_test_support::Client::new(&server.address).post(&initialize).await;
+    assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(server.manager.session_count(), 0);
+}
+
+#[tokio::test]
+async fn invalid_session_config_is_an_error() {
+    let mut manager = LocalSessionManager::default();
+    manager.session_config.channel_capacity = 0;
+    let server = Server::start_with(manager).await;
+    let initialize = initialize(LATEST_REVISION, &json!({}));
+    let response = rejoin_test_support::Client::new(&server.address).post(&initialize).await;
+    assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(server.manager.session_count(), 0);
+}
+
+#[tokio::test]
+async fn session_is_found_by_its_exact_id_only() {
+    let server = Server::start().await;
+    let client = server.connect().await;
+    let id = client.id().to_owned();
+    for other in [id.to_uppercase(), id.replace('-', ""), format!(" {id}0")] {
+        let other = Client::of_session(&server.address, other.trim());
+        assert_eq!(other.get(None).await.status, StatusCode::NOT_FOUND);
+        other.delete().await;
+    }
+    client.echo(1).await;
+}

@@ -120,16 +120,19 @@ async fn restored_session_begins_without_a_gap() {
 async fn only_uuids_are_restored() {
     let store = Store::default();
     let server = store.start().await;
-    let uuids = ["550e8400-e29b-41d4-a716-446655440000", "550E8400E29B41D4A716446655440001"];
+    let uuids = ["550e8400-e29b-41d4-a716-446655440000", "00000000-0000-0000-0000-000000000000"];
     for id in uuids {
         store.insert(id);
         Client::of_session(&server.address, id).echo(1).await;
         Client::of_session(&server.address, id).echo(2).await;
     }
     assert_eq!(server.manager.session_count(), 2);
-    for id in
-        ["session-1", "550e8400-e29b-41d4-a716_446655440002", "+50e8400e29b41d4a716446655440003"]
-    {
+    for id in [
+        "session-1",
+        "550e8400-e29b-41d4-a716_446655440002",
+        "550E8400-E29B-41D4-A716-446655440003",
+        "550e8400e29b41d4a716446655440004",
+    ] {
         store.insert(id);
         let events = Client::of_session(&server.address, id).get(None).await;
         assert_eq!(events.status, StatusCode::NOT_FOUND, "{id}");

@@ -53,13 +53,14 @@ impl Rejoin {
 
     /// Creates a manager with any backend.
     pub(crate) fn new(backend: impl Backend, limits: Limits) -> Result<Self> {
-        Ok(Self { sessions: SessionManager::new(backend, config(limits)?)? })
+        Ok(Self {
+            sessions: SessionManager::new(backend, config(limits, ManagerConfig::default())?)?,
+        })
     }
 }
 
-/// Returns the configuration of a manager with these limits.
-pub(super) fn config(limits: Limits) -> Result<ManagerConfig> {
-    let mut config = ManagerConfig::default();
+/// Returns a configuration with these limits.
+pub(super) fn config(limits: Limits, mut config: ManagerConfig) -> Result<ManagerConfig> {
     if let Some(streams) = limits.streams {
         config.session.streams_max = streams;
         config.session.pending_requests_max = streams;

@@ -27,9 +27,7 @@ pub(crate) struct RmcpHttp<M: SessionManager> {
 impl RmcpHttp<rejoin::rmcp::LocalSessionManager> {
     /// Creates a service with the session manager of rejoin.
     pub(crate) fn with_rejoin(limits: Limits) -> Result<Self> {
-        let mut config = config(limits)?;
-        config.unused_timeout = None;
-        config.session.tombstones_max = 0;
+        let config = config(limits, rejoin::rmcp::LocalSessionManager::default_config())?;
         Ok(Self::new(rejoin::rmcp::LocalSessionManager::with_config(config)?))
     }
 }

@@ -3,13 +3,14 @@
 mod child;
 mod command;
 mod config;
+mod env;
 mod output;
 mod parked;
 mod process;
 mod stdin;
 mod throttle;
 
-use std::{ffi::OsString, fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,7 @@ use self::{
     process::Supervisor,
     throttle::Throttle,
 };
-pub use self::{config::StdioConfig, process::watchdog};
+pub use self::{config::StdioConfig, env::SessionEnv, process::watchdog};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 use crate::ClientMessage;
 
@@ -31,12 +32,8 @@ compile_error!("the feature `stdio` requires Unix: it stops children by their pr
 #[derive(Clone)]
 pub struct StdioBackend(Arc<Shared>);
 
-/// Environment variables of the child of one session, in addition to those of all: names and
-/// values.
-pub type SessionEnv = Vec<(OsString, OsString)>;
-
-/// Returns the environment variables for an `initialize` message.
-type SessionEnvFn = dyn Fn(&ClientMessage) -> Result<SessionEnv, OpenError> + Send + Sync;
+/// Returns the environment variables for an `initialize` message, if that is known.
+type SessionEnvFn = dyn Fn(Option<&ClientMessage>) -> Result<SessionEnv, OpenError> + Send + Sync;
 
 struct Shared {
     config: StdioConfig,
@@ -64,9 +61,11 @@ impl StdioBackend {
     /// Creates a backend like [`new`](Self::new), whose children get environment variables from
     /// the HTTP request that opens their session: a credential of the client, for example.
     ///
-    /// `env` is called with the request of `initialize`. Check what it takes from there: the
-    /// client chooses headers freely. If it returns an error, the session is not opened, and the
-    /// client gets that error.
+    /// `env` is called with the request of `initialize`, or with `None` for a session that was not
+    /// opened by an HTTP request. Check what it takes from there: the client chooses headers freely.
+    /// If it returns an error or an invalid name, the session is not opened, and the client gets the
+    /// error with status 502. Variables in a fixed order let a child that was started for a client
+    /// that left serve the next session of that client.
     ///
     /// # Errors
     ///
@@ -74,17 +73,22 @@ impl StdioBackend {
     #[cfg(feature = "http")]
     pub fn with_request_env(
         config: StdioConfig,
-        env: impl Fn(&http::request::Parts) -> Result<SessionEnv, OpenError> + Send + Sync + 'static,
+        env: impl Fn(Option<&http::request::Parts>) -> Result<SessionEnv, OpenError>
+        + Send
+        + Sync
+        + 'static,
     ) -> io::Result<Self> {
-        Self::with_session_env(config, move |initialize| match initialize.parts() {
-            Some(parts) => env(parts),
-            None => Ok(SessionEnv::new()),
+        Self::with_session_env(config, move |initialize| {
+            env(initialize.and_then(ClientMessage::parts))
         })
     }
 
     fn with_session_env(
         config: StdioConfig,
-        session_env: impl Fn(&ClientMessage) -> Result<SessionEnv, OpenError> + Send + Sync + 'static,
+        session_env: impl Fn(Option<&ClientMessage>) -> Result<SessionEnv, OpenError>
+        + Send
+        + Sync
+        + 'static,
     ) -> io::Result<Self> {
         config.check().map_err(io::Error::other)?;
         let supervisor = Supervisor::new(config.watchdog.clone(), config.adopts_orphans)
@@ -121,9 +125,10 @@ impl Backend for StdioBackend {
         let shared = Arc::clone(&self.0);
         shared.supervisor.start_reaping();
         let mut endpoints = (client, messages);
-        let mut env = SessionEnv::new();
-        if let Some(initialize) = endpoints.1.take_first_message() {
-            env = (shared.session_env)(&initialize)?;
+        let initialize = endpoints.1.take_first_message();
+        let mut env = (shared.session_env)(initialize.as_ref())?;
+        env::check(&env)?;
+        if let Some(initialize) = initialize {
             let start = ChildStart { initialize: initialize.into_bytes(), env };
             match shared.parked.hand_over(&start, endpoints).await {
                 Ok(()) => return Ok(()),

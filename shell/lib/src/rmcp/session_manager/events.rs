@@ -18,16 +18,44 @@ use rmcp::{
 use super::payload::{RmcpMessages, ServerMessage};
 use crate::{Connection, SseEvent};
 
+/// The id of the only event of a shadow: a client that resumes after it has received nothing on
+/// that connection.
+pub(super) const SHADOW_ID: &str = "shadow";
+
 /// The events of a connection.
 pub(super) struct ServerEvents {
     connection: Connection<RmcpMessages>,
     /// The reconnect delay of priming events that have none.
     retry: Option<Duration>,
+    /// An event that precedes them, with an id alone.
+    first: Option<ServerSseMessage>,
 }
 
 impl ServerEvents {
     pub(super) fn new(connection: Connection<RmcpMessages>, retry: Option<Duration>) -> Self {
-        Self { connection, retry }
+        Self { connection, retry, first: None }
+    }
+
+    /// Returns the events of a connection to the standalone stream.
+    ///
+    /// The HTTP service begins the response with an event of its own, whose id is that of the
+    /// beginning of the stream. A client that resumes after that id would get every event again. So
+    /// where the connection begins later, an event with the right id follows.
+    pub(super) fn standalone(
+        connection: Connection<RmcpMessages>,
+        retry: Option<Duration>,
+    ) -> Self {
+        let id = match connection.start() {
+            Some(EventId { index: 0, .. }) => None,
+            Some(id) => Some(id.to_string()),
+            None => Some(SHADOW_ID.to_owned()),
+        };
+        let first = id.map(|id| {
+            let mut event = ServerSseMessage::default();
+            event.event_id = Some(id);
+            event
+        });
+        Self { connection, retry, first }
     }
 
     fn to_rmcp(&self, event: SseEvent<ServerMessage>) -> Option<ServerSseMessage> {
@@ -58,6 +86,9 @@ impl Stream for ServerEvents {
     type Item = ServerSseMessage;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServerSseMessage>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
         loop {
             let event = ready!(Pin::new(&mut self.connection).poll_next(cx));
             let Some(event) = event else { return Poll::Ready(None) };

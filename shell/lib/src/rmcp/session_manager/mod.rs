@@ -23,19 +23,23 @@ use rmcp::{
         local::SessionConfig,
     },
 };
-use tokio::sync::Mutex;
 
 pub(super) use self::payload::RmcpMessages;
 pub use self::{
     error::LocalSessionManagerError,
     transport::{SessionTransport, SessionTransportError},
 };
-use self::{events::ServerEvents, payload::ServerMessage, restoring::Restoring};
+use self::{
+    events::{SHADOW_ID, ServerEvents},
+    payload::ServerMessage,
+    restoring::Restoring,
+};
 use crate::{
     Connection, ManagerConfig, ManagerConfigError, ManagerError, SessionHandle, SessionId,
     SessionPermit,
-    manager::{NewSession, Sessions},
+    manager::{NewSession, Sessions, UnopenedSession},
     session::Shared,
+    sync::Mutex,
 };
 
 /// The session manager for the `StreamableHttpService` of rmcp: it replaces the manager of the
@@ -58,19 +62,21 @@ use crate::{
 /// );
 /// ```
 ///
-/// What changes is described in `shell/lib/docs/from_local_session_manager.md` of the repository. Sessions
-/// are created in the tokio runtime in which the service runs, with timers enabled.
+/// What changes is described in `shell/lib/docs/from_local_session_manager.md` of the repository.
 ///
-/// When it is dropped, every session is closed.
+/// Its timers run in the tokio runtime in which the first session is created. The HTTP service holds
+/// the manager as long as there are sessions: to end them, cancel the `cancellation_token` of the
+/// service, or call [`close_all`](Self::close_all).
 #[non_exhaustive]
 pub struct LocalSessionManager {
-    /// The settings of rmcp, for sessions that are created from now on:
+    /// The configuration of rmcp, for sessions that are created from now on:
     ///
     /// - `channel_capacity` is [`window_events_max`](rejoin_core::Config::window_events_max), the
     ///   number of events that a connection may lag behind before its sender waits.
     /// - `keep_alive` is [`idle_timeout`](rejoin_core::Config::idle_timeout). A session is not idle
     ///   while a request is pending, or while it has a connection.
-    /// - `sse_retry` is the reconnect delay of priming events. With `None` there are none.
+    /// - `sse_retry` is the reconnect delay of priming events. With `None` there are none, so that a
+    ///   client can only come back for a response after an earlier event of the same request.
     /// - `completed_cache_ttl` is [`retention`](rejoin_core::Config::retention), how long a client
     ///   can come back for a response.
     /// - `init_timeout` is [`init_timeout`](rejoin_core::Config::init_timeout).
@@ -83,13 +89,25 @@ pub struct LocalSessionManager {
 }
 
 impl LocalSessionManager {
-    /// Creates a manager with limits beyond those of rmcp. Where both have a setting,
-    /// [`session_config`](Self::session_config) applies.
-    ///
-    /// The [`Default`] has those of [`ManagerConfig`], with two exceptions. As with the manager of
-    /// rmcp, a session that was not used yet is not closed earlier than others
+    /// Returns the configuration of the [`Default`]: that of [`ManagerConfig`], except that, as with
+    /// the manager of rmcp, a session that was not used yet has no timeout of its own
     /// (`unused_timeout`), and nothing remains of a response once its retention is over
     /// (`tombstones_max`).
+    #[must_use]
+    pub fn default_config() -> ManagerConfig {
+        let mut config = ManagerConfig { unused_timeout: None, ..ManagerConfig::default() };
+        config.session.tombstones_max = 0;
+        config
+    }
+
+    /// Creates a manager with other limits than those of
+    /// [`default_config`](Self::default_config).
+    ///
+    /// What [`session_config`](Self::session_config) has as well applies from there, and
+    /// `priming` follows from its `sse_retry`. What concerns the messages of clients before they
+    /// reach the session does not apply, because the HTTP service of rmcp receives them:
+    /// `sessions_per_ip_max`, `json_depth_max`, `batch_max`, `start_timeout`, and the quarter of
+    /// `memory_bytes_max` for them.
     ///
     /// # Errors
     ///
@@ -174,6 +192,13 @@ impl LocalSessionManager {
         self.sessions.shared().clock.now()
     }
 
+    fn standalone_events(
+        &self,
+        session: &SessionHandle<RmcpMessages>,
+    ) -> Result<ServerEvents, LocalSessionManagerError> {
+        Ok(ServerEvents::standalone(session.standalone()?, self.session_config.sse_retry))
+    }
+
     fn events(&self, connection: Connection<RmcpMessages>) -> ServerEvents {
         ServerEvents::new(connection, self.session_config.sse_retry)
     }
@@ -194,7 +219,7 @@ impl SessionManager for LocalSessionManager {
 
     async fn create_session(&self) -> Result<(RmcpSessionId, SessionTransport), Self::Error> {
         let (config, permit) = self.reserve().await?;
-        let id = SessionId::random();
+        let id = SessionId::random_uuid();
         let core = Session::new(config, self.now());
         Ok((to_rmcp(id), self.insert(id, core, permit)?))
     }
@@ -206,9 +231,14 @@ impl SessionManager for LocalSessionManager {
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
         let session = self.session(id)?;
         let _restored = self.restoring.remove_on_drop(session.id());
+        // Closes the session unless there is a response.
+        let unopened = UnopenedSession::new(session);
         let post = Post::Single(payload::client_message(message)?);
-        let connection = session.request(post, AnswerFormat::Json).await?;
-        events::response(connection).await.ok_or(LocalSessionManagerError::NotInitialized)
+        let connection = unopened.session().request(post, AnswerFormat::Json).await?;
+        let response = events::response(connection).await;
+        let response = response.ok_or(LocalSessionManagerError::NotInitialized)?;
+        unopened.into_opened();
+        Ok(response)
     }
 
     async fn has_session(&self, id: &RmcpSessionId) -> Result<bool, Self::Error> {
@@ -218,11 +248,11 @@ impl SessionManager for LocalSessionManager {
         }))
     }
 
-    /// Closes a session, unless it has already ended.
+    /// Closes a session, unless it has already ended. The HTTP service calls it also after its own
+    /// end of the session: what that has sent before is still sent.
     async fn close_session(&self, id: &RmcpSessionId) -> Result<(), Self::Error> {
         if let Some(session) = self.find(id) {
-            // An error means that it has ended meanwhile.
-            let _ = session.delete();
+            session.delete_unless_backend_ended();
         }
         Ok(())
     }
@@ -250,7 +280,7 @@ impl SessionManager for LocalSessionManager {
         &self,
         id: &RmcpSessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.events(self.session(id)?.standalone()?))
+        self.standalone_events(&self.session(id)?)
     }
 
     async fn resume(
@@ -259,16 +289,13 @@ impl SessionManager for LocalSessionManager {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let session = self.session(id)?;
-        let resumed = last_event_id.parse().map_err(LocalSessionManagerError::from);
-        let resumed = resumed.and_then(|last_event_id| Ok(session.resume(last_event_id)?));
-        // The HTTP service does not log it, and responds with an empty stream.
-        let refused = |error: &LocalSessionManagerError| {
-            tracing::info!(session = %session.id().short(), %error, "resume refused");
-        };
-        Ok(self.events(resumed.inspect_err(refused)?))
+        if last_event_id == SHADOW_ID {
+            return self.standalone_events(&session);
+        }
+        Ok(self.events(session.resume(last_event_id.parse()?)?))
     }
 
-    /// Restores a session if its id is 32 hexadecimal digits or a UUID.
+    /// Restores a session if its id is a UUID in lower case, as those of rmcp and of this manager are.
     ///
     /// Events of the session that it replaces are lost. Their ids do not name events of the new
     /// one.
@@ -279,9 +306,12 @@ impl SessionManager for LocalSessionManager {
         let Some(id) = SessionId::parse_uuid(&id) else {
             return Ok(RestoreOutcome::NotSupported);
         };
-        let (config, permit) = self.reserve().await?;
         let exists = |id| self.sessions.shared().registry.find(id).is_some();
-        let _insertion = self.insertion.lock().await;
+        if exists(id) {
+            return Ok(RestoreOutcome::AlreadyPresent);
+        }
+        let (config, permit) = self.reserve().await?;
+        let _insertion = self.insertion.lock();
         if exists(id) {
             return Ok(RestoreOutcome::AlreadyPresent);
         }
@@ -297,18 +327,9 @@ impl SessionManager for LocalSessionManager {
 
 impl Default for LocalSessionManager {
     fn default() -> Self {
-        let mut config = ManagerConfig { unused_timeout: None, ..ManagerConfig::default() };
-        config.session.tombstones_max = 0;
-        let shared = Shared::new(config);
+        let manager = Self::with_config(Self::default_config());
         #[expect(clippy::expect_used, reason = "the configuration is a constant, and valid")]
-        let shared = shared.expect("the configuration is valid");
-        Self {
-            session_config: SessionConfig::default(),
-            sessions: Sessions::new(shared),
-            event_store: None,
-            insertion: Mutex::default(),
-            restoring: Restoring::default(),
-        }
+        manager.expect("the configuration is valid")
     }
 }
 
@@ -321,9 +342,9 @@ impl fmt::Debug for LocalSessionManager {
     }
 }
 
-/// Returns the id as rmcp has it: in the form that clients see.
+/// Returns the id as rmcp and clients have it.
 fn to_rmcp(id: SessionId) -> RmcpSessionId {
-    id.to_string().into()
+    id.to_uuid().into()
 }
 
 /// Returns a number that is greater than every number of an earlier session, as long as that had

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rejoin_core::{EventId, Message, RequestId};
+use rejoin_core::{EventId, Head, Message, RequestId};
 use rmcp::model::{
     CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientRequest,
     ErrorCode, ErrorData, JsonRpcMessage, LoggingLevel, LoggingMessageNotification,
@@ -30,6 +30,8 @@ pub(crate) struct ServerMessage {
 }
 
 impl Sealed for RmcpMessages {}
+
+impl Sealed for ServerMessage {}
 
 impl Payload for RmcpMessages {
     type Client = Box<ClientJsonRpcMessage>;
@@ -94,10 +96,13 @@ pub(super) fn client_message(
 }
 
 /// Returns a message of a service with its head.
-pub(super) fn server_message(
-    message: ServerJsonRpcMessage,
-) -> Result<Message<ServerMessage>, head::HeadError> {
-    let head = head::of_server(&message)?;
+pub(super) fn server_message(head: Head, message: ServerJsonRpcMessage) -> Message<ServerMessage> {
     let body = ServerMessage::new(message);
-    Ok(Message { head, bytes: body.bytes, body })
+    Message { head, bytes: body.bytes, body }
+}
+
+/// Returns an error response with its head.
+pub(super) fn error_response(request: RequestId, message: &str) -> Message<ServerMessage> {
+    let body = RmcpMessages::error_for_client(&request, message);
+    Message { head: Head::Error { id: Some(request) }, bytes: body.bytes, body }
 }

@@ -12,8 +12,8 @@ use crate::{
 
 /// The sessions that were restored, and wait for the response to `initialize`.
 ///
-/// They are not shown to the HTTP service, which would forward requests to them. It makes these
-/// wait for a restoration that is in progress.
+/// They are not shown to the HTTP service, which would forward requests to them. Requests to a
+/// session that is not shown wait for its restoration, if one is in progress.
 #[derive(Debug, Default)]
 pub(super) struct Restoring {
     /// At most as many as there are sessions, and those that have ended since the last one was

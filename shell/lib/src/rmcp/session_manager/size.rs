@@ -1,4 +1,4 @@
-//! The size of a message of a service.
+//! The memory that a message of a service takes.
 
 use std::io;
 
@@ -7,11 +7,18 @@ use rmcp::model::{
 };
 use serde::Serialize;
 
-/// What a message takes beyond its texts, in bytes: an estimate.
-const OVERHEAD_BYTES: usize = 256;
+/// What a message takes beyond its contents, in bytes: an estimate.
+const MESSAGE_BYTES: usize = 256;
 
-/// Returns the size of a message in bytes, about as large as its JSON. It is not serialized if it
-/// is the result of a tool that consists of texts, as most messages are.
+/// What a content block takes beyond its text, in bytes: an estimate.
+const BLOCK_BYTES: usize = 256;
+
+/// What a value takes beyond its text, in bytes: an estimate for a [`serde_json::Value`] in an
+/// array or object, with its key.
+const VALUE_BYTES: usize = 96;
+
+/// Returns an estimate of the memory that a message takes, in bytes. It is not serialized if it is
+/// the result of a tool that consists of texts, as most messages are.
 pub(super) fn estimate(message: &ServerJsonRpcMessage) -> usize {
     let texts = if let JsonRpcMessage::Response(response) = message
         && let ServerResult::CallToolResult(result) = &response.result
@@ -20,16 +27,18 @@ pub(super) fn estimate(message: &ServerJsonRpcMessage) -> usize {
     } else {
         None
     };
-    texts.unwrap_or_else(|| serialized(message)).saturating_add(OVERHEAD_BYTES)
+    texts.unwrap_or_else(|| serialized(message)).saturating_add(MESSAGE_BYTES)
 }
 
-/// Returns the size of the texts of a result, if it has nothing else.
+/// Returns the memory of a result that consists of texts.
 fn texts(result: &CallToolResult) -> Option<usize> {
     if result.structured_content.is_some() || result.meta.is_some() {
         return None;
     }
     let text = |block: &ContentBlock| match block {
-        ContentBlock::Text(text) if text.meta.is_none() => Some(text.text.len()),
+        ContentBlock::Text(text) if text.meta.is_none() && text.annotations.is_none() => {
+            Some(text.text.capacity())
+        }
         ContentBlock::Text(_)
         | ContentBlock::Image(_)
         | ContentBlock::Audio(_)
@@ -37,23 +46,44 @@ fn texts(result: &CallToolResult) -> Option<usize> {
         | ContentBlock::ResourceLink(_)
         | _ => None,
     };
-    result.content.iter().map(|block| Some(text(block)? + OVERHEAD_BYTES)).sum()
+    result.content.iter().map(|block| Some(text(block)? + BLOCK_BYTES)).sum()
 }
 
-/// Returns the size of the JSON.
+/// Returns the memory of a message by its JSON: its length, and the number of its values.
 fn serialized(message: &impl Serialize) -> usize {
-    let mut counter = Counter(0);
+    let mut counter = Counter::default();
     // What cannot be serialized is not sent.
     let _ = serde_json::to_writer(&mut counter, message);
-    counter.0
+    counter.bytes.saturating_add(counter.values.saturating_mul(VALUE_BYTES))
 }
 
-/// Counts bytes.
-struct Counter(usize);
+/// Counts the bytes and the values of JSON that is written to it.
+#[derive(Default)]
+struct Counter {
+    bytes: usize,
+    values: usize,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl Counter {
+    fn count(&mut self, byte: u8) {
+        match byte {
+            _ if self.is_escaped => self.is_escaped = false,
+            b'\\' => self.is_escaped = true,
+            b'"' => self.is_in_string = !self.is_in_string,
+            b',' | b'[' | b'{' if !self.is_in_string => self.values += 1,
+            _ => {}
+        }
+    }
+}
 
 impl io::Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
+        self.bytes += bytes.len();
+        for byte in bytes {
+            self.count(*byte);
+        }
         Ok(bytes.len())
     }
 
@@ -65,34 +95,51 @@ impl io::Write for Counter {
 #[cfg(test)]
 mod tests {
     use rmcp::model::NumberOrString;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn sizes(result: CallToolResult) -> (usize, usize) {
-        let message = ServerJsonRpcMessage::response(result.into(), NumberOrString::Number(1));
-        (estimate(&message), serde_json::to_vec(&message).unwrap().len())
+    fn of(result: CallToolResult) -> usize {
+        estimate(&ServerJsonRpcMessage::response(result.into(), NumberOrString::Number(1)))
+    }
+
+    /// Returns what a value allocates, without what the allocator adds.
+    fn allocated(value: &Value) -> usize {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.capacity(),
+            Value::Array(values) => {
+                values.iter().map(|value| size_of::<Value>() + allocated(value)).sum()
+            }
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| {
+                    size_of::<(String, Value)>() + name.capacity() + allocated(value)
+                })
+                .sum(),
+        }
     }
 
     #[test]
-    fn estimate_is_at_least_the_size_of_the_json() {
-        let text = |length| ContentBlock::text("a".repeat(length));
-        let mut with_meta = CallToolResult::success(vec![text(1)]);
-        with_meta.meta = serde_json::from_value(json!({ "a": "b".repeat(10_000) })).unwrap();
-        let results = [
-            CallToolResult::success(vec![]),
-            CallToolResult::success(vec![text(3)]),
-            CallToolResult::success(vec![text(100_000), text(1)]),
-            CallToolResult::success(vec![text(1); 1_000]),
-            CallToolResult::success(vec![text(1), ContentBlock::image("a".repeat(10_000), "b")]),
-            CallToolResult::structured(json!({ "a": "b".repeat(10_000) })),
-            with_meta,
-        ];
-        for result in results {
-            let blocks = result.content.len();
-            let (estimate, json) = sizes(result);
-            let most = json + (blocks + 1) * OVERHEAD_BYTES;
-            assert!((json..=most).contains(&estimate), "{estimate} for {json}");
+    fn texts_count_with_their_capacity() {
+        let mut text = String::with_capacity(100_000);
+        text.push('a');
+        let estimate = of(CallToolResult::success(vec![ContentBlock::text(text)]));
+        assert_eq!(estimate, 100_000 + BLOCK_BYTES + MESSAGE_BYTES);
+    }
+
+    #[test]
+    fn values_count_with_the_memory_that_they_take() {
+        for value in [
+            json!(vec![0; 10_000]),
+            json!(vec![json!({ "a": null }); 1_000]),
+            json!({ "a": "b".repeat(10_000), "c,d[{\"\\": [[], {}, [[]]] }),
+            json!("[{,".repeat(10_000)),
+        ] {
+            let allocated = allocated(&value);
+            let estimate = of(CallToolResult::structured(value.clone()));
+            let range = allocated..allocated * 8 + 3_000;
+            assert!(range.contains(&estimate), "{estimate} for {allocated}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Transport between an rmcp service and its session, without serialization.
 
-use std::future::Future;
+use std::{fmt, future::Future};
 
 use rejoin_core::{Overflow, RequestId};
 use rmcp::{
@@ -17,7 +17,7 @@ use super::payload::{self, RmcpMessages};
 use crate::{
     ClientMessages, ClientSender, SendError,
     rmcp::{
-        head::HeadError,
+        head::{self, HeadError},
         id,
         related::{answered_request, related_request},
     },
@@ -26,7 +26,6 @@ use crate::{
 /// The transport of one session of a [`LocalSessionManager`](super::LocalSessionManager).
 ///
 /// Dropping it ends the session.
-#[derive(Debug)]
 pub struct SessionTransport {
     client: ClientSender<RmcpMessages>,
     messages: ClientMessages<RmcpMessages>,
@@ -52,6 +51,18 @@ impl SessionTransport {
         Self { client, messages }
     }
 
+    /// Rejects a message that has no head. If it is a response, its client gets an error.
+    fn reject(&self, message: &ServerJsonRpcMessage, error: &HeadError) -> SessionTransportError {
+        let text = error.to_string();
+        if let Some(request) = answered_request(message) {
+            let response =
+                payload::error_response(request, &format!("the response was not sent: {text}"));
+            // An error means that the session has ended, and the request with it.
+            drop(self.client.send_parsed(response, None, None, Overflow::Evict));
+        }
+        SessionTransportError::Message(text)
+    }
+
     fn insert_client(&self, message: &mut ClientJsonRpcMessage) {
         if let JsonRpcMessage::Request(request) = message {
             request.request.extensions_mut().insert(self.client.clone());
@@ -59,9 +70,10 @@ impl SessionTransport {
     }
 }
 
-impl From<HeadError> for SessionTransportError {
-    fn from(error: HeadError) -> Self {
-        Self::Message(error.to_string())
+/// Does not show the messages of the client.
+impl fmt::Debug for SessionTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTransport").field("client", &self.client).finish_non_exhaustive()
     }
 }
 
@@ -74,10 +86,15 @@ impl Transport<RoleServer> for SessionTransport {
         &mut self,
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), SessionTransportError>> + Send + 'static {
-        let is_response = answered_request(&message).is_some();
+        let is_response = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
         let related = related_request(&message);
-        let sent = payload::server_message(message)
-            .map(|message| self.client.send_parsed(message, related, None, Overflow::Hold));
+        let sent = match head::of_server(&message) {
+            Ok(head) => {
+                let message = payload::server_message(head, message);
+                Ok(self.client.send_parsed(message, related, None, Overflow::Hold))
+            }
+            Err(error) => Err(self.reject(&message, &error)),
+        };
         async move {
             match sent?.await {
                 // Nothing waits for the response.
@@ -90,7 +107,8 @@ impl Transport<RoleServer> for SessionTransport {
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         let mut message = *self.messages.recv().await?;
         self.insert_client(&mut message);
-        // The service never responds to a request that was cancelled.
+        // The service drops the response to a request that was cancelled, unless its client has used
+        // the id again.
         if let Some(request) = cancelled_request(&message) {
             self.client.release_cancelled(&request);
         }

@@ -109,10 +109,11 @@ impl<P: Payload> Shared<P> {
         }
     }
 
-    /// Removes a session that is closed.
-    pub(crate) fn remove(&self, id: SessionId) {
-        self.registry.remove(id);
+    /// Removes a session that is closed. Returns whether it was there.
+    pub(crate) fn remove(&self, session: &Arc<SessionInner<P>>) -> bool {
+        let was_listed = self.registry.remove(session);
         self.drain.on_session_removed();
+        was_listed
     }
 }
 

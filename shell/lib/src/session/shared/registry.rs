@@ -1,7 +1,7 @@
 //! The registry of sessions: a sharded map by session id.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasherDefault, Hasher},
     sync::Arc,
     time::Duration,
@@ -41,7 +41,8 @@ pub(crate) struct Registry<P: Payload> {
 type Shard<P> =
     HashMap<SessionId, (Arc<SessionInner<P>>, SessionPermit), BuildHasherDefault<IdHasher>>;
 
-/// Hashes an id to the XOR of its halves: ids are random, and not chosen by peers.
+/// Hashes an id to the XOR of its halves: ids are random. Those of restored sessions are checked by
+/// the store that they come from.
 #[derive(Debug, Default)]
 struct IdHasher(u64);
 
@@ -137,11 +138,18 @@ impl<P: Payload> Registry<P> {
         self.shard(id).read().get(&id).map(|(session, _)| Arc::clone(session))
     }
 
-    pub(crate) fn remove(&self, id: SessionId) {
-        let removed = self.shard(id).write().remove(&id);
-        if removed.is_some() {
-            self.sessions.fetch_sub(1, Ordering::Relaxed);
+    /// Removes a session, not another one that has its id by now. Returns whether it was there.
+    pub(crate) fn remove(&self, session: &Arc<SessionInner<P>>) -> bool {
+        let mut shard = self.shard(session.id()).write();
+        let Entry::Occupied(entry) = shard.entry(session.id()) else { return false };
+        if !Arc::ptr_eq(&entry.get().0, session) {
+            return false;
         }
+        let removed = entry.remove();
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+        drop(shard);
+        drop(removed);
+        true
     }
 
     pub(crate) fn len(&self) -> usize {

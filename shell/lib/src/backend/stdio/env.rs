@@ -1,0 +1,43 @@
+//! Environment variables of the child of one session.
+
+use std::{ffi::OsString, os::unix::ffi::OsStrExt as _};
+
+use thiserror::Error;
+
+/// Environment variables of the child of one session, in addition to those of all: names and
+/// values.
+pub type SessionEnv = Vec<(OsString, OsString)>;
+
+/// The error for what cannot be an environment variable. It does not show the value, which may be a
+/// secret.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error(
+    "{name:?} cannot be an environment variable: a name has no `=`, and no part has a NUL byte"
+)]
+pub(super) struct InvalidVariable {
+    name: OsString,
+}
+
+/// Checks that the system can pass the variables on as they are.
+pub(super) fn check(env: &SessionEnv) -> Result<(), InvalidVariable> {
+    let is_valid = |(name, value): &&(OsString, OsString)| {
+        let (name, value) = (name.as_bytes(), value.as_bytes());
+        !name.is_empty() && !name.contains(&b'=') && !name.contains(&0) && !value.contains(&0)
+    };
+    match env.iter().find(|variable| !is_valid(variable)) {
+        Some((name, _)) => Err(InvalidVariable { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_the_system_would_change_are_refused() {
+        let check = |name: &str, value: &str| check(&vec![(name.into(), value.into())]).is_ok();
+        assert!(check("A", "") && check("A_B", "c=d"));
+        assert!(!check("", "a") && !check("A=B", "c") && !check("A\0", "b") && !check("A", "b\0"));
+    }
+}
