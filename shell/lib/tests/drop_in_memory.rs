@@ -99,7 +99,7 @@ impl Calls {
              {latency_before:?} to {latency_after:?}"
         );
         assert!(left < 64 << 10, "{calls} {kind} calls left {left} bytes");
-        assert!(latency_after < 4 * latency_before, "{latency_before:?} to {latency_after:?}");
+        assert!(latency_after < 10 * latency_before, "{latency_before:?} to {latency_after:?}");
     }
 }
 
@@ -107,7 +107,7 @@ impl Calls {
 #[tokio::test]
 async fn abandoned_and_cancelled_calls_leave_memory_and_latency_as_before() {
     let calls = env::var("REJOIN_DROP_IN_CALLS").ok();
-    let calls = calls.map_or(4_000, |calls| calls.parse().unwrap());
+    let calls = calls.map_or(2_000, |calls| calls.parse().unwrap());
     let server = Server::start().await;
     let client = server.connect().await;
     let mut runner = Calls { server, client, next_id: 0 };

@@ -104,9 +104,10 @@ async fn session_whose_environment_is_refused_is_not_opened() {
 async fn parked_child_only_serves_a_session_with_its_environment() {
     let directory = tempfile::tempdir().unwrap();
     let (started, gate) = (directory.path().join("started"), directory.path().join("gate"));
-    // A child does not respond to `initialize` before the gate exists.
+    // A child that has received `initialize` does not respond before the gate exists.
     let wait = "echo $$ >> started; while ! [ -e gate ]; do sleep 0.02; done";
-    let script = format!("{wait}\n{PRELUDE}\n{ANSWER}");
+    let (functions, handshake) = PRELUDE.split_once("\nreceive\n").unwrap();
+    let script = format!("{functions}\nreceive\n{wait}\n{handshake}\n{ANSWER}");
     let server = Server::start(&script, directory.path()).await;
     let children = || -> Vec<i64> {
         let pids = fs::read_to_string(&started).unwrap_or_default();

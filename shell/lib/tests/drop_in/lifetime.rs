@@ -12,7 +12,10 @@ use rejoin_test_support::{LATEST_REVISION, initialize};
 use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::{client::Client, server::Server};
+use crate::{
+    client::{Client, PATIENCE},
+    server::Server,
+};
 
 type Closed = (String, SessionCloseReason);
 
@@ -28,7 +31,7 @@ fn with_hook(
 }
 
 async fn next(closed: &mut mpsc::UnboundedReceiver<Closed>) -> Closed {
-    timeout(Duration::from_secs(20), closed.recv()).await.unwrap().unwrap()
+    timeout(PATIENCE, closed.recv()).await.unwrap().unwrap()
 }
 
 fn ids(server: &Server) -> Vec<String> {

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::server::Server;
+use crate::{client::PATIENCE, server::Server};
 
 /// Forwards connections to a server until they are cut.
 struct Link {
@@ -97,7 +97,7 @@ async fn connect(address: &str) -> (RmcpClient, mpsc::UnboundedReceiver<u64>) {
 async fn call(client: &RmcpClient, tool: &'static str, arguments: Value) -> String {
     let arguments: JsonObject = serde_json::from_value(arguments).unwrap();
     let call = client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments));
-    let result = timeout(Duration::from_secs(20), call).await.unwrap().unwrap();
+    let result = timeout(PATIENCE, call).await.unwrap().unwrap();
     result.content[0].as_text().unwrap().text.clone()
 }
 

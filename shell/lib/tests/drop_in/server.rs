@@ -7,10 +7,10 @@ use rejoin::rmcp::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{
     SessionManager, StreamableHttpServerConfig, StreamableHttpService,
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
 
 use crate::{
-    client::Client,
+    client::{Client, PATIENCE},
     service::{Report, Tenant, Tools},
 };
 
@@ -55,7 +55,8 @@ impl<M: SessionManager> Server<M> {
 
     /// Waits for a report, and drops those before it.
     pub(crate) async fn wait_for(&mut self, report: &Report) {
-        while self.reports.recv().await.unwrap() != *report {}
+        let reported = async { while self.reports.recv().await.unwrap() != *report {} };
+        timeout(PATIENCE, reported).await.unwrap();
     }
 
     /// Waits until a tool is called.

@@ -160,6 +160,23 @@ async fn queued_message_counts_towards_the_memory_limit() {
 }
 
 #[tokio::test]
+async fn head_of_a_queued_message_counts_towards_the_memory_limit() {
+    let server = start_with_request_memory(1_000).await;
+    let (_, client) = server.session().await;
+    let mut backend = server.manager.backend().await;
+    let notification = json!({ "jsonrpc": "2.0", "method": "n" }).to_string();
+    let large = "x".repeat(3_000);
+    let large = [("x-large", large.as_str())];
+    let accepted = client.send(Method::POST, notification.clone(), &large).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+    let refused = client.send(Method::POST, notification.clone(), &[]).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(backend.receive().await);
+    let accepted = client.send(Method::POST, notification, &[]).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
 async fn uploads_without_a_session_cannot_exhaust_the_memory_limit() {
     let server = start_with_request_memory(4_000).await;
     let (_, client) = server.session().await;
