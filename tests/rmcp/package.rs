@@ -21,6 +21,9 @@ const NOT_RUN: &str = "test_with_js";
 /// Begins the name of a target with the complete file of tests, where not all of it compiles.
 pub(crate) const UNCUT: &str = "uncut_";
 
+/// The platform whose packages are downloaded: this one.
+const HOST: &str = "host-tuple";
+
 /// The package.
 #[derive(Debug)]
 pub(crate) struct Package {
@@ -113,10 +116,11 @@ impl Package {
 
     /// Downloads the packages that are missing.
     fn fetch(&self) {
-        if output(&mut self.cargo("fetch")).status.success() {
+        if output(self.cargo("fetch").args(["--target", HOST])).status.success() {
             return;
         }
-        let fetch = output(cargo("fetch").current_dir(&self.directory));
+        let mut fetch = cargo("fetch");
+        let fetch = output(fetch.current_dir(&self.directory).args(["--target", HOST]));
         let errors = String::from_utf8_lossy(&fetch.stderr);
         assert!(
             fetch.status.success(),
@@ -129,7 +133,9 @@ impl Package {
 fn source_of_rmcp(exceptions: &Exceptions) -> PathBuf {
     let metadata = || {
         let mut metadata = cargo("metadata");
-        metadata.args(["--format-version", "1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        metadata
+            .args(["--format-version", "1", "--filter-platform", HOST])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
         metadata
     };
     let mut found = output(metadata().arg("--offline"));

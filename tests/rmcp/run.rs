@@ -9,9 +9,10 @@ use crate::{package::Package, results::Results};
 /// Longer than any file takes on a busy machine: the longest sleeps for five seconds.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs the tests of a file. Panics if they do not end.
-pub(crate) async fn run(program: &Path, package: &Package) -> Results {
+/// Runs the tests of a file, with arguments for the test harness. Panics if they do not end.
+pub(crate) async fn run(program: &Path, package: &Package, arguments: &[&str]) -> Results {
     let mut command = Command::new(program);
+    command.args(arguments);
     command.current_dir(&package.directory).env("RUST_BACKTRACE", "0").kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = command.spawn().unwrap();
