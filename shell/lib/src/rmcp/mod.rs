@@ -3,7 +3,7 @@
 //!
 //! - [`LocalSessionManager`] replaces the session manager of the same name in `rmcp`: services keep
 //!   their `StreamableHttpService`, and change one `use` line.
-//! - [`RmcpBackend`](crate::RmcpBackend) serves an `rmcp` service by
+//! - [`RmcpBackend`] serves an `rmcp` service by
 //!   [`StreamableHttp`](crate::StreamableHttp), without the HTTP service of `rmcp`. This has more:
 //!   limits of memory, HTTP statuses for each error, and a cancellation of what a closed session
 //!   was doing.

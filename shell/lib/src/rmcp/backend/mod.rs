@@ -45,14 +45,16 @@ use crate::{Backend, ClientMessages, ClientSender, OpenError};
 /// | the response | that of the request |
 /// | progress | that of the request with this progress token |
 /// | a server request, such as elicitation | that of the request being handled; rmcp knows it only in the handler's own task |
-/// | any other notification | the standalone stream, since rmcp does not know the request; or that of the request, with [`RequestContextExt::notify_related`] |
+/// | any other notification | the standalone stream, since rmcp does not know the request; or that of the request, with [`RequestContextExt::notify_related`](crate::RequestContextExt::notify_related) |
 ///
 /// With [`UnrelatedRouting::SoleRequest`](rejoin_core::UnrelatedRouting::SoleRequest), messages whose
 /// request rmcp does not know are sent on the stream of the only pending request.
 /// A message with an [`rmcp::service::OriginatingRequestId`] in its extensions goes to the stream
 /// of that request.
 ///
-/// The extensions of a handler's context contain the session's [`ClientSender`].
+/// The extensions of a handler's context contain the session's [`ClientSender`] and, behind
+/// [`StreamableHttp`](crate::StreamableHttp), the [`http::request::Parts`] of the request, as with
+/// the HTTP service of rmcp.
 pub struct RmcpBackend<F> {
     factory: F,
 }
