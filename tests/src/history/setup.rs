@@ -14,7 +14,8 @@ pub struct Setup {
     pub config: Config,
     /// When the first session is created.
     pub epoch: Instant,
-    /// Selects the version that the first session negotiates.
+    /// Selects the version that the first session negotiates, and whether sessions replace earlier
+    /// ones.
     pub version: u8,
 }
 
@@ -57,6 +58,13 @@ impl Setup {
             }
         };
         Self { config, epoch, version }
+    }
+
+    /// Returns the origin of the `nth` session, if it replaces an earlier one.
+    #[must_use]
+    pub fn origin(&self, nth: usize) -> Option<u64> {
+        let nth = u64::try_from(nth).unwrap_or(0);
+        (self.version >= 192).then(|| 3 + nth * 1_000)
     }
 
     /// Returns the protocol version in the backend's response to the `initialize` of the

@@ -26,6 +26,16 @@ struct AcknowledgedRange {
     max: u64,
 }
 
+impl Readers {
+    /// Returns the readers of a new session: none. A session that replaces an earlier one counts
+    /// the events of that as acknowledged.
+    pub(super) fn of_new(session: &View) -> Self {
+        let standalone = session.logs.iter().find(|log| log.stream == StreamId::Standalone);
+        let last = standalone.map_or(0, |log| log.last);
+        Self { acknowledged: AcknowledgedRange { min: last, max: last }, ..Self::default() }
+    }
+}
+
 /// A connection.
 #[derive(Clone, Debug)]
 pub(super) struct Reader {

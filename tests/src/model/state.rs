@@ -119,6 +119,18 @@ impl Model {
         }
     }
 
+    /// Creates a session at `now` that replaces an earlier one.
+    #[must_use]
+    pub fn replacing(config: Config, now: Instant, origin: u64) -> Self {
+        let mut model = Self::new(config, now);
+        let standalone = &mut model.streams[StreamId::Standalone];
+        standalone.last = origin;
+        standalone.acknowledged = origin;
+        standalone.missed = origin;
+        model.next_number = origin;
+        model
+    }
+
     /// Returns the events of `stream` in `range`, by index.
     #[must_use]
     pub fn logged_events(&self, stream: StreamId, range: Range<u64>) -> Vec<(u64, Event<u64>)> {

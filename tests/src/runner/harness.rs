@@ -43,14 +43,23 @@ impl<'a> Harness<'a> {
     }
 
     fn start(setup: &'a Setup, config: ValidConfig, nth: usize, now: Instant) -> Self {
-        let session = || ObservedSession::new(Session::new(config.clone(), now), now);
+        let origin = setup.origin(nth);
+        let session = || match origin {
+            Some(origin) => Session::replacing(config.clone(), now, origin),
+            None => Session::new(config.clone(), now),
+        };
+        let session = || ObservedSession::new(session(), now);
         let (mut session, twin) = (session(), session());
+        let model = match origin {
+            Some(origin) => Model::replacing(setup.config.clone(), now, origin),
+            None => Model::new(setup.config.clone(), now),
+        };
         let checker = Checker::new(setup.config.clone(), now, session.view());
         Self {
             setup,
             nth,
             environment: Environment::new(setup, nth, now),
-            model: Model::new(setup.config.clone(), now),
+            model,
             checker,
             session,
             twin,
