@@ -40,6 +40,12 @@ impl<P: Payload> ClientSender<P> {
         self.id
     }
 
+    /// Returns whether it sends messages in that session.
+    #[cfg(feature = "rmcp")]
+    pub(crate) fn is_of(&self, session: &Arc<SessionInner<P>>) -> bool {
+        std::ptr::eq(self.session.as_ptr(), Arc::as_ptr(session))
+    }
+
     /// Closes the connection of a client's request, so that the client polls: it reconnects after
     /// `retry`, and then gets what has been sent meanwhile.
     ///

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use rejoin::rmcp::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig,
+    SessionManager as _, StreamableHttpServerConfig,
     session::{SessionState, SessionStore, SessionStoreError},
 };
 use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{client::Client, server::Server, service::Report};
+use crate::{client::Client, server::Server, service::Report, wrappers::Counting};
 
 /// Survives the restart.
 #[derive(Clone, Default)]
@@ -52,9 +52,13 @@ impl Store {
 
     /// Starts a server with a manager of its own.
     async fn start(&self) -> Server {
+        Server::start_with_config(LocalSessionManager::default(), self.config()).await
+    }
+
+    fn config(&self) -> StreamableHttpServerConfig {
         let mut config = StreamableHttpServerConfig::default();
         config.session_store = Some(Arc::new(self.clone()));
-        Server::start_with_config(LocalSessionManager::default(), config).await
+        config
     }
 }
 
@@ -170,4 +174,25 @@ async fn concurrent_requests_restore_a_session_once() {
     while let Ok(report) = server.reports.try_recv() {
         assert_ne!(report, Report::Initializing);
     }
+}
+
+#[tokio::test]
+async fn close_of_the_earlier_session_spares_the_restored_one() {
+    let store = Store::default();
+    let mut server = Server::start_with_config(Counting::default(), store.config()).await;
+    let client = server.connect().await;
+    drop(client.call(1, "wait", json!({})).await);
+    server.wait_for_call("wait").await;
+    // The handler goes on, and the service waits for it.
+    server.manager.close_session(&client.id().into()).await.unwrap();
+    client.echo(2).await;
+    let mut closed = server.manager.closed.subscribe();
+    server.tools.gate.add_permits(1);
+    timeout(Duration::from_secs(20), closed.wait_for(|closed| *closed >= 2))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(server.manager.inner.session_count(), 1);
+    server.manager.close_session(&client.id().into()).await.unwrap();
+    assert_eq!(server.manager.inner.session_count(), 0);
 }

@@ -17,15 +17,16 @@ use rmcp::{
     },
 };
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::{server::Server, service::Tools};
 
-/// Delegates every method, and counts the sessions that were created and closed.
+/// Delegates every method, and counts the calls that create and close sessions.
 #[derive(Debug, Default)]
-struct Counting {
-    inner: LocalSessionManager,
+pub(crate) struct Counting {
+    pub(crate) inner: LocalSessionManager,
     created: AtomicUsize,
-    closed: AtomicUsize,
+    pub(crate) closed: watch::Sender<usize>,
 }
 
 type Error = <LocalSessionManager as SessionManager>::Error;
@@ -52,8 +53,9 @@ impl SessionManager for Counting {
     }
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Error> {
-        self.closed.fetch_add(1, Ordering::SeqCst);
-        self.inner.close_session(id).await
+        let result = self.inner.close_session(id).await;
+        self.closed.send_modify(|closed| *closed += 1);
+        result
     }
 
     async fn create_stream(
@@ -116,7 +118,7 @@ async fn wrapper_that_delegates_every_method_works() {
     assert_eq!(client.delete().await, StatusCode::ACCEPTED);
     assert!(standalone.next().await.is_none());
     assert_eq!(server.manager.created.load(Ordering::SeqCst), 1);
-    assert!(server.manager.closed.load(Ordering::SeqCst) > 0);
+    assert!(*server.manager.closed.borrow() > 0);
     assert_eq!(server.manager.inner.session_count(), 0);
 }
 

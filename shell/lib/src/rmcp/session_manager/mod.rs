@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod events;
+mod late_closes;
 mod payload;
 mod restoring;
 mod size;
@@ -31,6 +32,7 @@ pub use self::{
 };
 use self::{
     events::{SHADOW_ID, ServerEvents},
+    late_closes::{ExpectLateClose, LateCloses},
     payload::ServerMessage,
     restoring::Restoring,
 };
@@ -86,6 +88,7 @@ pub struct LocalSessionManager {
     /// Locked while the session of an id that a client named is looked up and inserted.
     insertion: Mutex<()>,
     restoring: Restoring,
+    late_closes: Arc<LateCloses>,
 }
 
 impl LocalSessionManager {
@@ -119,6 +122,7 @@ impl LocalSessionManager {
             event_store: None,
             insertion: Mutex::default(),
             restoring: Restoring::default(),
+            late_closes: Arc::default(),
         })
     }
 
@@ -185,7 +189,9 @@ impl LocalSessionManager {
         let NewSession { session, client, messages } =
             self.sessions.insert(id, core, permit, None)?;
         session.into_opened();
-        Ok(SessionTransport::new(client, messages))
+        let shared = Arc::clone(self.sessions.shared());
+        let end = ExpectLateClose::new(client.clone(), shared, Arc::clone(&self.late_closes));
+        Ok(SessionTransport::new(client, messages, end))
     }
 
     fn now(&self) -> Instant {
@@ -251,7 +257,9 @@ impl SessionManager for LocalSessionManager {
     /// Closes a session, unless it has already ended. The HTTP service calls it also after its own
     /// end of the session: what that has sent before is still sent.
     async fn close_session(&self, id: &RmcpSessionId) -> Result<(), Self::Error> {
-        if let Some(session) = self.find(id) {
+        if let Some(session) = self.find(id)
+            && !self.late_closes.take(session.id())
+        {
             session.delete_unless_backend_ended();
         }
         Ok(())

@@ -13,7 +13,10 @@ use rmcp::{
 };
 use thiserror::Error;
 
-use super::payload::{self, RmcpMessages};
+use super::{
+    late_closes::ExpectLateClose,
+    payload::{self, RmcpMessages},
+};
 use crate::{
     ClientMessages, ClientSender, SendError,
     rmcp::{
@@ -29,6 +32,7 @@ use crate::{
 pub struct SessionTransport {
     client: ClientSender<RmcpMessages>,
     messages: ClientMessages<RmcpMessages>,
+    _end: ExpectLateClose,
 }
 
 /// Why a message of a service was not sent.
@@ -47,8 +51,9 @@ impl SessionTransport {
     pub(super) fn new(
         client: ClientSender<RmcpMessages>,
         messages: ClientMessages<RmcpMessages>,
+        end: ExpectLateClose,
     ) -> Self {
-        Self { client, messages }
+        Self { client, messages, _end: end }
     }
 
     /// Rejects a message that has no head. If it is a response, its client gets an error.
