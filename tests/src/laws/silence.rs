@@ -23,6 +23,13 @@ pub(super) struct Silence {
 }
 
 impl Silence {
+    /// Returns the silence in a new session: none. A session that replaces an earlier one counts the
+    /// events of that as acknowledged.
+    pub(super) fn of_new(session: &View) -> Self {
+        let acknowledged = session.logs.iter().map(|log| (log.stream, log.last)).collect();
+        Self { acknowledged, ..Self::default() }
+    }
+
     /// Returns for how long a reader has been silent.
     pub(super) fn current(&self, now: Instant, reader: ConnectionId) -> Duration {
         self.of(now, reader).unwrap_or_default()
