@@ -75,7 +75,7 @@ fn unused_permits_are_returned_exactly_once() {
 async fn serve_until_stopped(client: ClientSender, mut messages: ClientMessages) -> ClientMessages {
     loop {
         let received = messages.recv().await.unwrap();
-        if received == message(r#""method":"stop""#) {
+        if *received == *message(r#""method":"stop""#) {
             return messages;
         }
         for message in request_id(&received).into_iter().flat_map(responses) {
