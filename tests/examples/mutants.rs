@@ -197,6 +197,7 @@ fn first_failure(tree: &Path, tests: &str) -> io::Result<Option<String>> {
     ];
     let shell: &[&[&str]] = &[
         &["-p", "rejoin", "--lib", "--test", "sessions", "--test", "http", "--test", "rmcp"],
+        &["-p", "rejoin", "--test", "drop_in"],
         &["-p", "rejoin-cli", "--test", "stdio", "--test", "program"],
     ];
     let races: &[&[&str]] = &[&[
