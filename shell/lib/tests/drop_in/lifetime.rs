@@ -85,7 +85,7 @@ async fn session_is_deleted_once() {
     other.echo(1).await;
     assert_eq!(ids(&server), [other.id()]);
     assert_eq!(other.delete().await, StatusCode::ACCEPTED);
-    // Reports come in order, so there was no second one for the first session.
+    // The hook is called in order: a second call for the first session would be received here.
     assert_eq!(next(&mut closed).await, (other.id().to_owned(), SessionCloseReason::Deleted));
 }
 

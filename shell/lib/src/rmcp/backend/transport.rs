@@ -57,7 +57,11 @@ impl SessionTransport {
         let session = self.client.session_id().short();
         tracing::warn!(%session, %error, "message of the service was rejected");
         if let Some(id) = answered_request(message) {
-            self.send_error(&id, INTERNAL_ERROR, &format!("the response was not sent: {error}"));
+            self.send_error(
+                &id,
+                render::INTERNAL_ERROR,
+                &format!("the response was not sent: {error}"),
+            );
         }
         Err(error)
     }
@@ -162,6 +166,3 @@ fn with_parts(mut message: ClientJsonRpcMessage, received: &ClientMessage) -> Cl
     }
     message
 }
-
-/// Specification: JSON-RPC 2.0, section 5.1.
-const INTERNAL_ERROR: i32 = -32_603;

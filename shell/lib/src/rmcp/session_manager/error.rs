@@ -11,7 +11,7 @@ use crate::{ManagerError, SessionError};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LocalSessionManagerError {
-    /// There is no such session, there are too many, or the session refused the message.
+    /// The session was not found, the session limit is reached, or the session rejected the message.
     #[error(transparent)]
     Manager(#[from] ManagerError),
     /// The `session_config` is invalid: the caller is at fault.
