@@ -102,7 +102,7 @@ pub enum Action<C, S = C> {
         /// Server requests, by id, that get no response: fail them.
         server_requests: Vec<RequestId>,
     },
-    /// Log something that the client or the backend did not get.
+    /// Log or count something that has no other action.
     Report(Report),
 }
 
@@ -235,7 +235,9 @@ impl fmt::Display for SessionCloseReason {
     }
 }
 
-/// Something that the client or the backend did not get, for the log.
+/// Something that an operator may want to know: what the client or the backend did not get, and,
+/// with [`Config::activity_reports`](crate::Config::activity_reports), what became of requests,
+/// streams and readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -266,6 +268,48 @@ pub enum Report {
         /// The token.
         token: ProgressToken,
     },
+    /// A request of the client is not pending any more. Only with `activity_reports`.
+    ///
+    /// Requests that are pending when the session closes are listed by
+    /// [`Action::SessionClosed`].
+    RequestEnded {
+        /// The stream.
+        stream: StreamId,
+        /// The request.
+        id: RequestId,
+        /// How it has ended.
+        outcome: RequestOutcome,
+    },
+    /// A complete stream was replaced by its tombstone before its client had acknowledged its end:
+    /// a client that still resumes it gets failures. Only with `activity_reports`.
+    StreamExpired {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A reader has acknowledged nothing for its stall timeout, so that it no longer holds senders.
+    /// Only with `activity_reports`.
+    ReaderStalled {
+        /// The connection.
+        connection: ConnectionId,
+    },
+}
+
+/// How a request of the client has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum RequestOutcome {
+    /// The backend responded with a result.
+    Result,
+    /// The backend responded with an error.
+    Error,
+    /// The response was too large, and was replaced by a failure.
+    TooLarge,
+    /// The client cancelled it.
+    Cancelled,
+    /// The driver abandoned its stream.
+    Abandoned,
+    /// Its stream had no connection for `orphan_timeout`.
+    Orphaned,
 }
 
 /// Why a response is undeliverable.

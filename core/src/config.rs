@@ -139,6 +139,10 @@ pub struct Config {
     /// must be longer than `stall_timeout_max`. While a message waits for room, or the session
     /// shrinks, it is cut earlier: once its reader has stopped.
     pub stall_disconnect_timeout: Option<Duration>,
+    /// Whether the session reports the end of requests, the expiry of streams, and stalled readers:
+    /// see [`Report`](crate::Report). Default `false`.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub activity_reports: bool,
 }
 
 impl Default for Config {
@@ -174,6 +178,7 @@ impl Default for Config {
             stall_timeout_max: Some(Duration::from_secs(10)),
             hold_timeout: None,
             stall_disconnect_timeout: Some(Duration::from_secs(60)),
+            activity_reports: false,
         }
     }
 }
@@ -264,5 +269,6 @@ mod tests {
             assert_eq!(timeout.map(|timeout| timeout.as_secs_f64()), Some(documented));
         }
         assert_eq!(config.hold_timeout, None);
+        assert!(!config.activity_reports);
     }
 }

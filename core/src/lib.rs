@@ -255,7 +255,7 @@ mod time;
 mod timers;
 
 pub use action::{
-    ANSWER_INDEX, Action, Actions, Answer, CloseReason, CutReason, Event, Report,
+    ANSWER_INDEX, Action, Actions, Answer, CloseReason, CutReason, Event, Report, RequestOutcome,
     SessionCloseReason, UnansweredReason, UndeliverableReason,
 };
 pub use config::{ConcurrentGet, Config, ConfigError, Priming, UnrelatedRouting, ValidConfig};

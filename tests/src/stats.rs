@@ -9,7 +9,7 @@ use std::fmt;
 use rejoin_core::{
     Action, AnswerFormat, ApiMisuse, BackendFault, ClientFault, CloseReason, CutReason, Event,
     EventId, Failure, FailureReason, Head, Input, Message, Notification, Post, Rejection, Report,
-    SessionCloseReason, StreamId, UnansweredReason, UndeliverableReason,
+    RequestOutcome, SessionCloseReason, StreamId, UnansweredReason, UndeliverableReason,
 };
 
 use crate::{
@@ -363,6 +363,14 @@ kinds! {
         Action::Report(Report::ResponseEvicted { .. }) => "report: response evicted",
         Action::Report(Report::ResponseLost { .. }) => "report: response lost",
         Action::Report(Report::UnknownProgressToken { .. }) => "report: unknown progress token",
+        Action::Report(Report::RequestEnded { outcome: RequestOutcome::Result, .. }) => "report: request ended, result",
+        Action::Report(Report::RequestEnded { outcome: RequestOutcome::Error, .. }) => "report: request ended, error",
+        Action::Report(Report::RequestEnded { outcome: RequestOutcome::TooLarge, .. }) => "report: request ended, too large",
+        Action::Report(Report::RequestEnded { outcome: RequestOutcome::Cancelled, .. }) => "report: request ended, cancelled",
+        Action::Report(Report::RequestEnded { outcome: RequestOutcome::Abandoned, .. }) => "report: request ended, abandoned",
+        Action::Report(Report::RequestEnded { outcome: RequestOutcome::Orphaned, .. }) => "report: request ended, orphaned",
+        Action::Report(Report::StreamExpired { .. }) => "report: stream expired",
+        Action::Report(Report::ReaderStalled { .. }) => "report: reader stalled",
     }
     never {
         // No history is long enough to exhaust a counter.

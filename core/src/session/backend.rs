@@ -5,12 +5,12 @@ use core::time::Duration;
 use super::{
     Phase, Session,
     requests::failure,
-    stream::{STANDALONE, StreamKey, answered_last},
+    stream::{STANDALONE, StreamKey},
 };
 use crate::{
     Action, Actions, CloseReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
-    Notification, ProgressToken, Rejection, Report, RequestId, StreamId, UnansweredReason,
-    UndeliverableReason, UnrelatedRouting, log,
+    Notification, ProgressToken, Rejection, Report, RequestId, RequestOutcome, StreamId,
+    UnansweredReason, UndeliverableReason, UnrelatedRouting, log,
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -119,8 +119,15 @@ impl<C, S: Clone> Session<C, S> {
             let kind = MessageKind::Response(id.clone());
             self.record(stream, Entry::Message { body, bytes, kind }, out);
         }
+        let outcome = match head {
+            _ if is_too_large => RequestOutcome::TooLarge,
+            Head::Response { .. } => RequestOutcome::Result,
+            Head::Error { .. } | Head::Request { .. } | Head::Notification(_) => {
+                RequestOutcome::Error
+            }
+        };
         // Until now it was pending: other streams that are stuck because of it made room.
-        let token = self.resolve(&id, answered_last).and_then(|(_, token)| token);
+        let token = self.resolve(&id, outcome, out).and_then(|(_, token)| token);
         if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token)
             && !is_too_large
         {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Action, Actions, AnswerFormat, CloseReason, ConcurrentGet, ConnectionId, Cursor, Head, Message,
-    Notification, Post, Report, RequestId, StreamId, UndeliverableReason,
+    Notification, Post, Report, RequestId, RequestOutcome, StreamId, UndeliverableReason,
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -196,7 +196,7 @@ impl<C, S: Clone> Session<C, S> {
     ///
     /// Specification: MCP 2025-11-25, Utilities, "Cancellation".
     fn cancel_request(&mut self, id: &RequestId, out: &mut Actions<C, S>) {
-        let Some((stream, _)) = self.resolve(id, |_| Outcome::Cancelled) else {
+        let Some((stream, _)) = self.resolve(id, RequestOutcome::Cancelled, out) else {
             return;
         };
         self.reserve_id(id.clone());

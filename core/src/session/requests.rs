@@ -10,10 +10,11 @@ use slab::Slab;
 
 use super::{
     Session,
-    stream::{Outcome, StreamKey},
+    stream::{Outcome, StreamKey, answered_last},
 };
 use crate::{
-    Entry, Failure, FailureReason, Log, ProgressToken, RequestId, StreamId, capacity,
+    Action, Actions, Entry, Failure, FailureReason, ProgressToken, Report, RequestId,
+    RequestOutcome, StreamId, capacity,
     id_map::IdMap,
     timers::{Key, TimerKey, TimerKind, to_key},
 };
@@ -245,14 +246,27 @@ impl<C, S> Session<C, S> {
     pub(super) fn resolve(
         &mut self,
         id: &RequestId,
-        outcome: impl FnOnce(&Log<S>) -> Outcome,
+        outcome: RequestOutcome,
+        out: &mut Actions<C, S>,
     ) -> Option<(StreamKey, Option<ProgressToken>)> {
         let key = self.requests.pending.remove(id)?;
         let stream = &mut self.streams[key];
-        let outcome = outcome(&stream.log);
-        let token = stream.resolve(id, outcome);
+        let token = stream.resolve(
+            id,
+            match outcome {
+                RequestOutcome::Cancelled | RequestOutcome::Abandoned => Outcome::Cancelled,
+                RequestOutcome::Result
+                | RequestOutcome::Error
+                | RequestOutcome::TooLarge
+                | RequestOutcome::Orphaned => answered_last(&stream.log),
+            },
+        );
         if let Some(token) = &token {
             self.requests.tokens.remove(token);
+        }
+        if self.config.activity_reports {
+            let (stream, id) = (stream.id, id.clone());
+            out.push(Action::Report(Report::RequestEnded { stream, id, outcome }));
         }
         Some((key, token))
     }

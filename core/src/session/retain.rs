@@ -9,7 +9,8 @@ use super::{
     tombstones::{Responses, Tombstone},
 };
 use crate::{
-    Actions, CloseReason, FailureReason, Log, StreamId, UnansweredReason, timers::TimerKind,
+    Action, Actions, CloseReason, FailureReason, Log, Report, RequestOutcome, StreamId,
+    UnansweredReason, timers::TimerKind,
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -40,7 +41,7 @@ impl<C, S: Clone> Session<C, S> {
     pub(super) fn abandon(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         let pending: SmallVec<[_; 1]> = self.streams[stream].pending().cloned().collect();
         for id in pending {
-            self.resolve(&id, |_| Outcome::Cancelled);
+            self.resolve(&id, RequestOutcome::Abandoned, out);
             self.reserve_id(id);
         }
         self.cancel_stream(stream, CloseReason::Abandoned, out);
@@ -119,6 +120,10 @@ impl<C, S: Clone> Session<C, S> {
         out: &mut Actions<C, S>,
     ) {
         self.fail_undelivered(key, UnansweredReason::Evicted, out);
+        let stream = &self.streams[key];
+        if self.config.activity_reports && !was_cancelled && !stream.is_acknowledged() {
+            out.push(Action::Report(Report::StreamExpired { stream: stream.id }));
+        }
         self.add_unlogged_from(key);
         let (number, stream) = self.remove_stream(key);
         let (log, responses) = stream.into_log_and_responses();

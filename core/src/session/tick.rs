@@ -6,10 +6,11 @@ use super::{
     Session,
     connection::ConnectionKey,
     requests::{ServerRequestKey, failure},
-    stream::{StreamKey, answered_last},
+    stream::StreamKey,
 };
 use crate::{
-    Action, Actions, FailureReason, RequestId, SessionCloseReason, UnansweredReason,
+    Action, Actions, FailureReason, Report, RequestId, RequestOutcome, SessionCloseReason,
+    UnansweredReason,
     timers::{Key, TimerKind},
 };
 
@@ -73,7 +74,7 @@ impl<C, S: Clone> Session<C, S> {
         match kind {
             TimerKind::Initialize => self.close(SessionCloseReason::InitializeTimeout, out),
             TimerKind::StallLongest | TimerKind::Stall | TimerKind::StallShortest => {
-                self.mark_stalled(ConnectionKey(key));
+                self.mark_stalled(ConnectionKey(key), out);
             }
             TimerKind::StallDisconnect => self.cut_stalled(ConnectionKey(key), out),
             TimerKind::Delivery => self.on_delivery_timeout(ServerRequestKey(key), out),
@@ -93,9 +94,13 @@ impl<C, S: Clone> Session<C, S> {
     }
 
     /// Handles a stalled reader, which no longer holds senders.
-    fn mark_stalled(&mut self, key: ConnectionKey) {
+    fn mark_stalled(&mut self, key: ConnectionKey, out: &mut Actions<C, S>) {
         let connection = &mut self.connections[key];
         connection.is_stalled = true;
+        if self.config.activity_reports {
+            let connection = connection.id;
+            out.push(Action::Report(Report::ReaderStalled { connection }));
+        }
         if self.config.stall_disconnect_timeout.is_some() {
             let deadline =
                 connection.silent_since.deadline_after(self.config.timeouts().stall_disconnect);
@@ -111,7 +116,7 @@ impl<C, S: Clone> Session<C, S> {
         for id in pending {
             out.push(Action::CancelRequest { id: id.clone() });
             self.record(stream, failure(id.clone(), FailureReason::Orphaned), out);
-            self.resolve(&id, answered_last);
+            self.resolve(&id, RequestOutcome::Orphaned, out);
             self.reserve_id(id);
         }
         self.complete(stream, out);

@@ -3,6 +3,7 @@
 #[macro_use]
 mod script;
 
+mod activity_reports;
 mod cancellation;
 mod closing;
 mod connections;

@@ -16,8 +16,8 @@ use super::server_requests::ServerRequests;
 use super::silence::Silence;
 use super::{
     Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
-    law4_without_gap, law5_one_stream, law6_no_request_lost, law7_bounded, law7_cancelled,
-    law7_limit, law7_room, law8_end, law9_deterministic,
+    law4_without_gap, law5_one_stream, law6_no_request_lost, law6_reports, law7_bounded,
+    law7_cancelled, law7_limit, law7_room, law8_end, law9_deterministic,
 };
 
 /// Checks every step of one session, from its beginning, against the laws.
@@ -119,6 +119,7 @@ impl Checker {
             (4, law4_without_gap::check_in_flight(before, step, &self.readers)),
             (5, law5_one_stream::check(&mut self.locations, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, config, (before, step), &sent)),
+            (6, law6_reports::check(config, before, step)),
             (6, self.server_requests.follow(step)),
             (7, law7_bounded::check(&self.server_requests, config, step, &self.readers)),
             (7, law7_bounded::check_kept(limit.kept_max(), step, &self.readers)),

@@ -17,6 +17,7 @@ mod law4_in_order;
 mod law4_without_gap;
 mod law5_one_stream;
 mod law6_no_request_lost;
+mod law6_reports;
 mod law7_bounded;
 mod law7_cancelled;
 mod law7_limit;

@@ -2,8 +2,8 @@
 
 use rejoin_core::{
     Action, BackendFault, EVENT_OVERHEAD_BYTES, FailureReason, Head, Message, Notification,
-    Overflow, Rejection, Report, RequestId, StreamId, UnansweredReason, UndeliverableReason,
-    UnrelatedRouting,
+    Overflow, Rejection, Report, RequestId, RequestOutcome, StreamId, UnansweredReason,
+    UndeliverableReason, UnrelatedRouting,
 };
 
 use super::{
@@ -98,15 +98,19 @@ impl Model {
         overflow: Overflow,
     ) {
         let kind = Kind::Response(id.clone());
+        let is_result = matches!(message.head, Head::Response { .. });
+        let mut outcome = if is_result { RequestOutcome::Result } else { RequestOutcome::Error };
         if message.bytes > self.config.message_bytes_max {
             self.record(stream, kind, Entry::Failure(FailureReason::Evicted), 0, overflow);
             self.emit(Action::Report(Report::ResponseEvicted { stream, id: id.clone() }));
+            outcome = RequestOutcome::TooLarge;
         } else {
             self.note_task(stream, id, &message.head);
             let entry = Entry::Message(message.body);
             self.record(stream, kind, entry, cost(message), overflow);
         }
         self.streams[stream].set_status(id, Status::Answered);
+        self.report_ended(stream, id, outcome);
         self.complete_if_answered(stream);
     }
 

@@ -1,6 +1,6 @@
 //! Sections "Cancelled" and "Complete".
 
-use rejoin_core::{CloseReason, RequestId, StreamId, UnansweredReason};
+use rejoin_core::{CloseReason, RequestId, RequestOutcome, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -17,7 +17,7 @@ impl Model {
 
     /// Handles the client's cancellation of a pending request.
     pub(super) fn cancel_by_client(&mut self, stream: StreamId, id: &RequestId) {
-        self.cancel_request(stream, id);
+        self.cancel_request(stream, id, RequestOutcome::Cancelled);
         let it = &self.streams[stream];
         if !it.pending().is_empty() {
             return;
@@ -62,7 +62,7 @@ impl Model {
     /// Abandons a stream on behalf of the driver.
     pub(super) fn abandon(&mut self, stream: StreamId) {
         for id in self.streams[stream].pending() {
-            self.cancel_request(stream, &id);
+            self.cancel_request(stream, &id, RequestOutcome::Abandoned);
         }
         self.cancel_stream(stream, CloseReason::Abandoned);
     }

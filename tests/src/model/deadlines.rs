@@ -1,8 +1,8 @@
 //! Section "Deadlines".
 
 use rejoin_core::{
-    Action, ConnectionId, FailureReason, Instant, Overflow, RequestId, SessionCloseReason,
-    StreamId, UnansweredReason,
+    Action, ConnectionId, FailureReason, Instant, Overflow, Report, RequestId, RequestOutcome,
+    SessionCloseReason, StreamId, UnansweredReason,
 };
 
 use super::{
@@ -89,6 +89,7 @@ impl Model {
                 // The disconnect timer counts from the same time, but is stamped after the stall.
                 it.silent_since =
                     it.silent_since.map(|silent_since| Stamp { order, ..silent_since });
+                self.report_activity(Report::ReaderStalled { connection });
             }
             Timer::StallDisconnect(connection) => self.cut_stalled(connection),
             Timer::Delivery(id) => self.fail_undelivered(id),
@@ -111,6 +112,7 @@ impl Model {
             let entry = Entry::Failure(FailureReason::Orphaned);
             self.record(stream, Kind::Response(id.clone()), entry, 0, Overflow::Hold);
             self.streams[stream].set_status(&id, Status::Answered);
+            self.report_ended(stream, &id, RequestOutcome::Orphaned);
             self.reserve_id(id);
         }
         self.complete_if_answered(stream);

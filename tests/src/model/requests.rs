@@ -1,6 +1,6 @@
 //! Requests of the client: pending ones, and the ids of cancelled ones.
 
-use rejoin_core::{ProgressToken, RequestId, StreamId};
+use rejoin_core::{Action, ProgressToken, Report, RequestId, RequestOutcome, StreamId};
 
 use super::{
     Model,
@@ -64,8 +64,31 @@ impl Model {
     }
 
     /// Cancels a pending request of `stream`.
-    pub(super) fn cancel_request(&mut self, stream: StreamId, id: &RequestId) {
+    pub(super) fn cancel_request(
+        &mut self,
+        stream: StreamId,
+        id: &RequestId,
+        outcome: RequestOutcome,
+    ) {
         self.streams[stream].set_status(id, Status::Cancelled);
+        self.report_ended(stream, id, outcome);
         self.reserve_id(id.clone());
+    }
+
+    /// Reports the end of a request, if the configuration asks for it.
+    pub(super) fn report_ended(
+        &mut self,
+        stream: StreamId,
+        id: &RequestId,
+        outcome: RequestOutcome,
+    ) {
+        self.report_activity(Report::RequestEnded { stream, id: id.clone(), outcome });
+    }
+
+    /// Reports something, if the configuration asks for it.
+    pub(super) fn report_activity(&mut self, report: Report) {
+        if self.config.activity_reports {
+            self.emit(Action::Report(report));
+        }
     }
 }

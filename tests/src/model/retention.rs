@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{FailureReason, Instant, RequestId, StreamId, UnansweredReason};
+use rejoin_core::{FailureReason, Instant, Report, RequestId, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -96,6 +96,9 @@ impl Model {
     /// Replaces a stream by its tombstone.
     pub(super) fn leave_tombstone(&mut self, stream: StreamId, is_cancelled: bool) {
         self.fail_unacknowledged(stream, UnansweredReason::Evicted);
+        if !is_cancelled && !self.streams[stream].is_fully_acknowledged() {
+            self.report_activity(Report::StreamExpired { stream });
+        }
         let stamp = self.stamp();
         let removed = self.streams.remove(stream);
         self.tombstones.push(Tombstone {
