@@ -34,9 +34,9 @@ fn ended<'a>(before: &'a View, step: &'a Step) -> BTreeSet<&'a RequestId> {
     let were_pending = before.requests.iter().map(|(id, _)| id);
     let is_pending = |id: &RequestId| step.after.requests.iter().any(|(pending, _)| pending == id);
     let is_listed = |id: &RequestId| {
-        step.actions.iter().any(|action| match action {
-            Action::SessionClosed { pending_requests, .. } => pending_requests.contains(id),
-            _ => false,
+        step.actions.iter().any(|action| {
+            let Action::SessionClosed { pending_requests, .. } = action else { return false };
+            pending_requests.contains(id)
         })
     };
     were_pending.chain(posted).filter(|id| !is_pending(id) && !is_listed(id)).collect()
