@@ -224,6 +224,10 @@
 //! What a client sees of all this over HTTP, with statuses, error codes and texts, is described
 //! by `shell/lib/docs/wire.md` of the repository.
 //!
+//! # The client
+//!
+//! [`client::Client`] is the other half of the transport, as a state machine: the client of any server.
+//!
 //! # Features
 //!
 //! `serde`: snapshots of sessions, and `Serialize` and `Deserialize` for inputs and actions.
@@ -237,6 +241,7 @@ extern crate std;
 mod action;
 mod ascending_map;
 mod capacity;
+pub mod client;
 mod config;
 mod cursor;
 mod event_id;

@@ -1,0 +1,125 @@
+//! Lost sessions, and the new ones that replace them.
+
+use alloc::vec::Vec;
+
+use super::{
+    Action, CallFailure, Client, Content, Lists, Notice, Phase, Report,
+    outgoing::{Kind, Outgoing},
+    stream::Role,
+    timers::Timer,
+};
+use crate::{Initialized, RequestId};
+
+impl<C: Clone, S> Client<C, S> {
+    /// Handles that the server does not know the session of this generation.
+    pub(super) fn on_session_lost(&mut self, generation: u64, out: &mut Vec<Action<C, S>>) {
+        if self.phase != Phase::Live || generation != self.session.generation {
+            return;
+        }
+        self.phase = Phase::Renewing;
+        self.session.id = None;
+        self.session.version = None;
+        self.session.generation += 1;
+        self.session.barrier = None;
+        out.push(Action::Report(Report::SessionLost));
+        if self.session.logging {
+            out.push(Action::Notify(Notice::SessionLost));
+        }
+        for request in core::mem::take(&mut self.server_requests) {
+            out.push(Action::Notify(Notice::Cancelled { request }));
+        }
+        let streams: Vec<u64> = self.streams.keys().copied().collect();
+        for number in streams {
+            self.fail_stream(number, CallFailure::SessionLost, out);
+        }
+        if self.session.is_proven {
+            self.begin_session(out);
+        } else {
+            self.begin_session_later(out);
+        }
+    }
+
+    /// Begins a new session after a delay.
+    fn begin_session_later(&mut self, out: &mut Vec<Action<C, S>>) {
+        let delay = self.backoff.delay(self.session.attempts);
+        self.session.attempts = self.session.attempts.saturating_add(1);
+        self.timers.set(Timer::Renew, self.now.saturating_add(delay));
+        out.push(Action::Report(Report::NotRenewed { delay }));
+    }
+
+    /// Begins a new session.
+    pub(super) fn begin_session(&mut self, out: &mut Vec<Action<C, S>>) {
+        let Some((_, body)) = self.session.initialize.clone() else { return };
+        self.session.is_proven = false;
+        let number = self.push_outgoing(Kind::Renew, None, Content::Message(body), 0);
+        self.post(number, out);
+    }
+
+    /// Handles the response to the `initialize` of a new session.
+    pub(super) fn on_session_opened(
+        &mut self,
+        stream: u64,
+        id: &RequestId,
+        initialized: Initialized,
+        lists: Lists,
+        out: &mut Vec<Action<C, S>>,
+    ) {
+        if self.session.initialize.as_ref().is_none_or(|(initialize, _)| initialize != id) {
+            out.push(Action::Report(Report::DroppedResponse { request: id.clone() }));
+            return;
+        }
+        self.session.version = initialized.version;
+        self.session.lists = lists;
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.role = Role::Post;
+        }
+        self.settle(stream, out);
+        let number = self.push_outgoing(Kind::Renewed, None, Content::Initialized, 0);
+        self.post(number, out);
+    }
+
+    /// Handles that the server has accepted the `notifications/initialized` of a new session.
+    pub(super) fn on_renewed(&mut self, out: &mut Vec<Action<C, S>>) {
+        self.phase = Phase::Live;
+        let version_changed = self.session.version != self.session.first_version;
+        out.push(Action::Report(Report::SessionRenewed { version_changed }));
+        if self.session.lists != Lists::default() {
+            out.push(Action::Notify(Notice::ListsChanged(self.session.lists)));
+        }
+        self.open_standalone(out);
+    }
+
+    /// Handles that no new session could be opened: what waits for it fails.
+    pub(super) fn on_not_renewed(&mut self, out: &mut Vec<Action<C, S>>) {
+        if self.phase != Phase::Renewing {
+            return;
+        }
+        self.session.id = None;
+        self.session.version = None;
+        let unsent = self.outgoing.iter().filter(|(_, outgoing)| outgoing.is_unsent());
+        let unsent: Vec<u64> = unsent.map(|(number, _)| *number).collect();
+        for number in unsent {
+            self.fail_outgoing(number, CallFailure::NoSession, out);
+        }
+        if !self.timers.is_set(Timer::Renew) && !self.outgoing.values().any(Outgoing::renews) {
+            self.begin_session_later(out);
+        }
+    }
+
+    /// Forgets the `initialize` of the application, if this is its request.
+    pub(super) fn on_initialize_failed(&mut self, request: &RequestId) {
+        let is_initialize = self.session.initialize.as_ref().is_some_and(|(id, _)| id == request);
+        if self.phase == Phase::Initializing && is_initialize {
+            self.phase = Phase::New;
+            self.session.initialize = None;
+            self.session.id = None;
+        }
+    }
+}
+
+impl<C> Outgoing<C> {
+    /// Returns whether it is part of the beginning of a new session.
+    fn renews(&self) -> bool {
+        matches!(self.kind, Kind::Renew | Kind::Renewed)
+    }
+}

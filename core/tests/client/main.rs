@@ -1,0 +1,12 @@
+//! Transcripts of the client machine, for each rule of `client.md`.
+
+mod script;
+
+mod closing;
+mod handshake;
+mod limits;
+mod lost_session;
+mod messages;
+mod refusals;
+mod resume;
+mod standalone;
