@@ -1,8 +1,9 @@
 //! An rmcp service behind axum, with a middleware that requires a bearer token:
 //! `MCP_TOKEN=secret cargo run -p rejoin --example axum_auth`.
 //!
-//! A request without `Authorization: Bearer secret` gets 401 before rejoin sees it. The handler
-//! finds in the extensions of the request what the middleware has put there.
+//! A request without `Authorization: Bearer secret` gets 401 before rejoin sees it. The middleware
+//! puts the principal of the token into the extensions of the request, so that its sessions belong
+//! to that principal, and the handler finds it there.
 
 use std::{env, error::Error};
 
@@ -14,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     serve::ListenerExt as _,
 };
-use rejoin::{HttpConfig, ManagerConfig, RmcpBackend, SessionManager, StreamableHttp};
+use rejoin::{HttpConfig, ManagerConfig, Principal, RmcpBackend, SessionManager, StreamableHttp};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -40,9 +41,9 @@ impl ServerHandler for Greeter {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let parts = context.extensions.get::<axum::http::request::Parts>();
-        let user = parts.and_then(|parts| parts.extensions.get::<User>());
-        let User(name) = user.ok_or_else(|| ErrorData::internal_error("no user", None))?;
-        let text = format!("hello, {name}");
+        let user = parts.and_then(|parts| parts.extensions.get::<Principal>());
+        let user = user.ok_or_else(|| ErrorData::internal_error("no user", None))?;
+        let text = format!("hello, {}", user.subject());
         Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
     }
 }
@@ -50,16 +51,15 @@ impl ServerHandler for Greeter {
 #[derive(Clone)]
 struct Token(String);
 
-/// The user that a token belongs to.
-#[derive(Clone)]
-struct User(&'static str);
+/// Who has issued the token.
+const ISSUER: &str = "axum_auth";
 
-/// Passes on requests that have the token, with its user.
+/// Passes on requests that have the token, with the user that it belongs to.
 async fn check(State(token): State<Token>, mut request: Request, next: Next) -> Response {
     let authorization = request.headers().get(header::AUTHORIZATION);
     let expected = format!("Bearer {}", token.0);
     if authorization.is_some_and(|value| value.as_bytes() == expected.as_bytes()) {
-        request.extensions_mut().insert(User("Ada"));
+        request.extensions_mut().insert(Principal::new(ISSUER, "Ada"));
         next.run(request).await
     } else {
         (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")]).into_response()

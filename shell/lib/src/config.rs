@@ -29,6 +29,8 @@ pub struct ManagerConfig {
     /// Set it if clients that do not trust each other can connect: without it, one of them can
     /// use up `sessions_max`.
     pub sessions_per_ip_max: Option<usize>,
+    /// Maximum number of sessions of one [`Principal`](crate::Principal). Default `None`, unlimited.
+    pub sessions_per_principal_max: Option<usize>,
     /// Time after which a session is closed that has no connection and has made no request but
     /// `initialize` and `ping`. Default 60 s. At `sessions_max`, the oldest of these sessions is
     /// closed at once.
@@ -75,6 +77,7 @@ impl Default for ManagerConfig {
             session: Config::default(),
             sessions_max: 10_000,
             sessions_per_ip_max: None,
+            sessions_per_principal_max: None,
             unused_timeout: Some(Duration::from_secs(60)),
             queue_max: 64,
             queue_timeout: Duration::from_secs(5),
@@ -99,6 +102,9 @@ impl ManagerConfig {
         }
         if self.sessions_per_ip_max == Some(0) {
             return Err(ManagerConfigError::ZeroSessionsPerIp);
+        }
+        if self.sessions_per_principal_max == Some(0) {
+            return Err(ManagerConfigError::ZeroSessionsPerPrincipal);
         }
         let queue_min = self.session.batch_max.max(1);
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
@@ -143,6 +149,9 @@ pub enum ManagerConfigError {
     /// `sessions_per_ip_max` is zero.
     #[error("sessions_per_ip_max must be at least 1")]
     ZeroSessionsPerIp,
+    /// `sessions_per_principal_max` is zero.
+    #[error("sessions_per_principal_max must be at least 1")]
+    ZeroSessionsPerPrincipal,
     /// `queue_max` is less than `batch_max`, or too large.
     #[error("queue_max must be at least {min}, the value of batch_max, and at most {max}")]
     Queue {

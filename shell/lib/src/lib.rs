@@ -97,9 +97,11 @@ mod log;
 mod manager;
 mod message;
 mod nesting;
+mod owner;
 mod payload;
 mod peers;
 mod permits;
+mod principal;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod races;
@@ -107,6 +109,7 @@ mod render;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
 mod session;
+mod session_counts;
 mod session_id;
 #[cfg_attr(all(test, shuttle), path = "races/sync.rs")]
 mod sync;
@@ -116,7 +119,10 @@ pub use rejoin_core;
 #[cfg(feature = "stdio")]
 pub use crate::backend::{SessionEnv, StdioBackend, StdioConfig, watchdog};
 #[cfg(feature = "http")]
-pub use crate::http::{HttpConfig, HttpConfigError, PeerAddress, ResponseBody, StreamableHttp};
+pub use crate::http::{
+    Authenticate, CredentialExpiry, HttpConfig, HttpConfigError, PeerAddress, ResponseBody,
+    StreamableHttp,
+};
 #[cfg(feature = "rmcp")]
 pub use crate::rmcp::{RequestContextExt, RmcpBackend};
 
@@ -128,6 +134,7 @@ pub use crate::{
     message::{TooDeep, parse_message},
     payload::{Payload, ServerPayload},
     permits::SessionPermit,
+    principal::Principal,
     session::{
         ClientMessages, ClientSender, Connection, SendError, Sent, ServerMessage, SessionError,
         SessionHandle, SseEvent,

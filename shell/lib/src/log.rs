@@ -69,6 +69,14 @@ pub(crate) fn truncate(text: &str) -> &str {
     &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)]
 }
 
+/// Logs that a request names a session that does not belong to its principal.
+#[cfg(feature = "http")]
+pub(crate) fn foreign_session(head: &http::request::Parts) {
+    let peer = head.extensions.get::<crate::PeerAddress>().map(|crate::PeerAddress(peer)| peer);
+    let peer = peer.map(tracing::field::display);
+    tracing::info!(peer, "session of another principal requested");
+}
+
 pub(crate) fn event(session: SessionId, event: &LogEvent) {
     let session = session.short();
     match event {

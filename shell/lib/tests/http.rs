@@ -6,10 +6,14 @@
 mod bodies;
 #[path = "http/cors.rs"]
 mod cors;
+#[path = "http/credentials.rs"]
+mod credentials;
 #[path = "http/headers.rs"]
 mod headers;
 #[path = "http/messages.rs"]
 mod messages;
+#[path = "http/principals.rs"]
+mod principals;
 #[path = "http/raw.rs"]
 mod raw;
 #[path = "http/responses.rs"]

@@ -205,6 +205,10 @@ options! {
         /// Set it if untrusted clients can connect: otherwise one client can use up all sessions.
         /// Behind a proxy it needs --client-ip-header.
         max_sessions_per_ip: OptionalLimit => sessions.sessions_per_ip_max;
+        /// Maximum number of sessions per principal; or `off`
+        ///
+        /// The principal of a request is known if it was authenticated.
+        max_sessions_per_principal: OptionalLimit => sessions.sessions_per_principal_max;
         /// Close a session after this long without a connection if it was not used; or `never`
         ///
         /// `initialize` and `ping` do not count as use.

@@ -1,7 +1,7 @@
 //! Response bodies.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{config::HttpConfig, sse};
+use super::{CredentialExpiry, config::HttpConfig, credential::Expired, sse};
 use crate::{Connection, SseEvent};
 
 /// The body of a response: complete, or a stream of the events of a connection.
@@ -24,7 +24,6 @@ enum Kind {
     Events(Box<EventStream>),
 }
 
-#[derive(Debug)]
 struct EventStream {
     /// Events that were ready before the headers were sent, or a comment: some proxies delay
     /// the headers until the first byte of the body.
@@ -36,6 +35,7 @@ struct EventStream {
     events: Vec<SseEvent>,
     keep_alive: Option<KeepAlive>,
     reconnect: Option<ReconnectTimer>,
+    expiry: Option<ExpiryTimer>,
 }
 
 /// The timer of keep-alive comments.
@@ -55,6 +55,13 @@ struct ReconnectTimer {
     timer: Pin<Box<Sleep>>,
 }
 
+/// Closes the connection of a client whose credential has expired.
+struct ExpiryTimer {
+    /// `None` once it has expired.
+    expired: Option<Expired>,
+    retry: Duration,
+}
+
 impl ResponseBody {
     pub(super) fn empty() -> Self {
         Self::full(Bytes::new())
@@ -64,7 +71,12 @@ impl ResponseBody {
         Self(Kind::Full(bytes))
     }
 
-    pub(super) fn events(events: &[SseEvent], connection: Connection, config: &HttpConfig) -> Self {
+    pub(super) fn events(
+        events: &[SseEvent],
+        connection: Connection,
+        config: &HttpConfig,
+        expiry: Option<&CredentialExpiry>,
+    ) -> Self {
         Self(Kind::Events(Box::new(EventStream {
             first_chunk: Some(match events {
                 [] => Bytes::from_static(sse::COMMENT),
@@ -78,6 +90,7 @@ impl ResponseBody {
                 .reconnect_after
                 .filter(|interval| *interval < INTERVAL_LIMIT)
                 .map(|interval| ReconnectTimer::new(interval, config.reconnect_delay)),
+            expiry: expiry.map(|expiry| ExpiryTimer::new(expiry, config.reconnect_delay)),
         })))
     }
 }
@@ -122,6 +135,12 @@ impl EventStream {
         }
         if let Some(reconnect) = &mut self.reconnect {
             reconnect.poll(cx, &self.connection);
+        }
+        if let Some(expiry) = &mut self.expiry
+            && expiry.poll(cx, &self.connection)
+            && !self.is_mid_message
+        {
+            return Poll::Ready(None);
         }
         let polled = self.connection.poll_small_events(cx, &mut self.events);
         let Poll::Ready(more) = polled else {
@@ -191,5 +210,31 @@ impl ReconnectTimer {
             connection.disconnect(self.retry);
             self.timer.as_mut().reset(Instant::now() + self.interval);
         }
+    }
+}
+
+impl ExpiryTimer {
+    fn new(expiry: &CredentialExpiry, retry: Duration) -> Self {
+        Self { expired: Some(expiry.expired()), retry }
+    }
+
+    /// Closes the connection once the credential has expired, at the first event after which its
+    /// client can resume. Returns whether that is left to the body, because it is a shadow, which
+    /// no stream knows.
+    fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) -> bool {
+        if let Some(expired) = &mut self.expired {
+            if expired.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.expired = None;
+        }
+        connection.disconnect(self.retry);
+        connection.is_shadow()
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream").field("connection", &self.connection).finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ const REQUEST_HEADERS: &str =
     "accept, authorization, content-type, last-event-id, mcp-protocol-version, mcp-session-id";
 
 /// Response headers that are exposed to web pages, besides those that always are.
-const RESPONSE_HEADERS: &str = "mcp-session-id, retry-after";
+const RESPONSE_HEADERS: &str = "mcp-session-id, retry-after, www-authenticate";
 
 /// Request headers that the CORS headers depend on.
 const VARY: &str = "origin, access-control-request-headers";

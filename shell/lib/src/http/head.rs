@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use rejoin_core::{EventId, PROFILES, ProtocolVersion};
 
 use super::refusal::Refusal;
-use crate::{ManagerError, SessionHandle, SessionId, SessionManager};
+use crate::{ManagerError, SessionHandle, SessionId};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -93,25 +93,29 @@ pub(super) fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal>
     }
 }
 
-/// Finds the session that a request names, and checks its protocol version.
+/// Parses the id of the session that a request names. One that cannot be an id is unknown.
 ///
-/// Specification: MCP 2025-11-25, Transports, "Session Management" and "Protocol
-/// Version Header".
-pub(super) fn session(
-    headers: &HeaderMap,
-    sessions: &SessionManager,
-) -> Result<SessionHandle, Refusal> {
+/// Specification: MCP 2025-11-25, Transports, "Session Management".
+pub(super) fn session_id(headers: &HeaderMap) -> Result<SessionId, Refusal> {
     let Some(id) = unique(headers, &SESSION_ID)? else {
         let message =
             "missing `mcp-session-id` header: send an initialize request to create a session";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
     };
-    let id: SessionId = id.parse().map_err(|_| ManagerError::NotFound)?;
-    let session = sessions.session(id)?;
-    if let Some(version) = unique(headers, &PROTOCOL_VERSION)? {
-        check_version(version, &session)?;
+    Ok(id.parse().map_err(|_| ManagerError::NotFound)?)
+}
+
+/// Checks the protocol version that a request names, if it does.
+///
+/// Specification: MCP 2025-11-25, Transports, "Protocol Version Header".
+pub(super) fn check_protocol_version(
+    headers: &HeaderMap,
+    session: &SessionHandle,
+) -> Result<(), Refusal> {
+    match unique(headers, &PROTOCOL_VERSION)? {
+        Some(version) => check_version(version, session),
+        None => Ok(()),
     }
-    Ok(session)
 }
 
 /// Checks that a protocol version is supported here, or is the one that was negotiated.

@@ -1,9 +1,11 @@
 //! The HTTP service: Streamable HTTP, as a tower service.
 
 mod allow;
+mod authenticate;
 mod body;
 mod config;
 mod cors;
+mod credential;
 mod head;
 mod memory;
 mod peer;
@@ -29,13 +31,19 @@ use http::{Method, Request, Response, StatusCode, Version, header, request::Part
 use rejoin_core::{ClientFault, Rejection};
 use tower_service::Service;
 
+use self::{
+    authenticate::AnyAuthenticate, config::ValidHttpConfig, memory::RequestMemory, refusal::Refusal,
+};
 pub use self::{
+    authenticate::Authenticate,
     body::ResponseBody,
     config::{HttpConfig, HttpConfigError},
+    credential::CredentialExpiry,
     peer_address::PeerAddress,
 };
-use self::{config::ValidHttpConfig, memory::RequestMemory, refusal::Refusal};
-use crate::{SessionError, SessionManager, log};
+use crate::{
+    Connection, ManagerError, SessionError, SessionHandle, SessionId, SessionManager, SseEvent, log,
+};
 
 /// The supported HTTP methods.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -52,6 +60,7 @@ struct Inner {
     config: ValidHttpConfig,
     /// For client messages, until their backends have received them.
     memory: RequestMemory,
+    authentication: Option<Box<dyn AnyAuthenticate>>,
 }
 
 impl StreamableHttp {
@@ -61,6 +70,32 @@ impl StreamableHttp {
     ///
     /// The configuration is invalid: the caller is at fault.
     pub fn new(sessions: SessionManager, config: HttpConfig) -> Result<Self, HttpConfigError> {
+        Self::build(sessions, config, None)
+    }
+
+    /// Creates a service with authentication: every request but `OPTIONS` is authenticated after
+    /// its `Host` and `Origin` were checked, and before its session is looked up. The response to
+    /// a request that is not served gets CORS headers, too.
+    ///
+    /// A layer in front of a service without it can do the same: see
+    /// [`Principal`](crate::Principal).
+    ///
+    /// # Errors
+    ///
+    /// Same as [`new`](Self::new).
+    pub fn authenticated(
+        sessions: SessionManager,
+        config: HttpConfig,
+        authentication: impl Authenticate,
+    ) -> Result<Self, HttpConfigError> {
+        Self::build(sessions, config, Some(Box::new(authentication)))
+    }
+
+    fn build(
+        sessions: SessionManager,
+        config: HttpConfig,
+        authentication: Option<Box<dyn AnyAuthenticate>>,
+    ) -> Result<Self, HttpConfigError> {
         let memory_max = sessions.config().request_memory_max();
         let config = config.validate(memory_max)?;
         let memory = RequestMemory::new(
@@ -68,7 +103,8 @@ impl StreamableHttp {
             config.config.body_bytes_max,
             sessions.shared().request_counters.clone(),
         );
-        Ok(Self { inner: Arc::new(Inner { sessions, config, memory }) })
+        let inner = Inner { sessions, config, memory, authentication };
+        Ok(Self { inner: Arc::new(inner) })
     }
 }
 
@@ -89,9 +125,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            let (head, body) = request.into_parts();
+            let (mut head, body) = request.into_parts();
+            let admitted = inner.admit(&mut head).await;
             let head = Arc::new(head);
-            let result = inner.respond(&head, body).await;
+            let result = match admitted {
+                Ok(None) => inner.respond(&head, body).await,
+                Ok(Some(response)) => Ok(response),
+                Err(refusal) => Err(refusal),
+            };
             let mut response = result.unwrap_or_else(|refusal| {
                 refusal.log(&head);
                 refusal.into_response()
@@ -103,6 +144,18 @@ where
 }
 
 impl Inner {
+    /// Checks and authenticates a request. Returns the response to one that is not authenticated.
+    async fn admit(&self, head: &mut Parts) -> Result<Option<Response<ResponseBody>>, Refusal> {
+        self.config.check_host_and_origin(head)?;
+        match &self.authentication {
+            Some(authentication) if head.method != Method::OPTIONS => {
+                let denied = authentication.authenticate_any(head).await.err();
+                Ok(denied.map(|response| response.map(ResponseBody::full)))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
     async fn respond<B>(
         &self,
         head: &Arc<Parts>,
@@ -112,12 +165,11 @@ impl Inner {
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.config.check_host_and_origin(head)?;
         match head.method {
             Method::POST => self.post(head, body).await,
-            Method::GET => self.get(&head.headers).await,
+            Method::GET => self.get(head).await,
             Method::DELETE => {
-                head::session(&head.headers, &self.sessions)?.delete()?;
+                self.session(head)?.delete()?;
                 Ok(no_content())
             }
             Method::OPTIONS => Ok(cors::options()),
@@ -128,13 +180,14 @@ impl Inner {
         }
     }
 
-    async fn get(&self, headers: &http::HeaderMap) -> Result<Response<ResponseBody>, Refusal> {
+    async fn get(&self, head: &Parts) -> Result<Response<ResponseBody>, Refusal> {
+        let headers = &head.headers;
         if !head::accepts(headers).sse {
             let message = "`accept` must include text/event-stream";
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message));
         }
         let last_event_id = head::last_event_id(headers)?;
-        let session = head::session(headers, &self.sessions)?;
+        let session = self.session(head)?;
         let mut connection = match last_event_id {
             Some(id) => match session.resume(id) {
                 // Clients would retry after an error, and report it to the user.
@@ -150,8 +203,38 @@ impl Inner {
         Ok(match events.as_slice() {
             [] if connection.is_complete() => no_content(),
             events if !more => stream::complete_response(events),
-            events => stream::streaming_response(events, connection, &self.config.config),
+            events => self.streaming_response(head, events, connection),
         })
+    }
+
+    /// Finds the session that a request names, and that belongs to its principal.
+    fn session(&self, head: &Parts) -> Result<SessionHandle, Refusal> {
+        let id = head::session_id(&head.headers)?;
+        let session = self.find(head, id)?;
+        head::check_protocol_version(&head.headers, &session)?;
+        Ok(session)
+    }
+
+    /// Finds a session that belongs to the principal of a request.
+    fn find(&self, head: &Parts, id: SessionId) -> Result<SessionHandle, ManagerError> {
+        let found = self.sessions.session_of(head.extensions.get(), id);
+        if found.is_err() && self.sessions.has_session(id) {
+            match &self.authentication {
+                Some(authentication) => authentication.on_foreign_session(head),
+                None => log::foreign_session(head),
+            }
+        }
+        found
+    }
+
+    fn streaming_response(
+        &self,
+        head: &Parts,
+        events: &[SseEvent],
+        connection: Connection,
+    ) -> Response<ResponseBody> {
+        let expiry = head.extensions.get();
+        stream::streaming_response(events, connection, &self.config.config, expiry)
     }
 }
 

@@ -35,14 +35,14 @@ impl Inner {
         let headers = &head.headers;
         head::check_content_type(headers)?;
         head::check_content_encoding(headers)?;
-        let session = head::session(headers, &self.sessions);
+        let session = self.session(head);
         let (post, session) = self.receive(head, session, body).await?;
         let id = request_id(&post);
         let response = match session {
-            Err(_) if is_initialize(&post) && !self.has_session(headers)? => {
+            Err(_) if is_initialize(&post) && !self.has_session(head)? => {
                 self.initialize(head, post).await
             }
-            Ok(session) => self.forward(headers, &session, post).await,
+            Ok(session) => self.forward(head, &session, post).await,
             Err(refusal) => Err(refusal),
         };
         response.map_err(|refusal| refusal.with_id(id))
@@ -109,11 +109,11 @@ impl Inner {
         Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message))
     }
 
-    /// Returns whether a request names a session that exists.
-    fn has_session(&self, headers: &HeaderMap) -> Result<bool, Refusal> {
-        let id = head::unique(headers, &SESSION_ID)?;
+    /// Returns whether a request names a session that exists, for its principal.
+    fn has_session(&self, head: &Parts) -> Result<bool, Refusal> {
+        let id = head::unique(&head.headers, &SESSION_ID)?;
         let id = id.and_then(|id| id.parse().ok());
-        Ok(id.is_some_and(|id| self.sessions.has_session(id)))
+        Ok(id.is_some_and(|id| self.sessions.session_of(head.extensions.get(), id).is_ok()))
     }
 
     /// Creates a session. Waits for the response to `initialize`, because the headers only name the
@@ -125,7 +125,8 @@ impl Inner {
     ) -> Result<Response<ResponseBody>, Refusal> {
         let (format, sse) = self.format(&head.headers, &post)?;
         let peer = peer::client_address(head, &self.config.config);
-        let initialized = self.sessions.initialize_session_from(peer, post, format).await;
+        let principal = head.extensions.get().cloned();
+        let initialized = self.sessions.initialize_session_of(principal, peer, post, format).await;
         let (session, mut connection) = initialized?;
         let mut events = Vec::new();
         while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
@@ -145,7 +146,7 @@ impl Inner {
 
     async fn forward(
         &self,
-        headers: &HeaderMap,
+        head: &Parts,
         session: &SessionHandle,
         post: Post<ClientMessage>,
     ) -> Result<Response<ResponseBody>, Refusal> {
@@ -155,7 +156,7 @@ impl Inner {
             *response.status_mut() = StatusCode::ACCEPTED;
             return Ok(response);
         }
-        let (format, sse) = self.format(headers, &post)?;
+        let (format, sse) = self.format(&head.headers, &post)?;
         let mut connection = session.request(post, format).await?;
         if !sse {
             return json_response(&mut connection).await;
@@ -168,7 +169,7 @@ impl Inner {
         Ok(match events.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
             events if !more => stream::complete_response(events),
-            _ => stream::streaming_response(&events, connection, &self.config.config),
+            _ => self.streaming_response(head, &events, connection),
         })
     }
 }

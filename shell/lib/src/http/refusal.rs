@@ -133,6 +133,11 @@ impl From<ManagerError> for Refusal {
                     .option("--max-sessions-per-ip")
                     .retry_after(10)
             }
+            ManagerError::TooManySessionsPerPrincipal(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+                    .option("--max-sessions-per-principal")
+                    .retry_after(10)
+            }
             ManagerError::Open(error) => match error.downcast_ref::<Overloaded>() {
                 Some(overloaded) => {
                     let seconds = u16::try_from(overloaded.seconds()).unwrap_or(u16::MAX);

@@ -4,7 +4,7 @@ use std::{future::poll_fn, task::Poll};
 
 use http::{HeaderName, HeaderValue, Response, header};
 
-use super::{body::ResponseBody, config::HttpConfig, sse};
+use super::{CredentialExpiry, body::ResponseBody, config::HttpConfig, sse};
 use crate::{Connection, SseEvent};
 
 /// The header that disables response buffering in nginx.
@@ -20,8 +20,9 @@ pub(super) fn streaming_response(
     events: &[SseEvent],
     connection: Connection,
     config: &HttpConfig,
+    expiry: Option<&CredentialExpiry>,
 ) -> Response<ResponseBody> {
-    event_stream(ResponseBody::events(events, connection, config))
+    event_stream(ResponseBody::events(events, connection, config, expiry))
 }
 
 /// Returns a response with all events of a connection that has ended.

@@ -163,6 +163,7 @@ fn errors() -> Vec<ManagerError> {
         ManagerError::NotFound,
         ManagerError::TooManySessions(100),
         ManagerError::TooManySessionsPerIp(10),
+        ManagerError::TooManySessionsPerPrincipal(10),
         ManagerError::Closing,
         ManagerError::ClosedDuringInitialize(SessionCloseReason::InitializeTimeout),
         ManagerError::Open("No such file or directory".into()),

@@ -21,6 +21,9 @@ pub enum ManagerError {
     /// The limit of sessions for one address is reached.
     #[error("session limit for this address reached ({0})")]
     TooManySessionsPerIp(usize),
+    /// The limit of sessions for one principal is reached.
+    #[error("session limit for this principal reached ({0})")]
+    TooManySessionsPerPrincipal(usize),
     /// The server is shutting down, and does not accept new sessions.
     #[error("the server is shutting down")]
     Closing,

@@ -18,7 +18,7 @@ pub(crate) use self::{
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 use crate::{
-    Backend, ClientMessage, Connection, SessionError, SessionHandle, SessionId,
+    Backend, ClientMessage, Connection, Principal, SessionError, SessionHandle, SessionId,
     backend::AnyBackend,
     clock,
     config::{ManagerConfig, ManagerConfigError},
@@ -110,22 +110,23 @@ impl SessionManager {
     ///
     /// The operating system provides no randomness for the session id.
     pub async fn create_session(&self) -> Result<SessionHandle, ManagerError> {
-        self.create(None, None).await
+        self.create(None, None, None).await
     }
 
     /// Creates a session. `first` is the client's first message, if that is known.
     async fn create(
         &self,
+        principal: Option<Principal>,
         peer: Option<IpAddr>,
         first: Option<ClientMessage>,
     ) -> Result<SessionHandle, ManagerError> {
         let shared = self.shared();
-        let peer_permit = self.inner.sessions.peer_permit(peer)?;
+        let owner = self.inner.sessions.admit(principal, peer)?;
         let permit = self.inner.sessions.reserve().await?;
         let core = Session::new(shared.session_config.clone(), shared.clock.now());
         let id = SessionId::random();
         let NewSession { session, client, mut messages } =
-            self.inner.sessions.insert(id, core, permit, peer_permit)?;
+            self.inner.sessions.insert(id, core, permit, owner)?;
         messages.set_first_message(first);
         let opening = self.inner.backend.open_any(client, messages);
         let opened = clock::timeout(shared.config.start_timeout, opening).await;
@@ -165,11 +166,29 @@ impl SessionManager {
         post: Post<ClientMessage>,
         format: AnswerFormat,
     ) -> Result<(SessionHandle, Connection), ManagerError> {
+        self.initialize_session_of(None, peer, post, format).await
+    }
+
+    /// Creates a session like [`initialize_session_from`](Self::initialize_session_from), which
+    /// belongs to a principal: see [`session_of`](Self::session_of). It is counted for that, too:
+    /// see [`ManagerConfig::sessions_per_principal_max`].
+    ///
+    /// # Errors
+    ///
+    /// Same as [`initialize_session_from`](Self::initialize_session_from), or the principal has
+    /// too many sessions.
+    pub async fn initialize_session_of(
+        &self,
+        principal: Option<Principal>,
+        peer: Option<IpAddr>,
+        post: Post<ClientMessage>,
+        format: AnswerFormat,
+    ) -> Result<(SessionHandle, Connection), ManagerError> {
         let first = match &post {
             Post::Single(message) => Some(message.body.clone()),
             Post::Batch(_) => None,
         };
-        let unopened = UnopenedSession::new(self.create(peer, first).await?);
+        let unopened = UnopenedSession::new(self.create(principal, peer, first).await?);
         match unopened.session().request(post, format).await {
             Ok(connection) => Ok((unopened.into_opened(), connection)),
             // The client does not know the id of this session, so "not found" would mislead it.
@@ -180,7 +199,7 @@ impl SessionManager {
         }
     }
 
-    /// Returns a session.
+    /// Returns a session, whomever it belongs to: see [`session_of`](Self::session_of).
     ///
     /// # Errors
     ///
@@ -190,7 +209,21 @@ impl SessionManager {
         Ok(SessionHandle::new(session))
     }
 
-    /// Returns whether there is a session with that id.
+    /// Returns a session that belongs to `principal`, or if that is `None`, to nobody.
+    ///
+    /// # Errors
+    ///
+    /// The session has ended, never existed, or belongs to another principal.
+    pub fn session_of(
+        &self,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Result<SessionHandle, ManagerError> {
+        let session = self.session(id)?;
+        if session.principal() == principal { Ok(session) } else { Err(ManagerError::NotFound) }
+    }
+
+    /// Returns whether there is a session with that id, whomever it belongs to.
     #[must_use]
     pub fn has_session(&self, id: SessionId) -> bool {
         self.shared().registry.find(id).is_some()

@@ -6,9 +6,9 @@ use rejoin_core::{Session, SessionCloseReason};
 
 use super::{ManagerError, reclaim, unopened::UnopenedSession};
 use crate::{
-    ClientMessages, ClientSender, SessionHandle, SessionId,
+    ClientMessages, ClientSender, Principal, SessionHandle, SessionId,
+    owner::{Owner, OwnerLimit, Owners},
     payload::Payload,
-    peers::{PeerPermit, PeerSessions},
     permits::SessionPermit,
     session::{SessionInner, Shared},
     sync::{
@@ -23,7 +23,7 @@ pub(super) const SESSIONS_PER_YIELD: usize = 64;
 /// Sessions that share limits. All are closed when it is dropped.
 pub(crate) struct Sessions<P: Payload> {
     shared: Arc<Shared<P>>,
-    peers: Arc<PeerSessions>,
+    owners: Owners,
     /// Whether the tasks were spawned.
     has_tasks: AtomicBool,
 }
@@ -38,23 +38,30 @@ pub(crate) struct NewSession<P: Payload> {
 
 impl<P: Payload> Sessions<P> {
     pub(crate) fn new(shared: Shared<P>) -> Self {
-        Self { shared: Arc::new(shared), peers: Arc::default(), has_tasks: AtomicBool::new(false) }
+        Self {
+            shared: Arc::new(shared),
+            owners: Owners::default(),
+            has_tasks: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<P>> {
         &self.shared
     }
 
-    /// Counts a session for the address of its client.
-    pub(crate) fn peer_permit(
+    /// Counts a session for its owner, as far as that is known.
+    pub(crate) fn admit(
         &self,
+        principal: Option<Principal>,
         peer: Option<IpAddr>,
-    ) -> Result<Option<PeerPermit>, ManagerError> {
-        let (Some(peer), Some(max)) = (peer, self.shared.config.sessions_per_ip_max) else {
-            return Ok(None);
-        };
-        let permit = self.peers.try_acquire(peer, max);
-        permit.map(Some).ok_or(ManagerError::TooManySessionsPerIp(max))
+    ) -> Result<Owner, ManagerError> {
+        let config = &self.shared.config;
+        let principal = (principal, config.sessions_per_principal_max);
+        let owner = self.owners.admit(principal, (peer, config.sessions_per_ip_max));
+        owner.map_err(|limit| match limit {
+            OwnerLimit::Address(max) => ManagerError::TooManySessionsPerIp(max),
+            OwnerLimit::Principal(max) => ManagerError::TooManySessionsPerPrincipal(max),
+        })
     }
 
     /// Waits for the permit of a new session. Must be called in a tokio runtime.
@@ -73,14 +80,14 @@ impl<P: Payload> Sessions<P> {
         id: SessionId,
         core: Session<P::Client, P::Server>,
         permit: SessionPermit,
-        peer_permit: Option<PeerPermit>,
+        owner: Owner,
     ) -> Result<NewSession<P>, ManagerError> {
         let shared = &self.shared;
         let (session, messages) =
-            SessionInner::create(id, core, Arc::clone(shared), permit.downgrade());
+            SessionInner::create(id, core, Arc::clone(shared), permit.downgrade(), owner.principal);
         let client = ClientSender::new(id, Arc::downgrade(&session));
         shared.registry.insert(Arc::clone(&session), permit);
-        session.mark_unused(peer_permit);
+        session.mark_unused(owner.permits);
         if let Some(reason) = session.inspect(Session::close_reason) {
             // It was closed before it was inserted, so that it was not removed.
             shared.remove(&session);

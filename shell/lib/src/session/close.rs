@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rejoin_core::{Input, Rejection, Session, SessionCloseReason, StreamId};
 
 use super::{buffer::End, inner::SessionInner, state::LockedSession};
-use crate::{log::SessionClosed, payload::Payload};
+use crate::{log::SessionClosed, owner::OwnerPermits, payload::Payload};
 
 /// The end of a backend.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl<P: Payload> LockedSession<'_, P> {
         if let Some(unused) = state.unused.take() {
             session.shared.unused.remove(unused.number);
         }
-        state.peer_permit = None;
+        state.owner_permits = OwnerPermits::default();
         let (was_opened, progress_dropped) = (state.is_opened, state.progress_dropped);
         self.after_unlock.closed = Some(SessionClosed { reason, was_opened, progress_dropped });
     }

@@ -137,6 +137,16 @@ impl<P: Payload> Connection<P> {
         }
     }
 
+    /// Returns whether it is a shadow: open, and not attached to a stream.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.session.with_lock(false, |locked| {
+            let buffer = locked.state.buffers.get_mut(self.id);
+            buffer.is_some_and(|buffer| !buffer.is_closed())
+                && locked.core().stream_on(self.id).is_none()
+        })
+    }
+
     fn poll_with_limits(
         &mut self,
         limits: ReadLimits,

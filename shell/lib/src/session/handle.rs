@@ -14,7 +14,7 @@ use super::{
     connection::Connection,
     inner::{PANICKED, SessionInner},
 };
-use crate::{SessionId, payload::Payload};
+use crate::{Principal, SessionId, payload::Payload};
 
 /// The operations of a client in one session. A clone refers to the same session.
 ///
@@ -35,6 +35,12 @@ impl<P: Payload> SessionHandle<P> {
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.inner.id()
+    }
+
+    /// Returns to whom the session belongs, if it was opened for a principal.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.inner.principal()
     }
 
     /// Returns the counter of bytes of client messages that the backend has not received yet.

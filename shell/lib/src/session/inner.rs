@@ -14,12 +14,14 @@ use super::{
     shared::{KeptShare, Shared},
     state::{LockedSession, SessionState},
 };
-use crate::{SessionId, log, payload::Payload, permits::WeakPermit, sync::Mutex};
+use crate::{Principal, SessionId, log, payload::Payload, permits::WeakPermit, sync::Mutex};
 
 /// A session, with all that its actions need.
 #[derive(Debug)]
 pub(crate) struct SessionInner<P: Payload> {
     id: SessionId,
+    /// To whom it belongs.
+    principal: Option<Principal>,
     pub(super) shared: Arc<Shared<P>>,
     pub(super) queue: BackendQueue<P>,
     /// Bytes of client messages that the backend has not received yet.
@@ -38,6 +40,7 @@ impl<P: Payload> SessionInner<P> {
         core: Session<P::Client, P::Server>,
         shared: Arc<Shared<P>>,
         permit: WeakPermit,
+        principal: Option<Principal>,
     ) -> (Arc<Self>, ClientMessages<P>) {
         let config = core.config();
         // The most that can be due at a time, so that only a backend that does not read its
@@ -58,6 +61,7 @@ impl<P: Payload> SessionInner<P> {
         };
         let session = Arc::new(Self {
             id,
+            principal,
             shared,
             queue,
             #[cfg(feature = "http")]
@@ -72,6 +76,10 @@ impl<P: Payload> SessionInner<P> {
 
     pub(crate) fn id(&self) -> SessionId {
         self.id
+    }
+
+    pub(crate) fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
     }
 
     #[cfg(feature = "http")]

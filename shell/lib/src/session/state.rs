@@ -21,8 +21,8 @@ use super::{
 use crate::journal::Recorder;
 use crate::{
     log::{LogEvent, SessionOpened},
+    owner::OwnerPermits,
     payload::Payload,
-    peers::PeerPermit,
     sync::oneshot,
 };
 
@@ -54,8 +54,8 @@ pub(super) struct SessionState<P: Payload> {
     pub(super) backend_exit: Option<Box<BackendExit>>,
     pub(super) kept: KeptShare,
     pub(super) kept_limit: KeptLimit,
-    /// Counts the session for the address of its client.
-    pub(super) peer_permit: Option<PeerPermit>,
+    /// Counts the session for its owner.
+    pub(super) owner_permits: OwnerPermits,
     #[cfg(feature = "journal")]
     pub(super) recorder: Option<Recorder>,
     /// Makes the next use of the core panic, as a bug in it would.
@@ -91,7 +91,7 @@ impl<P: Payload> SessionState<P> {
             backend_exit: None,
             kept,
             kept_limit: KeptLimit::None,
-            peer_permit: None,
+            owner_permits: OwnerPermits::default(),
             #[cfg(feature = "journal")]
             recorder: None,
             #[cfg(all(test, not(shuttle)))]

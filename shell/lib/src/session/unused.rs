@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rejoin_core::{Input, Instant, SessionCloseReason};
 
 use super::{inner::SessionInner, state::LockedSession};
-use crate::{payload::Payload, peers::PeerPermit};
+use crate::{owner::OwnerPermits, payload::Payload};
 
 /// The state of a session whose client has only sent `initialize` and `ping` requests.
 #[derive(Debug)]
@@ -17,14 +17,14 @@ pub(super) struct UnusedSession {
 }
 
 impl<P: Payload> SessionInner<P> {
-    /// Marks the session as unused, and counts it for the address of its client.
-    pub(crate) fn mark_unused(self: &Arc<Self>, peer_permit: Option<PeerPermit>) {
+    /// Marks the session as unused, and counts it for its owner.
+    pub(crate) fn mark_unused(self: &Arc<Self>, owner_permits: OwnerPermits) {
         self.with_lock((), |locked| {
             if locked.state.core.close_reason().is_none() {
                 let number = self.shared.unused.add(Arc::downgrade(self));
                 let deadline = locked.unused_deadline();
                 locked.state.unused = Some(UnusedSession { number, deadline });
-                locked.state.peer_permit = peer_permit;
+                locked.state.owner_permits = owner_permits;
             }
         });
     }

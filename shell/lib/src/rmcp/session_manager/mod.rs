@@ -40,6 +40,7 @@ use crate::{
     Connection, ManagerConfig, ManagerConfigError, ManagerError, SessionHandle, SessionId,
     SessionPermit,
     manager::{NewSession, Sessions, UnopenedSession},
+    owner::Owner,
     session::Shared,
     sync::Mutex,
 };
@@ -187,7 +188,7 @@ impl LocalSessionManager {
         permit: SessionPermit,
     ) -> Result<SessionTransport, LocalSessionManagerError> {
         let NewSession { session, client, messages } =
-            self.sessions.insert(id, core, permit, None)?;
+            self.sessions.insert(id, core, permit, Owner::default())?;
         session.into_opened();
         let shared = Arc::clone(self.sessions.shared());
         let end = ExpectLateClose::new(client.clone(), shared, Arc::clone(&self.late_closes));
