@@ -38,8 +38,8 @@ enum Subtask {
     /// If a command is given, one process of it is started per session, which speaks MCP on
     /// stdin and stdout. Otherwise the built-in demo server is served.
     ///
-    /// When the server is ready, its URL is printed as the only line of stdout. The log is
-    /// written to stderr.
+    /// When the server is ready, its URL is printed as the only line of stdout; with --servers, a
+    /// line for each server. The log is written to stderr.
     ///
     /// Every option is also an environment variable (`REJOIN_MAX_SESSIONS` for --max-sessions)
     /// and a key of the configuration file (`max-sessions`). Precedence: flag, environment
@@ -176,7 +176,7 @@ fn name_environment_variable(mut error: clap::Error, arguments: &[OsString]) -> 
 
 #[cfg(test)]
 mod tests {
-    use rejoin::rejoin_core::UnrelatedRouting;
+    use rejoin::{ChildSupervisor, rejoin_core::UnrelatedRouting};
 
     use super::*;
 
@@ -285,7 +285,8 @@ mod tests {
     #[test]
     fn env_sets_and_unsets_variables_of_the_command() {
         let config = serve(&["--env", "A=1=2", "--env", "B=", "--env", "C", "--", "server"]);
-        let stdio = config.stdio().unwrap().unwrap();
+        let supervisor = ChildSupervisor::start(None, false).unwrap();
+        let stdio = config.stdio(supervisor).unwrap();
         let value = |name: &str| stdio.env[&OsString::from(name)].clone();
         assert_eq!(value("A"), Some("1=2".into()));
         assert_eq!(value("B"), Some("".into()));

@@ -117,7 +117,7 @@ mod sync;
 pub use rejoin_core;
 
 #[cfg(feature = "stdio")]
-pub use crate::backend::{SessionEnv, StdioBackend, StdioConfig, watchdog};
+pub use crate::backend::{ChildSupervisor, SessionEnv, StdioBackend, StdioConfig, watchdog};
 #[cfg(feature = "http")]
 pub use crate::http::{
     Authenticate, CredentialExpiry, HttpConfig, HttpConfigError, PeerAddress, ResponseBody,

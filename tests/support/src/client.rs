@@ -15,6 +15,7 @@ pub const LATEST_REVISION: &str = "2025-11-25";
 #[derive(Clone, Debug)]
 pub struct Client {
     address: String,
+    path: String,
     session: Option<String>,
     version: &'static str,
 }
@@ -23,7 +24,18 @@ impl Client {
     /// Creates a client without a session.
     #[must_use]
     pub fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), session: None, version: LATEST_REVISION }
+        Self {
+            address: address.to_owned(),
+            path: "/mcp".to_owned(),
+            session: None,
+            version: LATEST_REVISION,
+        }
+    }
+
+    /// Returns the same client of another path, which is `/mcp` by default.
+    #[must_use]
+    pub fn with_path(self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self }
     }
 
     /// Creates a session of the latest revision.
@@ -37,7 +49,13 @@ impl Client {
         version: &'static str,
         capabilities: &Value,
     ) -> Self {
-        let mut client = Self { version, ..Self::new(address) };
+        Self { version, ..Self::new(address) }.opened(capabilities).await
+    }
+
+    /// Creates a session as a client with these capabilities.
+    pub async fn opened(self, capabilities: &Value) -> Self {
+        let version = self.version;
+        let mut client = self;
         let mut response = client.post(&initialize(version, capabilities)).await;
         assert_eq!(response.status, StatusCode::OK);
         let session = response.headers["mcp-session-id"].to_str().unwrap().to_owned();
@@ -93,7 +111,7 @@ impl Client {
         body: String,
         extra: &[(&'static str, &str)],
     ) -> HttpResponse {
-        let mut request = Request::builder().method(method.clone()).uri("/mcp");
+        let mut request = Request::builder().method(method.clone()).uri(&self.path);
         let headers = request.headers_mut().unwrap();
         headers.insert(header::HOST, self.address.parse().unwrap());
         let accept = match method {

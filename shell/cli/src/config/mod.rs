@@ -4,11 +4,12 @@
 mod choices;
 mod log_level;
 mod options;
+mod servers;
 mod text;
 mod values;
 
 use std::{
-    env, fs, io,
+    fs,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -17,8 +18,8 @@ use std::{
 
 use anyhow::Context as _;
 use rejoin::{
-    HttpConfig, ManagerConfig, SessionManager, StdioConfig, StreamableHttp,
-    rejoin_core::UnrelatedRouting, watchdog::WatchdogCommand,
+    ChildSupervisor, HttpConfig, ManagerConfig, SessionManager, StdioConfig, StreamableHttp,
+    rejoin_core::UnrelatedRouting,
 };
 
 use self::values::EnvVariable;
@@ -26,11 +27,12 @@ pub(crate) use self::{
     choices::LogFormat,
     log_level::LogLevel,
     options::{Options, value_name},
+    servers::{NamedServer, ServerName},
 };
 use crate::demo::Demo;
 
-/// The resolved configuration of `rejoin serve`.
-#[derive(Clone, Debug)]
+/// The resolved configuration of `rejoin serve`, or of one of its servers.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProgramConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) path: String,
@@ -42,8 +44,11 @@ pub(crate) struct ProgramConfig {
     /// Whether the user set `tcp_connections_max`. The default is lowered without a warning.
     pub(crate) tcp_connections_max_is_set: bool,
     pub(crate) drain_timeout: Duration,
+    pub(crate) retire_timeout: Duration,
     /// The stdio server of each session and its arguments. Empty for the demo server.
     pub(crate) command: Vec<String>,
+    /// File with several servers, instead of a command.
+    pub(crate) servers: Option<String>,
     pub(crate) cwd: PathBuf,
     pub(crate) env: Vec<EnvVariable>,
     pub(crate) stop_timeout: Duration,
@@ -70,7 +75,9 @@ impl Default for ProgramConfig {
             tcp_connections_max: 20_000,
             tcp_connections_max_is_set: false,
             drain_timeout: Duration::from_secs(10),
+            retire_timeout: Duration::from_secs(600),
             command: Vec::new(),
+            servers: None,
             cwd: PathBuf::from("."),
             env: Vec::new(),
             stop_timeout: Duration::from_secs(2),
@@ -101,7 +108,7 @@ impl ProgramConfig {
         };
         options.set_default_log_level(LogLevel::from_environment)?;
         let mut config = Self::default();
-        if options.has_command() {
+        if options.has_processes() {
             // A stdio server cannot tell which request a message belongs to.
             config.sessions.session.unrelated_routing = UnrelatedRouting::SoleRequest;
             // All its messages share one pipe.
@@ -114,15 +121,18 @@ impl ProgramConfig {
         Ok(config)
     }
 
-    /// Returns the configuration of the stdio backend, or `None` for the demo server.
+    /// Reads the servers of the file, if one is configured.
     ///
     /// # Errors
     ///
-    /// The path of this executable, which runs the watchdog, is not known.
-    pub(crate) fn stdio(&self) -> io::Result<Option<StdioConfig>> {
-        let Some((command, args)) = self.command.split_first() else { return Ok(None) };
-        let watchdog =
-            WatchdogCommand { program: env::current_exe()?, args: vec!["watchdog".into()] };
+    /// The user is at fault. The error names the file, and the line or the server.
+    pub(crate) fn read_servers(&self) -> anyhow::Result<Option<Vec<NamedServer>>> {
+        self.servers.as_ref().map(|file| servers::read(Path::new(file), self)).transpose()
+    }
+
+    /// Returns the configuration of the stdio backend, or `None` for the demo server.
+    pub(crate) fn stdio(&self, supervisor: ChildSupervisor) -> Option<StdioConfig> {
+        let (command, args) = self.command.split_first()?;
         let mut config = StdioConfig::new(command);
         config.args = args.iter().map(Into::into).collect();
         config.env = self.env.iter().map(EnvVariable::to_pair).collect();
@@ -132,9 +142,8 @@ impl ProgramConfig {
         config.starts_per_second_max = self.starts_per_second_max;
         config.start_grace = self.start_grace;
         config.open_files = self.open_files;
-        config.watchdog = Some(watchdog);
-        config.adopts_orphans = true;
-        Ok(Some(config))
+        config.supervisor = Some(supervisor);
+        Some(config)
     }
 
     /// Returns the configuration of the HTTP service. Allows the address that the program
@@ -151,6 +160,12 @@ impl ProgramConfig {
 
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.path.starts_with('/'), "--path must begin with a `/`");
+        if self.servers.is_some() {
+            let both = "a command and --servers cannot be used together";
+            anyhow::ensure!(self.command.is_empty(), both);
+            let path = "--path must not begin with `/servers/` if --servers is used";
+            anyhow::ensure!(!self.path.starts_with("/servers/"), path);
+        }
         anyhow::ensure!(self.tcp_connections_max > 0, "--max-connections must be at least 1");
         anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is not a directory", self.cwd.display());
         let timeouts = [

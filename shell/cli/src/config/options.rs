@@ -10,8 +10,8 @@ use super::{
     LogFormat, LogLevel, ProgramConfig,
     choices::{ConcurrentGetArg, PrimingArg, UnrelatedRoutingArg},
     values::{
-        EnvVariable, HumanDuration, Listen, OptionalDir, OptionalHeader, OptionalLimit, RateLimit,
-        Size, Timeout,
+        EnvVariable, HumanDuration, Listen, OptionalDir, OptionalFile, OptionalHeader,
+        OptionalLimit, RateLimit, Size, Timeout,
     },
 };
 
@@ -44,6 +44,17 @@ macro_rules! options {
                         config.$($path).+ = value.into();
                     }
                 )*)*
+            }
+
+            /// Returns the name of each option that is set, and the heading of its group.
+            pub(super) fn set(&self) -> Vec<(&'static str, &'static str)> {
+                let mut set = Vec::new();
+                $($(
+                    if self.$name.is_some() {
+                        set.push((stringify!($name), $heading));
+                    }
+                )*)*
+                set
             }
 
             /// Returns every option as `config` has it.
@@ -79,6 +90,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         (TypeId::of::<OptionalHeader>(), "HEADER"),
         (TypeId::of::<PathBuf>(), "DIR"),
         (TypeId::of::<OptionalDir>(), "DIR"),
+        (TypeId::of::<OptionalFile>(), "FILE"),
         (TypeId::of::<EnvVariable>(), "NAME=VALUE"),
         (TypeId::of::<ConcurrentGetArg>(), "POLICY"),
         (TypeId::of::<PrimingArg>(), "POLICY"),
@@ -114,9 +126,11 @@ impl Options {
         self.max_connections.is_some()
     }
 
-    /// Returns whether a command is set.
-    pub(super) fn has_command(&self) -> bool {
-        self.command.as_ref().is_some_and(|command| !command.is_empty())
+    /// Returns whether sessions have processes: a command or a file of servers is set.
+    pub(super) fn has_processes(&self) -> bool {
+        let has_command = self.command.as_ref().is_some_and(|command| !command.is_empty());
+        has_command
+            || self.servers.clone().is_some_and(|file| Option::<String>::from(file).is_some())
     }
 }
 
@@ -149,10 +163,19 @@ options! {
         json_responses: bool => http.json_responses;
         /// Time for pending requests to finish on shutdown; then they fail
         drain_timeout: HumanDuration => drain_timeout;
+        /// How long sessions may go on whose server was changed or removed by a reload
+        ///
+        /// Then they are drained, as on shutdown.
+        retire_timeout: HumanDuration => retire_timeout;
     }
     "Command" {
         /// Command of a stdio MCP server and its arguments; one process is started per session
         command: Vec<String> => command;
+        /// File with several servers, as `mcpServers`, instead of a command; or `off`
+        ///
+        /// Each is served at `/servers/NAME/mcp`, and a single one at --path, too. SIGHUP reads the
+        /// file again.
+        servers: OptionalFile => servers;
         /// Working directory of the command
         cwd: PathBuf => cwd;
         /// Environment variable of the command: `NAME=VALUE` sets it, `NAME` unsets it; repeatable

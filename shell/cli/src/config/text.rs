@@ -45,6 +45,10 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(number.to_string()))
             }
 
+            fn visit_u64<E>(self, number: u64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+
             fn visit_bool<E>(self, value: bool) -> Result<Text, E> {
                 Ok(Text(value.to_string()))
             }

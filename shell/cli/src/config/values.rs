@@ -27,7 +27,7 @@ pub(crate) struct Size(usize);
 pub(crate) struct Listen(SocketAddr);
 
 /// A change of the environment: `NAME=VALUE` sets a variable, `NAME` unsets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct EnvVariable {
     name: String,
     value: Option<String>,
@@ -70,6 +70,8 @@ optional_values! {
     Timeout(HumanDuration): "a duration such as `5m` or `250ms`" or "never";
     /// A maximum number per second, or `unlimited`.
     RateLimit(NonZeroU32): "a number of at least 1" or "unlimited";
+    /// A file, or `off`.
+    OptionalFile(String): "a file" or "off";
     /// A directory, or `off`.
     OptionalDir(String): "a directory" or "off";
     /// A maximum number, or `off`.
@@ -165,6 +167,10 @@ impl fmt::Display for Listen {
 }
 
 impl EnvVariable {
+    pub(super) fn set(name: String, value: String) -> Self {
+        Self { name, value: Some(value) }
+    }
+
     /// Returns the name, and the value unless the variable is unset.
     pub(super) fn to_pair(&self) -> (OsString, Option<OsString>) {
         (OsString::from(&self.name), self.value.as_ref().map(OsString::from))
@@ -183,6 +189,13 @@ impl FromStr for EnvVariable {
             return Err("expected `NAME=VALUE`, or `NAME` to unset it".to_owned());
         }
         Ok(Self { name: name.to_owned(), value })
+    }
+}
+
+/// Has no value, which may be secret.
+impl fmt::Debug for EnvVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvVariable").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -216,6 +229,7 @@ conversions!(
     HumanDuration(Duration),
     Listen(SocketAddr),
     OptionalDir(Option<String>),
+    OptionalFile(Option<String>),
     OptionalHeader(Option<HeaderName>),
     OptionalLimit(Option<usize>),
     RateLimit(Option<NonZeroU32>),
@@ -250,6 +264,7 @@ mod tests {
         assert_round_trip::<Timeout>(&["1m", "never"]);
         assert_round_trip::<Size>(&["0B", "1023B", "1KiB", "4MiB", "2GiB"]);
         assert_round_trip::<RateLimit>(&["10", "unlimited"]);
+        assert_round_trip::<OptionalFile>(&["mcp.json", "off"]);
         assert_round_trip::<OptionalDir>(&["/var/log", "off"]);
         assert_round_trip::<OptionalLimit>(&["1", "off"]);
         assert_round_trip::<OptionalHeader>(&["x-forwarded-for", "off"]);

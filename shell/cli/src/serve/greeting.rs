@@ -8,15 +8,18 @@ use std::{
 
 use crate::config::ProgramConfig;
 
-/// Prints the URL as the only line of stdout, for programs that wait for it, and hints if stderr
-/// is a terminal. Both may block, so this has a thread of its own.
-pub(super) fn print(address: SocketAddr, config: &ProgramConfig) {
-    let url = url(address, config);
-    tracing::info!(url, "listening");
-    let hints = io::stderr().is_terminal().then(|| hints(address, config));
+/// Prints the URL of each server as a line of stdout, for programs that wait for it, and hints if
+/// stderr is a terminal. Both may block, so this has a thread of its own.
+pub(super) fn print(address: SocketAddr, config: &ProgramConfig, paths: &[String]) {
+    let urls: Vec<_> = paths.iter().map(|path| url(address, path)).collect();
+    for url in &urls {
+        tracing::info!(url, "listening");
+    }
+    let hints = io::stderr().is_terminal().then(|| hints(address, config, paths));
     let write = move || {
-        // An error means that nothing reads it.
-        let _ = writeln!(io::stdout(), "{url}");
+        // In one write, so that a program that reads the first line gets all. An error means that
+        // nothing reads it.
+        let _ = writeln!(io::stdout(), "{}", urls.join("\n"));
         let _ = io::stderr().write_all(hints.unwrap_or_default().as_bytes());
     };
     // Serve even if no thread can be started.
@@ -24,19 +27,24 @@ pub(super) fn print(address: SocketAddr, config: &ProgramConfig) {
 }
 
 /// Returns a URL that a client on this machine can use.
-fn url(address: SocketAddr, config: &ProgramConfig) -> String {
-    format!("http://{}{}", reachable(address), config.path)
+fn url(address: SocketAddr, path: &str) -> String {
+    format!("http://{}{path}", reachable(address))
 }
 
-fn hints(address: SocketAddr, config: &ProgramConfig) -> String {
-    let url = url(address, config);
+fn hints(address: SocketAddr, config: &ProgramConfig, paths: &[String]) -> String {
+    let path = paths.first().map_or("", String::as_str);
+    let url = url(address, path);
     let all_addresses = if address.ip().is_unspecified() { " on all addresses" } else { "" };
-    let server = match config.command.first() {
-        Some(command) => format!("one process of `{command}` per session"),
-        None => "the demo server".to_owned(),
+    let server = match (config.command.first(), &config.servers) {
+        (Some(command), _) => format!("one process of `{command}` per session"),
+        (None, Some(file)) => format!("the {} servers of {file}", paths.len()),
+        (None, None) => "the demo server".to_owned(),
     };
-    let remote =
-        if address.ip().is_loopback() { String::new() } else { remote_access(address, config) };
+    let remote = if address.ip().is_loopback() {
+        String::new()
+    } else {
+        remote_access(address, config, path)
+    };
     format!(
         r#"
 rejoin serves {server}{all_addresses}.
@@ -57,14 +65,14 @@ Or configure your MCP client:
 }
 
 /// Returns how clients on other machines connect.
-fn remote_access(address: SocketAddr, config: &ProgramConfig) -> String {
+fn remote_access(address: SocketAddr, config: &ProgramConfig, path: &str) -> String {
     let name = config.http.hosts.iter().find(|host| !host.contains('*'));
     let how = match name {
         Some(name) => {
             let has_port =
                 name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             let port = if has_port { String::new() } else { format!(":{}", address.port()) };
-            format!("use http://{name}{port}{}, or an IP address of this machine.", config.path)
+            format!("use http://{name}{port}{path}, or an IP address of this machine.")
         }
         None => {
             "use an IP address of this machine.\nTo allow a host name, add `--allow-host NAME`."
@@ -93,7 +101,7 @@ mod tests {
     fn greeting(address: &str, hosts: &[&str]) -> String {
         let mut config = ProgramConfig::default();
         config.http.hosts = hosts.iter().map(|&host| host.to_owned()).collect();
-        hints(address.parse().unwrap(), &config)
+        hints(address.parse().unwrap(), &config, &[config.path.clone()])
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::ProgramConfig;
+use crate::config::{NamedServer, ProgramConfig};
 
 /// Open files per session with a command: stdin, stdout and stderr of its process, and a file
 /// descriptor of the process itself.
@@ -14,9 +14,6 @@ const FILES_OTHER: u64 = 128;
 
 /// Raises the soft limit to the hard limit. The command gets the former soft limit, since many
 /// programs iterate over all file descriptors that they could have open.
-///
-/// If the limit is still too low for `--max-connections`, lowers the number of connections. Warns
-/// if the user had set that option, or if there may be more sessions than connections.
 pub(super) fn raise_limit(config: &mut ProgramConfig) {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, ..before };
@@ -24,17 +21,26 @@ pub(super) fn raise_limit(config: &mut ProgramConfig) {
         Ok(()) => config.open_files = before.current,
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
+}
+
+/// If the limit is too low for `--max-connections`, lowers the number of connections. Warns if the
+/// user had set that option, or if there may be more sessions than connections.
+pub(super) fn limit_connections(config: &mut ProgramConfig, named: Option<&[NamedServer]>) {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return };
-    let has_command = !config.command.is_empty();
-    let sessions = if has_command { config.sessions.sessions_max as u64 } else { 0 };
-    let connections = connections_allowed(limit, sessions);
-    if connections < connections_needed(config) {
+    let sessions_max = match named {
+        Some(servers) => servers
+            .iter()
+            .fold(0_usize, |sum, server| sum.saturating_add(server.config.sessions.sessions_max)),
+        None => config.sessions.sessions_max,
+    };
+    let has_processes = named.is_some() || !config.command.is_empty();
+    let connections = connections_allowed(limit, if has_processes { sessions_max } else { 0 });
+    if connections < connections_needed(config, sessions_max) {
         tracing::warn!(
             "the limit of {limit} open files is too low for --max-connections {} and \
-             --max-sessions {}: accepting at most {connections} connections at a time. Raise the \
-             limit (`ulimit -n`, `LimitNOFILE=`), or lower these options",
+             --max-sessions {sessions_max}: accepting at most {connections} connections at a time. \
+             Raise the limit (`ulimit -n`, `LimitNOFILE=`), or lower these options",
             config.tcp_connections_max,
-            config.sessions.sessions_max,
         );
     }
     config.tcp_connections_max =
@@ -43,19 +49,20 @@ pub(super) fn raise_limit(config: &mut ProgramConfig) {
 
 /// Returns the number of connections below which a warning is due: what the user set, else one
 /// for each session, up to the default.
-fn connections_needed(config: &ProgramConfig) -> u64 {
+fn connections_needed(config: &ProgramConfig, sessions_max: usize) -> u64 {
     let needed = if config.tcp_connections_max_is_set {
         config.tcp_connections_max
     } else {
-        config.tcp_connections_max.min(config.sessions.sessions_max)
+        config.tcp_connections_max.min(sessions_max)
     };
     needed as u64
 }
 
 /// Returns how many connections fit into the limit beside `sessions` sessions with a command. At
 /// least a quarter of the limit, since there may be fewer sessions.
-fn connections_allowed(limit: u64, sessions: u64) -> u64 {
-    let others = sessions.saturating_mul(FILES_PER_SESSION).saturating_add(FILES_OTHER);
+fn connections_allowed(limit: u64, sessions_max: usize) -> u64 {
+    let others =
+        (sessions_max as u64).saturating_mul(FILES_PER_SESSION).saturating_add(FILES_OTHER);
     limit.saturating_sub(others).max(limit / 4).max(1)
 }
 
@@ -74,12 +81,9 @@ mod tests {
     #[test]
     fn the_default_needs_one_connection_per_session() {
         let mut config = ProgramConfig::default();
-        config.sessions.sessions_max = 100;
-        assert_eq!(connections_needed(&config), 100);
-        config.sessions.sessions_max = 1_000_000;
-        assert_eq!(connections_needed(&config), 20_000);
+        assert_eq!(connections_needed(&config, 100), 100);
+        assert_eq!(connections_needed(&config, 1_000_000), 20_000);
         config.tcp_connections_max_is_set = true;
-        config.sessions.sessions_max = 100;
-        assert_eq!(connections_needed(&config), 20_000);
+        assert_eq!(connections_needed(&config, 100), 20_000);
     }
 }

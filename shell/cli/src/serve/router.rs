@@ -1,4 +1,4 @@
-//! Routing: the MCP endpoint, and 404 for any other path.
+//! Routing: the MCP endpoint of each server, and 404 for any other path.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
@@ -6,18 +6,18 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, service::Service};
-use rejoin::{PeerAddress, StreamableHttp};
+use rejoin::PeerAddress;
 
 use super::{
     access_log::{AccessLogEntry, LoggedBody},
     activity::Activity,
     bodies::{TrackedRequestBody, TrackedResponseBody},
+    servers::Servers,
 };
 
 #[derive(Clone)]
 pub(super) struct Router {
-    path: Arc<str>,
-    service: StreamableHttp,
+    servers: Servers,
 }
 
 /// The service of one connection.
@@ -31,8 +31,8 @@ type RoutedResponse = Response<Either<TrackedResponseBody, Full<Bytes>>>;
 type LoggedResponse = Response<LoggedBody<Either<TrackedResponseBody, Full<Bytes>>>>;
 
 impl Router {
-    pub(super) fn new(path: String, service: StreamableHttp) -> Self {
-        Self { path: path.into(), service }
+    pub(super) fn new(servers: Servers) -> Self {
+        Self { servers }
     }
 
     pub(super) fn service_for(
@@ -52,17 +52,17 @@ impl Service<Request<Incoming>> for ConnectionService {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         let activity = Arc::clone(&self.activity);
-        let Router { path, service } = &self.router;
         let entry = AccessLogEntry::new(&request);
-        if without_slash(request.uri().path()) != without_slash(path) {
-            let response = not_found(path);
+        let servers = &self.router.servers;
+        let Some(mut service) = servers.find(request.uri().path(), request.headers()) else {
+            let response = not_found(&servers.not_found());
             drop(TrackedRequestBody::new(request.into_body(), Arc::clone(&activity)));
             activity.on_response_started();
             activity.on_response_complete();
             return Box::pin(async { Ok(entry.attach_to(response)) });
-        }
+        };
         let request = request.map(|body| TrackedRequestBody::new(body, Arc::clone(&activity)));
-        let response = tower_service::Service::call(&mut service.clone(), request);
+        let response = tower_service::Service::call(&mut service, request);
         Box::pin(async {
             let response = response.await?;
             let content_type = response.headers().get(header::CONTENT_TYPE);
@@ -74,13 +74,8 @@ impl Service<Request<Incoming>> for ConnectionService {
     }
 }
 
-/// Strips a trailing slash, which does not make a different path.
-fn without_slash(path: &str) -> &str {
-    path.strip_suffix('/').unwrap_or(path)
-}
-
-fn not_found(path: &str) -> RoutedResponse {
-    let text = format!("404 Not Found. The MCP endpoint is {path}\n");
+fn not_found(reason: &str) -> RoutedResponse {
+    let text = format!("404 Not Found. {reason}\n");
     let mut response = Response::new(Either::Right(Full::from(text)));
     *response.status_mut() = StatusCode::NOT_FOUND;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

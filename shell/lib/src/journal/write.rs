@@ -5,7 +5,7 @@ use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
 };
 
@@ -19,13 +19,18 @@ use super::{
 };
 use crate::SessionId;
 
-/// Writes the journals of a manager's sessions to a directory.
+/// Writes the journals of sessions to a directory. A clone has the same writer, for another manager.
 ///
-/// Dropping it waits until everything is written.
-#[derive(Debug)]
+/// Dropping the last clone waits until everything is written.
+#[derive(Clone, Debug)]
 pub struct Journal {
+    writer: Arc<WriterThread>,
+}
+
+#[derive(Debug)]
+struct WriterThread {
     messages: Sender<WriterMessage>,
-    writer: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Maximum number of messages that wait for the writer.
@@ -47,8 +52,8 @@ impl Journal {
         let (messages, queue) = crossbeam_channel::bounded(QUEUE_MAX);
         let writer = Writer { directory, bytes_left: bytes_max };
         let write = move || writer.write(&queue);
-        let writer = thread::Builder::new().name("rejoin-journal".to_owned()).spawn(write)?;
-        Ok(Self { messages, writer: Some(writer) })
+        let thread = thread::Builder::new().name("rejoin-journal".to_owned()).spawn(write)?;
+        Ok(Self { writer: Arc::new(WriterThread { messages, thread: Some(thread) }) })
     }
 
     /// Starts to record a session.
@@ -60,16 +65,16 @@ impl Journal {
             now,
             config: config.clone(),
         };
-        Recorder::start(session, self.messages.clone(), header)
+        Recorder::start(session, self.writer.messages.clone(), header)
     }
 }
 
-impl Drop for Journal {
+impl Drop for WriterThread {
     fn drop(&mut self) {
         // An error means that the writer has stopped.
         let _ = self.messages.send(WriterMessage::Stop);
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::{
     SessionEnv, command,
-    process::{MARK_VARIABLE, Mark},
+    process::{ChildSupervisor, MARK_VARIABLE, Mark},
     watchdog::WatchdogCommand,
 };
 
@@ -56,9 +56,13 @@ pub struct StdioConfig {
     /// Whether this process adopts and reaps orphaned descendants of its children
     /// (`PR_SET_CHILD_SUBREAPER`). Default false; Linux only.
     ///
-    /// This affects the whole process, which must not have other children. The first process
+    /// This affects the whole process, which must not have other children; several backends need a
+    /// common [`supervisor`](Self::supervisor). The first process
     /// of a container adopts orphans anyway.
     pub adopts_orphans: bool,
+    /// What this backend shares with others of this process, instead of `watchdog` and
+    /// `adopts_orphans`. Default: none.
+    pub supervisor: Option<ChildSupervisor>,
 }
 
 impl StdioConfig {
@@ -76,6 +80,7 @@ impl StdioConfig {
             open_files: None,
             watchdog: None,
             adopts_orphans: false,
+            supervisor: None,
         }
     }
 

@@ -21,7 +21,11 @@ use self::{
     process::Supervisor,
     throttle::Throttle,
 };
-pub use self::{config::StdioConfig, env::SessionEnv, process::watchdog};
+pub use self::{
+    config::StdioConfig,
+    env::SessionEnv,
+    process::{ChildSupervisor, watchdog},
+};
 use super::{Backend, ClientMessages, ClientSender, OpenError};
 use crate::ClientMessage;
 
@@ -91,8 +95,11 @@ impl StdioBackend {
         + 'static,
     ) -> io::Result<Self> {
         config.check().map_err(io::Error::other)?;
-        let supervisor = Supervisor::new(config.watchdog.clone(), config.adopts_orphans)
-            .map_err(|error| in_context("cannot start the watchdog", &error))?;
+        let supervisor = match &config.supervisor {
+            Some(shared) => shared.clone(),
+            None => ChildSupervisor::start(config.watchdog.clone(), config.adopts_orphans)
+                .map_err(|error| in_context("cannot start the watchdog", &error))?,
+        };
         Ok(Self(Arc::new(Shared {
             throttle: Throttle::new(config.starts_per_second_max),
             start_permits: Semaphore::new(CONCURRENT_STARTS_MAX),
@@ -100,12 +107,15 @@ impl StdioBackend {
             children: TaskTracker::new(),
             config,
             session_env: Box::new(session_env),
-            supervisor: Arc::new(supervisor),
+            supervisor: supervisor.inner(),
         })))
     }
 
     /// Waits until all children have ended, with all processes that they have started. Call
     /// this after closing the sessions: a program that exits earlier kills its children instead.
+    ///
+    /// Orphans that its children have left behind are only killed if no other backend with the same
+    /// [`ChildSupervisor`] has children: they may belong to those.
     ///
     /// This takes about as long as [`StdioConfig::stop_timeout`]. It takes longer, and an error
     /// is logged, if a process survives SIGKILL or processes cannot be listed. Cancel-safe.
@@ -137,6 +147,7 @@ impl Backend for StdioBackend {
             env = start.env;
         }
         let (client, messages) = endpoints;
+        let active = shared.supervisor.add_active();
         let (result_sender, result) = oneshot::channel();
         // In its own task, so that the child is stopped even if this future is dropped.
         self.0.children.spawn(async move {
@@ -148,6 +159,7 @@ impl Backend for StdioBackend {
                 }
                 Err(error) => drop(result_sender.send(Err(error))),
             }
+            drop(active);
         });
         result.await?
     }

@@ -19,6 +19,7 @@
 
 mod exit;
 mod mark;
+mod shared_supervisor;
 mod spawned;
 mod supervisor;
 mod table;
@@ -47,6 +48,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use self::shared_supervisor::ChildSupervisor;
 use self::{
     exit::ExitWatch,
     supervisor::{KILL_INTERVAL, KILL_TIMEOUT},

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -45,10 +45,21 @@ pub(crate) struct Supervisor {
     is_reaping: AtomicBool,
     instance: u64,
     children: AtomicU64,
+    /// Number of children that are being started, served or stopped.
+    active: Arc<AtomicUsize>,
     /// Number of tables that were requested.
     tables: AtomicU64,
     /// The number of the latest table, and the table.
     latest: Mutex<(u64, Arc<ProcessTable>)>,
+}
+
+/// A child that is being started, served or stopped: orphans may belong to it.
+pub(crate) struct ActiveChild(Arc<AtomicUsize>);
+
+impl Drop for ActiveChild {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Supervisor {
@@ -64,9 +75,16 @@ impl Supervisor {
             is_reaping: AtomicBool::new(false),
             instance,
             children: AtomicU64::new(0),
+            active: Arc::default(),
             tables: AtomicU64::new(0),
             latest: Mutex::default(),
         })
+    }
+
+    /// Counts a child until the result is dropped.
+    pub(crate) fn add_active(&self) -> ActiveChild {
+        self.active.fetch_add(1, Ordering::AcqRel);
+        ActiveChild(Arc::clone(&self.active))
     }
 
     /// Returns the mark of the next child.
@@ -147,7 +165,7 @@ impl Supervisor {
         }
     }
 
-    /// Kills the orphans that are left after the last child has ended.
+    /// Kills the orphans that are left, unless a child is active, whose orphans they may be.
     pub(crate) async fn kill_orphans(&self) {
         if !self.adopts {
             return;
@@ -155,6 +173,9 @@ impl Supervisor {
         let deadline = Instant::now() + KILL_TIMEOUT;
         let left = loop {
             let table = self.table().await;
+            if self.active.load(Ordering::Acquire) > 0 {
+                return;
+            }
             let left = table.map(|table| table.trees(|process| self.is_orphan(process)));
             for orphan in left.iter().flatten() {
                 orphan.signal(rustix::process::Signal::KILL);

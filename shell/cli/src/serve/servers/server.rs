@@ -1,0 +1,139 @@
+//! A server in one configuration: its sessions and their processes.
+
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rejoin::{
+    Backend, ChildSupervisor, SessionManager, StdioBackend, StreamableHttp, journal::Journal,
+    watchdog::WatchdogCommand,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{ProgramConfig, ServerName},
+    demo::Demo,
+};
+
+/// How long a process may take to end after `stop_timeout`, when it was killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Interval between checks whether a server has no sessions left.
+const EMPTY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A server. When its configuration changes, another one takes its place.
+pub(crate) struct Server {
+    /// `None` for the command, or the demo server.
+    pub(super) name: Option<ServerName>,
+    pub(super) config: ProgramConfig,
+    sessions: SessionManager,
+    processes: Option<StdioBackend>,
+    pub(super) service: StreamableHttp,
+    /// Whether it is or was the only one, so that clients know it by --path.
+    pub(super) was_single: AtomicBool,
+    /// Ends its retirement.
+    pub(super) is_superseded: CancellationToken,
+}
+
+/// What all servers share.
+pub(super) struct Common {
+    supervisor: Option<ChildSupervisor>,
+    journal: Option<Journal>,
+}
+
+impl Common {
+    /// Starts the watchdog and the writer of journals, if they are needed.
+    pub(super) fn start(config: &ProgramConfig) -> anyhow::Result<Self> {
+        let has_processes = !config.command.is_empty() || config.servers.is_some();
+        let supervisor = has_processes.then(|| {
+            let program = env::current_exe()?;
+            let watchdog = WatchdogCommand { program, args: vec!["watchdog".into()] };
+            ChildSupervisor::start(Some(watchdog), true)
+        });
+        let journal = config.journal.as_ref().map(|dir| {
+            Journal::create(dir, config.journal_bytes_max as u64)
+                .with_context(|| format!("cannot write journals to {dir}"))
+        });
+        Ok(Self {
+            supervisor: supervisor.transpose().context("cannot start the watchdog")?,
+            journal: journal.transpose()?,
+        })
+    }
+
+    fn create_manager(
+        &self,
+        backend: impl Backend,
+        config: &ProgramConfig,
+    ) -> anyhow::Result<SessionManager> {
+        let sessions = config.sessions.clone();
+        Ok(match &self.journal {
+            Some(journal) => SessionManager::with_journal(backend, sessions, journal.clone())?,
+            None => SessionManager::new(backend, sessions)?,
+        })
+    }
+}
+
+impl Server {
+    /// Creates a server without sessions.
+    ///
+    /// # Errors
+    ///
+    /// Its command does not exist.
+    pub(super) fn create(
+        name: Option<ServerName>,
+        config: ProgramConfig,
+        common: &Common,
+    ) -> anyhow::Result<Arc<Self>> {
+        let stdio = common.supervisor.clone().and_then(|supervisor| config.stdio(supervisor));
+        let processes = stdio.map(StdioBackend::new).transpose()?;
+        let sessions = match &processes {
+            Some(processes) => common.create_manager(processes.clone(), &config)?,
+            None => common.create_manager(Demo, &config)?,
+        };
+        let service = StreamableHttp::new(sessions.clone(), config.http())?;
+        Ok(Arc::new(Self {
+            name,
+            config,
+            sessions,
+            processes,
+            service,
+            was_single: AtomicBool::new(false),
+            is_superseded: CancellationToken::new(),
+        }))
+    }
+
+    pub(crate) fn name(&self) -> Option<&ServerName> {
+        self.name.as_ref()
+    }
+
+    pub(crate) fn sessions(&self) -> &SessionManager {
+        &self.sessions
+    }
+
+    /// Makes --path lead to it, and to its sessions even when it is not the only one anymore.
+    pub(super) fn set_single(&self) {
+        self.was_single.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until it has no sessions.
+    pub(super) async fn emptied(&self) {
+        while self.sessions.sessions() > 0 {
+            tokio::time::sleep(EMPTY_INTERVAL).await;
+        }
+    }
+
+    /// Waits for the processes of closed sessions.
+    pub(super) async fn processes_ended(&self) {
+        let Some(processes) = &self.processes else { return };
+        let timeout = self.config.stop_timeout + KILL_TIMEOUT;
+        if tokio::time::timeout(timeout, processes.ended()).await.is_err() {
+            tracing::warn!("some server processes did not exit in time; killing them");
+        }
+    }
+}
