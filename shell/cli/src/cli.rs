@@ -11,11 +11,15 @@ use clap::{
 };
 use serde_json::Value;
 
-use crate::config::{self, Options, ProgramConfig};
+use crate::{
+    config::{self, Options, ProgramConfig},
+    connect::{Connect, ConnectConfig},
+};
 
 /// The parsed command line.
 pub(crate) enum Task {
     Serve(Box<ProgramConfig>),
+    Connect(Box<ConnectConfig>),
     Replay(Replay),
     Watchdog,
 }
@@ -45,6 +49,12 @@ enum Subtask {
     /// and a key of the configuration file (`max-sessions`). Precedence: flag, environment
     /// variable, file.
     Serve(Box<Serve>),
+    /// Connect a client that only knows stdio to a remote MCP server
+    ///
+    /// Speaks MCP on stdin and stdout, one message per line, and Streamable HTTP with the server.
+    /// Lost connections are resumed and lost sessions replaced; no request is sent twice that the
+    /// server may have executed. The log is written to stderr.
+    Connect(Box<Connect>),
     /// Replay a recorded session and print what it did
     Replay(Replay),
     /// Kill the children that are left when stdin is closed
@@ -96,6 +106,12 @@ fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
     let matches = command.try_get_matches_from_mut(arguments)?;
     let serve = match Cli::from_arg_matches(&matches)?.task {
         Subtask::Serve(serve) => serve,
+        Subtask::Connect(connect) => {
+            return match connect.resolve() {
+                Ok(config) => Ok(Task::Connect(Box::new(config))),
+                Err(error) => Err(command.error(ErrorKind::ValueValidation, format!("{error:#}"))),
+            };
+        }
         Subtask::Replay(replay) => return Ok(Task::Replay(replay)),
         Subtask::Watchdog => return Ok(Task::Watchdog),
     };

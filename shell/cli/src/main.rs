@@ -2,14 +2,17 @@
 
 mod cli;
 mod config;
+mod connect;
 mod demo;
 mod logging;
 mod replay;
 mod serve;
+mod signals;
 
 fn main() -> anyhow::Result<()> {
     match cli::read() {
         cli::Task::Serve(config) => serve::run(*config),
+        cli::Task::Connect(config) => connect::run(*config),
         cli::Task::Replay(replay) => replay::run(&replay.file, replay.json),
         cli::Task::Watchdog => Ok(rejoin::watchdog::run()?),
     }

@@ -16,7 +16,7 @@ pub(crate) struct LogLevel(String);
 
 impl LogLevel {
     /// Parses `RUST_LOG`, if it is set.
-    pub(super) fn from_environment() -> anyhow::Result<Option<Self>> {
+    pub(crate) fn from_environment() -> anyhow::Result<Option<Self>> {
         let Some(text) = env::var_os("RUST_LOG").filter(|text| !text.is_empty()) else {
             return Ok(None);
         };

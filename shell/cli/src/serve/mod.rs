@@ -8,7 +8,6 @@ mod listener;
 mod open_files;
 mod router;
 mod servers;
-mod signals;
 mod socket;
 
 use std::time::Duration;
@@ -16,10 +15,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::{signal::unix::Signal, time::Instant};
 
-use self::{listener::Listener, router::Router, servers::Servers, signals::Signals};
+use self::{listener::Listener, router::Router, servers::Servers};
 use crate::{
     config::{NamedServer, ProgramConfig},
     logging,
+    signals::Signals,
 };
 
 /// Minimum time for clients to read the errors of their failed requests.

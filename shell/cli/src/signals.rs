@@ -6,7 +6,7 @@ use std::{future::pending, io};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that shut the program down.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     /// `None` if it reloads.
     hangup: Option<Signal>,
     interrupt: Signal,
@@ -16,7 +16,7 @@ pub(super) struct Signals {
 impl Signals {
     /// Installs handlers of SIGINT (Ctrl-C), SIGTERM and SIGHUP. Returns those of the signals that
     /// shut down, and that of SIGHUP if it reloads.
-    pub(super) fn install(reloads: bool) -> io::Result<(Self, Option<Signal>)> {
+    pub(crate) fn install(reloads: bool) -> io::Result<(Self, Option<Signal>)> {
         let hangup = signal(SignalKind::hangup())?;
         let (hangup, reload) = if reloads { (None, Some(hangup)) } else { (Some(hangup), None) };
         let interrupt = signal(SignalKind::interrupt())?;
@@ -25,7 +25,7 @@ impl Signals {
     }
 
     /// Waits for the next signal, and returns its name.
-    pub(super) async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             () = next(self.hangup.as_mut()) => "SIGHUP",
             _ = self.interrupt.recv() => "SIGINT",

@@ -1,0 +1,123 @@
+//! The HTTP client: connections, TLS and timeouts.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+/// An HTTP client with a pool of connections.
+pub(super) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Timeout for a TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent until the system asks whether the other side is alive, and
+/// how often it asks then. A connection is given up after four times this.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long an unused connection is kept. Less than the idle timeouts of servers (mostly 5 s): a
+/// request on a connection that the server closes at the same time may be lost.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Maximum unused connections.
+const POOL_IDLE_MAX: usize = 8;
+
+/// Maximum size in bytes of what a connection has read and not passed on.
+const READ_BUFFER_BYTES: usize = 256 << 10;
+
+/// Creates a client for the server at `url`.
+///
+/// # Errors
+///
+/// A certificate is invalid, or the system has none and the URL needs them.
+pub(super) fn create(url: &Uri, ca: Option<&Path>) -> anyhow::Result<HttpClient> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    http.set_keepalive(Some(KEEP_ALIVE));
+    http.set_keepalive_interval(Some(KEEP_ALIVE));
+    http.set_keepalive_retries(Some(3));
+    #[cfg(target_os = "linux")]
+    http.set_tcp_user_timeout(Some(4 * KEEP_ALIVE));
+    let mut roots = RootCertStore::empty();
+    if url.scheme_str() == Some("https") {
+        add_system_roots(&mut roots);
+    }
+    if let Some(file) = ca {
+        add_file(&mut roots, file)?;
+    }
+    let is_secure = url.scheme_str() == Some("https");
+    anyhow::ensure!(
+        !is_secure || !roots.is_empty(),
+        "the system has no trusted certificates; name a file with --ca"
+    );
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(POOL_IDLE_MAX)
+        .http1_max_buf_size(READ_BUFFER_BYTES)
+        .build(connector))
+}
+
+fn add_system_roots(roots: &mut RootCertStore) {
+    let system = rustls_native_certs::load_native_certs();
+    for error in system.errors {
+        tracing::warn!("certificates of the system: {error}");
+    }
+    let (_, ignored) = roots.add_parsable_certificates(system.certs);
+    if ignored > 0 {
+        tracing::debug!(ignored, "some certificates of the system are invalid");
+    }
+}
+
+fn add_file(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {
+    let context = || format!("--ca: {}", file.display());
+    let mut count = 0;
+    for certificate in CertificateDer::pem_file_iter(file).with_context(context)? {
+        roots.add(certificate.with_context(context)?).with_context(context)?;
+        count += 1;
+    }
+    anyhow::ensure!(count > 0, "--ca: {}: no certificate in PEM", file.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn file_without_a_certificate_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let url = Uri::from_static("https://localhost/mcp");
+        for text in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            fs::write(file.path(), text).unwrap();
+            let error = create(&url, Some(file.path())).unwrap_err();
+            assert!(format!("{error:#}").starts_with("--ca: "), "{error:#}");
+        }
+        assert!(create(&Uri::from_static("http://localhost/mcp"), None).is_ok());
+    }
+}

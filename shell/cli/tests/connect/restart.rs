@@ -1,0 +1,78 @@
+//! Servers that lose the session.
+
+use std::time::Duration;
+
+use rejoin_test_support::Program;
+use serde_json::{Value, json};
+
+use crate::{
+    application::Application,
+    scripted_server::{Received, ScriptedServer, status},
+};
+
+fn methods(messages: &[Value]) -> Vec<&str> {
+    messages.iter().filter_map(|message| message["method"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn restarted_server_gets_a_new_session_and_pending_calls_fail() {
+    let program = Program::serve(&[]);
+    let address = program.address.clone();
+    let mut application = Application::initialize(&program.url, &[]);
+    application.call(1, "count", &json!({ "total": 1_000, "interval_ms": 10 }));
+    assert_eq!(application.next()["method"], "notifications/progress");
+    // Killed, so that no response can be sent.
+    assert!(!program.stop_with("KILL").success());
+    let program = Program::serve(&["--listen", &address]);
+    let (response, before) = application.response(1);
+    let message = response["error"]["message"].as_str().unwrap();
+    assert!(message.contains("not known whether the server executed"), "{message}");
+    assert!(methods(&before).contains(&"notifications/message"), "{before:?}");
+    application.call(2, "echo", &json!({ "message": "m" }));
+    let (response, _) = application.response(2);
+    assert_eq!(response["result"]["content"][0]["text"], "m");
+    let (status, _) = application.leave();
+    assert!(status.success());
+    drop(program);
+}
+
+#[test]
+fn call_that_got_the_404_is_sent_in_the_new_session() {
+    let server = ScriptedServer::start(|request| {
+        let is_lost = request.header("mcp-session-id") == Some("s1") && request.is_call();
+        is_lost.then(|| status(404, ""))
+    });
+    let mut application = Application::initialize(&server.url, &[]);
+    application.call(1, "tool", &json!({}));
+    let (response, before) = application.response(1);
+    assert!(response["result"].is_object(), "{response}");
+    assert_eq!(
+        methods(&before),
+        ["notifications/message", "notifications/tools/list_changed"],
+        "{before:?}"
+    );
+    assert_eq!(before[0]["params"]["logger"], "rejoin");
+    assert_eq!(before[0]["params"]["level"], "warning");
+    application.leave();
+    assert_eq!(server.count(Received::is_initialize), 2);
+    let calls = server.received();
+    let calls = calls.iter().filter(|request| request.is_call());
+    let sessions: Vec<_> = calls.map(|request| request.header("mcp-session-id")).collect();
+    assert_eq!(sessions, [Some("s1"), Some("s2")]);
+}
+
+#[tokio::test]
+async fn server_that_knows_no_session_is_not_asked_in_a_loop() {
+    let server = ScriptedServer::start(|request| request.is_call().then(|| status(404, "")));
+    let mut application = Application::initialize(&server.url, &[]);
+    for id in 1..=2 {
+        application.call(id, "tool", &json!({}));
+        let (response, _) = application.response(id);
+        let message = "the server refused the request with HTTP status 404";
+        assert_eq!(response["error"]["message"], message);
+    }
+    assert_eq!(server.count(Received::is_call), 4);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let sessions = server.count(Received::is_initialize);
+    assert!(sessions <= 6, "{sessions} sessions");
+}
