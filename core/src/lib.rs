@@ -269,7 +269,7 @@ pub use event_id::{EventId, EventIdError, NumberError, StreamId};
 pub use failure::{Failure, FailureReason};
 pub use head::{
     BatchEntry, Head, Initialized, MessageFault, Method, Notification, ParseError, Parsed,
-    parse_head,
+    RequestDetails, parse_head, parse_head_with_details,
 };
 pub use id::{ConnectionId, ID_BYTES_MAX, IdTooLong, IdValue, ProgressToken, RequestId};
 pub use input::{AnswerFormat, Input, Message, Overflow, Post};

@@ -1,6 +1,7 @@
 //! The head of a message: the parts that a session needs to route it.
 
 mod classify;
+mod details;
 mod error;
 mod id_value;
 mod parse;
@@ -8,8 +9,9 @@ mod parse;
 mod properties;
 mod scan;
 
+pub use details::RequestDetails;
 pub use error::{MessageFault, ParseError};
-pub use parse::{BatchEntry, Parsed, parse_head};
+pub use parse::{BatchEntry, Parsed, parse_head, parse_head_with_details};
 
 use crate::{ProgressToken, ProtocolVersion, RequestId};
 

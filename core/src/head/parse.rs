@@ -9,10 +9,11 @@ use serde_core::de::{
 use serde_json::{Deserializer, de::StrRead, value::RawValue};
 
 use super::{
-    Head, MessageFault, ParseError,
+    Head, MessageFault, ParseError, RequestDetails,
     classify::{classify, intended_request_id},
     scan::{Scan, ValueKind},
 };
+use crate::RequestId;
 
 /// The result of [`parse_head`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +62,37 @@ pub struct BatchEntry<'a> {
 /// Returns a [`ParseError`], which is the sender's fault. With several faults, invalid JSON
 /// is reported first, then an empty or too long batch, then the first faulty message.
 pub fn parse_head(bytes: &[u8], batch_max: usize) -> Result<Parsed<'_>, ParseError> {
+    parse(bytes, batch_max, None)
+}
+
+/// Parses heads like [`parse_head`], and calls `visit` with the id and the details of each request,
+/// in order. A message that is invalid, and those after it, have none.
+///
+/// # Errors
+///
+/// Same as [`parse_head`].
+pub fn parse_head_with_details<'a>(
+    bytes: &'a [u8],
+    batch_max: usize,
+    visit: &mut dyn FnMut(&RequestId, RequestDetails),
+) -> Result<Parsed<'a>, ParseError> {
+    parse(bytes, batch_max, Some(visit))
+}
+
+/// Called with the id and the details of each request.
+type Visit<'v> = Option<&'v mut dyn FnMut(&RequestId, RequestDetails)>;
+
+fn parse<'a>(
+    bytes: &'a [u8],
+    batch_max: usize,
+    visit: Visit<'_>,
+) -> Result<Parsed<'a>, ParseError> {
     // `serde_json` does not look into the strings that it skips.
     let text = str::from_utf8(bytes)
         .map_err(|error| ParseError::NotUtf8 { offset: error.valid_up_to() })?;
     match first_byte(text) {
-        Some(b'[') => parse_batch(text, batch_max).map(Parsed::Batch),
-        Some(_) => parse_single(text).map(Parsed::Single),
+        Some(b'[') => parse_batch(text, batch_max, visit).map(Parsed::Batch),
+        Some(_) => parse_single(text, visit).map(Parsed::Single),
         None => Err(ParseError::Empty),
     }
 }
@@ -76,9 +102,10 @@ fn first_byte(text: &str) -> Option<u8> {
     text.bytes().find(|byte| !is_space(byte))
 }
 
-fn parse_single(text: &str) -> Result<Head, ParseError> {
+fn parse_single(text: &str, visit: Visit<'_>) -> Result<Head, ParseError> {
     let mut json = Deserializer::from_str(text);
-    let mut scan = Scan::default();
+    let details = visit.as_ref().map(|_| RequestDetails::default());
+    let mut scan = Scan { details, ..Scan::default() };
     let Ok(kind) = scan.read(&mut json) else {
         validate_json(text)?;
         return Err(MessageFault::Unrepresentable.into());
@@ -87,7 +114,12 @@ fn parse_single(text: &str) -> Result<Head, ParseError> {
     if kind != ValueKind::Object {
         return Err(MessageFault::NotObject.into());
     }
-    classify(&scan).map_err(|fault| ParseError::Message { fault, id: intended_request_id(&scan) })
+    let head = classify(&scan)
+        .map_err(|fault| ParseError::Message { fault, id: intended_request_id(&scan) })?;
+    if let (Some(visit), Some(details), Head::Request { id, .. }) = (visit, scan.details, &head) {
+        visit(id, details);
+    }
+    Ok(head)
 }
 
 /// Checks that the text is valid JSON, even if Rust cannot represent all of its values.
@@ -98,7 +130,11 @@ fn validate_json(text: &str) -> Result<(), ParseError> {
     expect_end(json)
 }
 
-fn parse_batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, ParseError> {
+fn parse_batch<'a>(
+    text: &'a str,
+    max: usize,
+    mut visit: Visit<'_>,
+) -> Result<Vec<BatchEntry<'a>>, ParseError> {
     let mut json = Deserializer::from_str(text);
     let mut too_long = false;
     let entries = EntriesVisitor { max, too_long: &mut too_long };
@@ -113,7 +149,8 @@ fn parse_batch(text: &str, max: usize) -> Result<Vec<BatchEntry<'_>>, ParseError
     }
     let entries = entries.into_iter().enumerate();
     let entries = entries.map(|(index, entry)| {
-        let head = parse_single(entry).map_err(|error| error.in_entry(index))?;
+        let visit = visit.as_mut().map(|visit| &mut **visit as _);
+        let head = parse_single(entry, visit).map_err(|error| error.in_entry(index))?;
         let bytes = entry.as_bytes();
         Ok(BatchEntry { head, bytes })
     });

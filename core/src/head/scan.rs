@@ -12,7 +12,7 @@ use serde_core::de::{
 };
 use serde_json::value::RawValue;
 
-use super::MessageFault;
+use super::{MessageFault, RequestDetails};
 use crate::ProtocolVersion;
 
 /// The members of a message that determine its head.
@@ -38,6 +38,8 @@ pub(super) struct Scan<'a> {
     pub(super) result_capabilities_logging: Member<ValueKind>,
     pub(super) result_task: Member<ValueKind>,
     pub(super) error: Member<()>,
+    /// What is found of them, if they are wanted.
+    pub(super) details: Option<RequestDetails>,
 }
 
 impl<'a> Scan<'a> {
@@ -150,7 +152,13 @@ impl<'a> ObjectReader<'_, 'a> {
             }
             (Level::Message, MemberName::Id) => scan.id.insert(read_raw(map)?),
             (Level::Message, MemberName::Method) => {
-                let method = map.next_value_seed(Seed(StringReader(parse_method_name)))?;
+                let details = &mut scan.details;
+                let method = map.next_value_seed(Seed(StringReader(|text: &str| {
+                    if let Some(details) = details {
+                        details.set_method(text);
+                    }
+                    parse_method_name(text)
+                })))?;
                 scan.method.insert(method);
             }
             (Level::Message, MemberName::Params) => {
@@ -172,6 +180,15 @@ impl<'a> ObjectReader<'_, 'a> {
             (Level::Params, MemberName::RequestId) => scan.params_request_id.insert(read_raw(map)?),
             (Level::Params, MemberName::ProtocolVersion) => {
                 scan.params_protocol_version.insert(read_version(map)?);
+            }
+            (Level::Params, MemberName::Name | MemberName::Uri) => {
+                read_detail(scan, map, RequestDetails::set_target)?;
+            }
+            (Level::ParamsMeta, MemberName::Traceparent) => {
+                read_detail(scan, map, RequestDetails::set_traceparent)?;
+            }
+            (Level::ParamsMeta, MemberName::Tracestate) => {
+                read_detail(scan, map, RequestDetails::set_tracestate)?;
             }
             (Level::ParamsMeta, MemberName::ProgressToken) => {
                 scan.params_meta_progress_token.insert(read_raw(map)?);
@@ -215,6 +232,17 @@ fn read_object<'a, A: MapAccess<'a>>(
     map.next_value_seed(Seed(ObjectReader { scan, level }))
 }
 
+/// Reads a text for the details, if they are wanted; otherwise skips the value.
+fn read_detail<'a, A: MapAccess<'a>>(
+    scan: &mut Scan<'a>,
+    map: &mut A,
+    set: impl FnOnce(&mut RequestDetails, &str),
+) -> Result<(), A::Error> {
+    let Some(details) = &mut scan.details else { return skip_value(map) };
+    map.next_value_seed(Seed(StringReader(|text: &str| set(details, text))))?;
+    Ok(())
+}
+
 fn skip_value<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(drop)
 }
@@ -239,6 +267,10 @@ enum MemberName {
     Capabilities,
     Logging,
     Task,
+    Name,
+    Uri,
+    Traceparent,
+    Tracestate,
     Number,
     Other,
 }
@@ -269,6 +301,10 @@ impl<'a> Deserialize<'a> for MemberName {
                     "capabilities" => MemberName::Capabilities,
                     "logging" => MemberName::Logging,
                     "task" => MemberName::Task,
+                    "name" => MemberName::Name,
+                    "uri" => MemberName::Uri,
+                    "traceparent" => MemberName::Traceparent,
+                    "tracestate" => MemberName::Tracestate,
                     NUMBER_KEY => MemberName::Number,
                     _ => MemberName::Other,
                 })

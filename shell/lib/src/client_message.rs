@@ -1,8 +1,11 @@
 //! A message of a client, as its backend receives it.
 
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
+use rejoin_core::RequestId;
+
+use crate::observer::ObservedRequest;
 
 /// A message of a client: the bytes of its JSON, in one line, and the HTTP request that it came
 /// with.
@@ -12,7 +15,9 @@ use bytes::Bytes;
 pub struct ClientMessage {
     bytes: Bytes,
     #[cfg(feature = "http")]
-    parts: Option<std::sync::Arc<http::request::Parts>>,
+    parts: Option<Arc<http::request::Parts>>,
+    /// What an observer is told of it, if that is known already.
+    observed: Option<Arc<ObservedRequest>>,
 }
 
 impl ClientMessage {
@@ -34,8 +39,19 @@ impl ClientMessage {
     /// [`StreamableHttp`](crate::StreamableHttp).
     #[cfg(feature = "http")]
     #[must_use]
-    pub fn with_parts(self, parts: std::sync::Arc<http::request::Parts>) -> Self {
+    pub fn with_parts(self, parts: Arc<http::request::Parts>) -> Self {
         Self { parts: Some(parts), ..self }
+    }
+
+    /// Sets what an observer is told of it.
+    #[cfg(feature = "http")]
+    pub(crate) fn set_observed(&mut self, observed: Arc<ObservedRequest>) {
+        self.observed = Some(observed);
+    }
+
+    /// Returns what an observer is told of it.
+    pub(crate) fn observed(&self, id: &RequestId) -> Arc<ObservedRequest> {
+        self.observed.clone().unwrap_or_else(|| Arc::new(ObservedRequest::parse(id, &self.bytes)))
     }
 }
 
@@ -45,6 +61,7 @@ impl From<Bytes> for ClientMessage {
             bytes,
             #[cfg(feature = "http")]
             parts: None,
+            observed: None,
         }
     }
 }

@@ -97,6 +97,7 @@ mod log;
 mod manager;
 mod message;
 mod nesting;
+mod observer;
 mod owner;
 mod payload;
 mod peers;
@@ -123,6 +124,8 @@ pub use crate::http::{
     Authenticate, CredentialExpiry, HttpConfig, HttpConfigError, PeerAddress, ResponseBody,
     StreamableHttp,
 };
+#[cfg(feature = "http")]
+pub use crate::observer::Refused;
 #[cfg(feature = "rmcp")]
 pub use crate::rmcp::{RequestContextExt, RmcpBackend};
 
@@ -130,8 +133,9 @@ pub use crate::{
     backend::{Backend, OpenError, Overloaded},
     client_message::ClientMessage,
     config::{ManagerConfig, ManagerConfigError},
-    manager::{ManagerError, SessionManager},
+    manager::{ManagerError, SessionManager, SessionManagerBuilder},
     message::{TooDeep, parse_message},
+    observer::{ObservedRequest, Observer, RequestEnd, SessionEvent, SessionOpened},
     payload::{Payload, ServerPayload},
     permits::SessionPermit,
     principal::Principal,

@@ -1,63 +1,13 @@
 //! Log lines about sessions. They never contain the body of a message.
 
-use rejoin_core::{
-    CloseReason, ConnectionId, CutReason, ProtocolVersion, Report, RequestId, SessionCloseReason,
-    StreamId, UndeliverableReason,
+use std::fmt;
+
+use rejoin_core::{ProtocolVersion, Report, UndeliverableReason};
+
+use crate::{
+    SessionId,
+    observer::{ObservedRequest, SessionEvent, SessionOpened},
 };
-
-use crate::SessionId;
-
-/// The end of a session, for the log.
-#[derive(Debug)]
-pub(crate) struct SessionClosed {
-    pub(crate) reason: SessionCloseReason,
-    /// Whether it was initialized before.
-    pub(crate) was_opened: bool,
-    /// Number of progress notifications that were dropped for an unknown token.
-    pub(crate) progress_dropped: u32,
-}
-
-/// The beginning of a session, for the log.
-#[derive(Debug)]
-pub(crate) struct SessionOpened {
-    pub(crate) client: Option<Box<str>>,
-    pub(crate) revision: Option<ProtocolVersion>,
-    pub(crate) process: Option<i32>,
-}
-
-/// An event in a session that is logged.
-#[derive(Debug)]
-pub(crate) enum LogEvent {
-    Report(Report),
-    Gap {
-        stream: StreamId,
-        first: u64,
-        last: u64,
-    },
-    ConnectionClosed {
-        connection: ConnectionId,
-        reason: CloseReason,
-    },
-    ConnectionCut {
-        connection: ConnectionId,
-        reason: CutReason,
-    },
-    /// A client disconnected before the end of a stream.
-    ConnectionLost {
-        connection: ConnectionId,
-        stream: StreamId,
-        through: Option<u64>,
-    },
-    /// A client resumed a stream.
-    Resumed {
-        stream: StreamId,
-        after: u64,
-        replayed: usize,
-    },
-    RequestTimedOut {
-        request: RequestId,
-    },
-}
 
 /// Maximum number of bytes that are logged of a text from a client.
 #[cfg(feature = "http")]
@@ -77,47 +27,86 @@ pub(crate) fn foreign_session(head: &http::request::Parts) {
     tracing::info!(peer, "session of another principal requested");
 }
 
-pub(crate) fn event(session: SessionId, event: &LogEvent) {
+pub(crate) fn event(session: SessionId, event: &SessionEvent) {
     let session = session.short();
     match event {
-        LogEvent::Gap { stream, first, last } => {
+        SessionEvent::Opened(SessionOpened { client, revision, process }) => {
+            let client = client.as_deref().unwrap_or_default();
+            let revision = revision.as_ref().map(ProtocolVersion::as_str);
+            tracing::info!(%session, ?client, revision, pid = process, "session opened");
+        }
+        SessionEvent::Closed { reason, was_opened: true, progress_dropped, .. } => {
+            let progress_dropped = (*progress_dropped > 0).then_some(progress_dropped);
+            tracing::info!(%session, ?reason, progress_dropped, "session closed");
+        }
+        SessionEvent::Closed { reason, was_opened: false, .. } => {
+            tracing::info!(%session, ?reason, "session closed before it was initialized");
+        }
+        SessionEvent::RequestBegan(request) => {
+            let ObservedRequest { id, details, .. } = &**request;
+            tracing::trace!(%session, %id, method = ?details.method, "request began");
+        }
+        SessionEvent::RequestEnded { request, end, duration } => {
+            let ObservedRequest { id, details, .. } = &**request;
+            tracing::trace!(%session, %id, method = ?details.method, ?end, ?duration, "request ended");
+        }
+        SessionEvent::Gap { stream, first, last } => {
             let missed = last.saturating_sub(*first).saturating_add(1);
             tracing::warn!(%session, %stream, first, last, missed, "gap: a client missed events");
         }
-        LogEvent::ConnectionCut { connection, reason } => {
+        SessionEvent::ConnectionCut { connection, reason } => {
             tracing::info!(%session, %connection, ?reason, "connection cut");
         }
-        LogEvent::ConnectionClosed { connection, reason } => {
+        SessionEvent::ConnectionClosed { connection, reason } => {
             tracing::debug!(%session, %connection, ?reason, "connection closed");
         }
-        LogEvent::RequestTimedOut { request } => {
+        SessionEvent::RequestTimedOut { request } => {
             tracing::warn!(%session, %request, "request timed out");
         }
-        LogEvent::ConnectionLost { connection, stream, through } => {
+        SessionEvent::ConnectionLost { connection, stream, through } => {
             tracing::info!(%session, %stream, %connection, ?through, "connection lost");
         }
-        LogEvent::Resumed { stream, after, replayed } => {
+        SessionEvent::Resumed { stream, after, replayed } => {
             tracing::info!(%session, %stream, after, replayed, "stream resumed");
         }
-        LogEvent::Report(Report::Undeliverable {
-            id,
-            reason: UndeliverableReason::CancelledRequest,
-        }) => {
+        SessionEvent::ProcessStarted { process, duration } => {
+            tracing::debug!(%session, pid = process, ?duration, "stdio process started");
+        }
+        SessionEvent::ProcessEnded { process, .. } => {
+            tracing::debug!(%session, pid = process, "stdio process ended");
+        }
+        SessionEvent::OpenFailed { error } => {
+            tracing::error!(%session, %error, "failed to open backend");
+        }
+        SessionEvent::Report(report) => self::report(&session, report),
+    }
+}
+
+fn report(session: &impl fmt::Display, report: &Report) {
+    match report {
+        Report::Undeliverable { id, reason: UndeliverableReason::CancelledRequest } => {
             tracing::debug!(%session, ?id, "response dropped: its request was cancelled");
         }
-        LogEvent::Report(Report::Undeliverable { id, reason }) => {
+        Report::Undeliverable { id, reason } => {
             tracing::warn!(%session, ?id, ?reason, "response dropped: no matching pending request");
         }
-        LogEvent::Report(Report::ResponseEvicted { stream, id }) => {
+        Report::ResponseEvicted { stream, id } => {
             tracing::warn!(%session, %stream, %id, "response evicted: too large to be retained");
         }
-        LogEvent::Report(Report::ResponseLost { stream }) => {
+        Report::ResponseLost { stream } => {
             tracing::warn!(%session, %stream, "client disconnected before it received its JSON response");
         }
-        LogEvent::Report(Report::UnknownProgressToken { token }) => {
+        Report::UnknownProgressToken { token } => {
             tracing::debug!(%session, %token, "progress notification dropped: unknown progress token");
         }
-        LogEvent::Report(report) => {
+        Report::StreamExpired { stream } => {
+            tracing::debug!(%session, %stream, "stream expired before its client acknowledged its end");
+        }
+        Report::ReaderStalled { connection } => {
+            tracing::debug!(%session, %connection, "reader stalled");
+        }
+        Report::RequestEnded { .. } => {}
+        report => {
             tracing::warn!(%session, ?report, "message not delivered");
         }
     }
@@ -128,26 +117,13 @@ pub(crate) fn logs_closed_connections() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }
 
-pub(crate) fn opened(session: SessionId, opened: &SessionOpened) {
-    let SessionOpened { client, revision, process } = opened;
-    let (session, client) = (session.short(), client.as_deref().unwrap_or_default());
-    let revision = revision.as_ref().map(ProtocolVersion::as_str);
-    tracing::info!(%session, ?client, revision, pid = process, "session opened");
-}
-
-pub(crate) fn closed(session: SessionId, closed: &SessionClosed) {
-    let SessionClosed { reason, was_opened, progress_dropped } = closed;
-    let session = session.short();
-    if *was_opened {
-        let progress_dropped = (*progress_dropped > 0).then_some(progress_dropped);
-        tracing::info!(%session, ?reason, progress_dropped, "session closed");
-    } else {
-        tracing::info!(%session, ?reason, "session closed before it was initialized");
-    }
-}
-
 pub(crate) fn backend_not_reading(session: SessionId) {
     tracing::error!(session = %session.short(), "backend stopped reading its messages; closing session");
+}
+
+/// Logs that the observer of a manager has panicked.
+pub(crate) fn observer_panicked() {
+    tracing::error!("observer panicked");
 }
 
 /// Logs that the hook for closed sessions has panicked.

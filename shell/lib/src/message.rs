@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use memchr::memchr2;
 use rejoin_core::{Head, Message, ParseError, Parsed, Post, parse_head};
+#[cfg(feature = "http")]
+use rejoin_core::{RequestDetails, RequestId, parse_head_with_details};
 use thiserror::Error;
 
 use crate::{ClientMessage, nesting};
@@ -30,18 +32,51 @@ pub(crate) fn parse_with<M>(
     batch_max: usize,
     to_body: impl Fn(Bytes) -> M,
 ) -> Result<Post<M>, ParseError> {
-    let message = |head, body: Bytes| {
-        let Message { head, body, bytes } = with_head(head, body);
-        Message { head, body: to_body(body), bytes }
-    };
     let bytes = strip_byte_order_mark(bytes);
-    match parse_head(&bytes, batch_max)? {
-        Parsed::Single(head) => Ok(Post::Single(message(head, bytes))),
+    let parsed = slice(parse_head(&bytes, batch_max)?, &bytes);
+    Ok(parsed.into_post(bytes, to_body))
+}
+
+/// Parses a message like [`parse_message`], and calls `visit` with the details of each request.
+#[cfg(feature = "http")]
+pub(crate) fn parse_with_details(
+    bytes: Bytes,
+    batch_max: usize,
+    visit: &mut dyn FnMut(&RequestId, RequestDetails),
+) -> Result<Post<Bytes>, ParseError> {
+    let bytes = strip_byte_order_mark(bytes);
+    let parsed = slice(parse_head_with_details(&bytes, batch_max, visit)?, &bytes);
+    Ok(parsed.into_post(bytes, |body| body))
+}
+
+/// Parsed messages: the only one of its bytes, or those of a batch.
+enum Heads {
+    Single(Head),
+    Batch(Vec<(Head, Bytes)>),
+}
+
+fn slice(parsed: Parsed<'_>, bytes: &Bytes) -> Heads {
+    match parsed {
+        Parsed::Single(head) => Heads::Single(head),
         Parsed::Batch(entries) => {
-            let entry = |entry: rejoin_core::BatchEntry<'_>| {
-                message(entry.head, bytes.slice_ref(entry.bytes))
-            };
-            Ok(Post::Batch(entries.into_iter().map(entry).collect()))
+            let entries = entries.into_iter();
+            Heads::Batch(entries.map(|it| (it.head, bytes.slice_ref(it.bytes))).collect())
+        }
+    }
+}
+
+impl Heads {
+    fn into_post<M>(self, bytes: Bytes, to_body: impl Fn(Bytes) -> M) -> Post<M> {
+        let message = |head, body: Bytes| {
+            let Message { head, body, bytes } = with_head(head, body);
+            Message { head, body: to_body(body), bytes }
+        };
+        match self {
+            Self::Single(head) => Post::Single(message(head, bytes)),
+            Self::Batch(entries) => {
+                let entries = entries.into_iter();
+                Post::Batch(entries.map(|(head, body)| message(head, body)).collect())
+            }
         }
     }
 }

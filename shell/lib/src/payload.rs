@@ -1,11 +1,15 @@
 //! What sessions carry: the types of messages, and the messages that sessions themselves send.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use rejoin_core::{EventId, RequestId};
+use rejoin_core::{EventId, Message, RequestId};
 
-use crate::{ClientMessage, message, render};
+use crate::{
+    ClientMessage, message,
+    observer::{self, ObservedRequest, ResponseFault},
+    render,
+};
 
 /// What sessions carry: [`Bytes`], the JSON text of messages, or the types of a library.
 ///
@@ -19,6 +23,14 @@ pub trait Payload: private::Sealed + Clone + fmt::Debug + Send + Sync + 'static 
     /// Returns the name and version of the client, if the message is its `initialize` request.
     #[doc(hidden)]
     fn client_name(message: &Self::Client) -> Option<String>;
+
+    /// Returns what an observer is told of a request of a client.
+    #[doc(hidden)]
+    fn observed(id: &RequestId, message: &Self::Client) -> Arc<ObservedRequest>;
+
+    /// Returns the fault that a response reports.
+    #[doc(hidden)]
+    fn response_fault(message: &Message<Self::Server>) -> Option<ResponseFault>;
 
     /// Returns the error response that a client gets in place of that of the backend.
     #[doc(hidden)]
@@ -60,6 +72,14 @@ impl Payload for Bytes {
 
     fn client_name(message: &ClientMessage) -> Option<String> {
         message::client_name(message)
+    }
+
+    fn observed(id: &RequestId, message: &ClientMessage) -> Arc<ObservedRequest> {
+        message.observed(id)
+    }
+
+    fn response_fault(message: &Message<Self>) -> Option<ResponseFault> {
+        observer::fault(&message.head, &message.body)
     }
 
     fn error_for_client(request: &RequestId, message: &str) -> Self {

@@ -12,6 +12,8 @@ mod credentials;
 mod headers;
 #[path = "http/messages.rs"]
 mod messages;
+#[path = "http/observer.rs"]
+mod observer;
 #[path = "http/principals.rs"]
 mod principals;
 #[path = "http/raw.rs"]

@@ -10,6 +10,10 @@ mod backpressure;
 mod handlers;
 #[path = "sessions/lifetime.rs"]
 mod lifetime;
+#[path = "sessions/observer.rs"]
+mod observer;
+#[path = "support/recorder.rs"]
+mod recorder;
 #[path = "sessions/reservations.rs"]
 mod reservations;
 #[path = "sessions/session_limit.rs"]

@@ -78,7 +78,7 @@ async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<Ru
     let mut config = parameters.manager_config();
     config.session.shadows_max +=
         usize::from(parameters.base.bug == Some(DeliberateBug::WrongLimits));
-    let manager = SessionManager::with_journal(backends, config, journal);
+    let manager = SessionManager::builder(backends, config).journal(journal).build();
     let manager = manager.map_err(|error| error.to_string())?;
     let service = StreamableHttp::new(manager.clone(), parameters.http_config());
     let service = service.map_err(|error| error.to_string())?;

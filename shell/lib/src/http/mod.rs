@@ -8,6 +8,7 @@ mod cors;
 mod credential;
 mod head;
 mod memory;
+mod observed;
 mod peer;
 mod peer_address;
 mod post;
@@ -135,6 +136,7 @@ where
             };
             let mut response = result.unwrap_or_else(|refusal| {
                 refusal.log(&head);
+                inner.sessions.shared().observers.on_refused(&refusal.observed(&head));
                 refusal.into_response()
             });
             inner.config.apply_cors(&head, &mut response);

@@ -12,6 +12,7 @@ use super::{
     Inner,
     body::ResponseBody,
     head::{self, SESSION_ID},
+    observed::ObservedRequests,
     peer,
     receive::{ReceiveError, receive},
     refusal::Refusal,
@@ -81,10 +82,23 @@ impl Inner {
             }
         };
         let limits = self.sessions.config();
-        let post = message::parse_with(bytes.clone(), limits.session.batch_max, |body| body)?;
+        let batch_max = limits.session.batch_max;
+        let mut observed = None;
+        let post = if self.sessions.shared().observers.is_some() {
+            let requests = observed.insert(ObservedRequests::new(&head.headers));
+            message::parse_with_details(bytes.clone(), batch_max, &mut |id, details| {
+                requests.add(id, details);
+            })?
+        } else {
+            message::parse_with(bytes.clone(), batch_max, |body| body)?
+        };
         let depth = message::check_depth(&bytes, limits.json_depth_max);
         depth.map_err(|error| Refusal::from(error).with_id(request_id(&post)))?;
-        Ok((reservation.attach(post, head), session))
+        let mut post = reservation.attach(post, head);
+        if let Some(observed) = observed {
+            observed.attach_to(&mut post);
+        }
+        Ok((post, session))
     }
 
     /// Returns the format of the response, and whether the client accepts SSE.

@@ -4,7 +4,7 @@ use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{ClientFault, ParseError, Rejection, RequestId};
 
 use super::{PeerAddress, body::ResponseBody, head};
-use crate::{ManagerError, Overloaded, SessionError, TooDeep, log, render};
+use crate::{ManagerError, Overloaded, Refused, SessionError, TooDeep, log, render};
 
 /// JSON-RPC 2.0, section 5.1.
 const INVALID_REQUEST: i32 = -32_600;
@@ -76,6 +76,11 @@ impl Refusal {
         } else {
             tracing::info!(peer, host, status, ?reason, option, "request refused");
         }
+    }
+
+    /// Returns what an observer is told.
+    pub(super) fn observed(&self, head: &Parts) -> Refused {
+        Refused { method: head.method.clone(), status: self.status, option: self.option }
     }
 
     pub(super) fn into_response(self) -> Response<ResponseBody> {

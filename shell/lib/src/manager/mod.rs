@@ -1,5 +1,6 @@
 //! The session manager: sessions with a backend for each.
 
+mod builder;
 mod error;
 mod reclaim;
 mod sessions;
@@ -10,15 +11,14 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rejoin_core::{AnswerFormat, Post, Rejection, Session};
 
-pub use self::error::ManagerError;
+pub use self::{builder::SessionManagerBuilder, error::ManagerError};
 pub(crate) use self::{
     sessions::{NewSession, Sessions},
     unopened::UnopenedSession,
 };
-#[cfg(feature = "journal")]
-use crate::journal::Journal;
 use crate::{
-    Backend, ClientMessage, Connection, Principal, SessionError, SessionHandle, SessionId,
+    Backend, ClientMessage, Connection, Principal, SessionError, SessionEvent, SessionHandle,
+    SessionId,
     backend::AnyBackend,
     clock,
     config::{ManagerConfig, ManagerConfigError},
@@ -66,27 +66,16 @@ impl SessionManager {
     ///
     /// The configuration is invalid: the caller is at fault.
     pub fn new(backend: impl Backend, config: ManagerConfig) -> Result<Self, ManagerConfigError> {
-        Ok(Self::from_shared(backend, Shared::new(config)?))
+        Self::builder(backend, config).build()
     }
 
-    /// Creates a manager that records the inputs of every session in a journal.
-    ///
-    /// # Errors
-    ///
-    /// The configuration is invalid: the caller is at fault.
-    #[cfg(feature = "journal")]
-    pub fn with_journal(
-        backend: impl Backend,
-        config: ManagerConfig,
-        journal: Journal,
-    ) -> Result<Self, ManagerConfigError> {
-        let mut shared = Shared::new(config)?;
-        shared.journal = Some(journal);
-        Ok(Self::from_shared(backend, shared))
+    /// Returns a builder for a manager with a journal or an observer.
+    pub fn builder(backend: impl Backend, config: ManagerConfig) -> SessionManagerBuilder {
+        SessionManagerBuilder::new(backend, config)
     }
 
-    fn from_shared(backend: impl Backend, shared: Shared<Bytes>) -> Self {
-        let inner = Inner { sessions: Sessions::new(shared), backend: Box::new(backend) };
+    fn from_shared(backend: Box<dyn AnyBackend>, shared: Shared<Bytes>) -> Self {
+        let inner = Inner { sessions: Sessions::new(shared), backend };
         Self { inner: Arc::new(inner) }
     }
 
@@ -135,7 +124,8 @@ impl SessionManager {
             Ok(Err(error)) => error,
             Err(_) => "start timeout expired".into(),
         };
-        tracing::error!(session = %id.short(), %error, "failed to open backend");
+        let text = error.to_string().into();
+        shared.observers.on_session_event(id, &SessionEvent::OpenFailed { error: text });
         Err(ManagerError::Open(error))
     }
 

@@ -10,7 +10,8 @@ use super::{
     state::LockedSession,
 };
 use crate::{
-    log::{self, LogEvent},
+    log,
+    observer::SessionEvent,
     payload::Payload,
     render::{self, INTERNAL_ERROR},
 };
@@ -48,17 +49,17 @@ impl<P: Payload> LockedSession<'_, P> {
                     }
                 }
                 Action::Close { connection, reason } => {
-                    if log::logs_closed_connections() {
-                        let closed = LogEvent::ConnectionClosed { connection, reason };
-                        self.after_unlock.log_events.push(closed);
+                    if self.is_observed() || log::logs_closed_connections() {
+                        let closed = SessionEvent::ConnectionClosed { connection, reason };
+                        self.after_unlock.events.push(closed);
                     }
                     if let Some(buffer) = self.state.buffers.get_mut(connection) {
                         self.after_unlock.wake(buffer.close(end(reason)));
                     }
                 }
                 Action::Cut { connection, reason } => {
-                    let cut = LogEvent::ConnectionCut { connection, reason };
-                    self.after_unlock.log_events.push(cut);
+                    let cut = SessionEvent::ConnectionCut { connection, reason };
+                    self.after_unlock.events.push(cut);
                     if let Some(buffer) = self.state.buffers.get_mut(connection) {
                         self.after_unlock.wake(buffer.cut());
                     }
@@ -76,12 +77,15 @@ impl<P: Payload> LockedSession<'_, P> {
                     self.after_unlock.released_senders.extend(released.map(|(_, sender)| sender));
                 }
                 Action::SessionClosed { reason, .. } => self.close(reason),
+                Action::Report(Report::RequestEnded { id, outcome, .. }) => {
+                    self.observe_end(&id, outcome);
+                }
                 Action::Report(report) => {
                     if matches!(report, Report::UnknownProgressToken { .. }) {
                         let dropped = &mut self.state.progress_dropped;
                         *dropped = dropped.saturating_add(1);
                     }
-                    self.after_unlock.log_events.push(LogEvent::Report(report));
+                    self.after_unlock.events.push(SessionEvent::Report(report));
                 }
             }
         }
@@ -103,7 +107,7 @@ impl<P: Payload> LockedSession<'_, P> {
             Event::Priming { retry } => SseEvent::Priming { id, retry },
             Event::Gap { first } => {
                 let EventId { stream, index: last } = id;
-                self.after_unlock.log_events.push(LogEvent::Gap { stream, first, last });
+                self.after_unlock.events.push(SessionEvent::Gap { stream, first, last });
                 let initialized = self.state.core.initialized();
                 let has_logging = initialized.is_some_and(|result| result.logging);
                 let notification = has_logging.then(|| P::gap_notification(id, first));

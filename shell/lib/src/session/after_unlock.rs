@@ -2,15 +2,11 @@
 
 use std::{sync::Arc, task::Waker};
 
-use rejoin_core::Input;
+use rejoin_core::{Input, SessionCloseReason};
 use smallvec::SmallVec;
 
 use super::inner::SessionInner;
-use crate::{
-    log::{self, LogEvent, SessionClosed, SessionOpened},
-    payload::Payload,
-    sync::oneshot,
-};
+use crate::{log, observer::SessionEvent, payload::Payload, sync::oneshot};
 
 /// What must not be done under the lock of a session: whatever wakes tasks, locks more than the
 /// session, or calls the backend.
@@ -18,15 +14,15 @@ use crate::{
 pub(super) struct AfterUnlock {
     pub(super) wakers: SmallVec<[Waker; 2]>,
     pub(super) released_senders: SmallVec<[oneshot::Sender<()>; 1]>,
-    pub(super) opened: Option<SessionOpened>,
-    pub(super) log_events: SmallVec<[LogEvent; 1]>,
+    /// What happened, for the log and the observer.
+    pub(super) events: SmallVec<[SessionEvent; 2]>,
     /// Whether the backend's queue has a message, or was closed.
     pub(super) run_handler: bool,
     /// Whether the session gets less memory than it needs.
     pub(super) has_shortage: bool,
     /// Whether the backend does not read the session's messages.
     pub(super) backend_not_reading: bool,
-    pub(super) closed: Option<SessionClosed>,
+    pub(super) closed: Option<SessionCloseReason>,
 }
 
 impl AfterUnlock {
@@ -40,8 +36,7 @@ impl AfterUnlock {
         let Self {
             wakers,
             released_senders,
-            opened,
-            log_events,
+            events,
             run_handler,
             has_shortage,
             backend_not_reading,
@@ -55,17 +50,13 @@ impl AfterUnlock {
             session.shared.kept_memory.report_shortage();
         }
         let id = session.id();
-        if let Some(opened) = &opened {
-            log::opened(id, opened);
+        for event in &events {
+            session.shared.observers.on_session_event(id, event);
         }
-        for event in &log_events {
-            log::event(id, event);
-        }
-        if let Some(closed) = closed {
+        if let Some(reason) = closed {
             session.queue.signal_session_ended();
-            log::closed(id, &closed);
             if was_listed {
-                session.shared.call_close_hook(id, closed.reason);
+                session.shared.call_close_hook(id, reason);
             }
         } else if backend_not_reading {
             log::backend_not_reading(id);

@@ -16,9 +16,9 @@ use super::{
     backend_message::BackendMessage,
     sent::{SendError, Sent},
 };
-#[cfg(feature = "stdio")]
-use crate::render;
 use crate::{SessionId, message, payload::Payload};
+#[cfg(feature = "stdio")]
+use crate::{observer::Observers, render};
 
 /// Sends messages of a backend to the client of one session.
 ///
@@ -199,6 +199,12 @@ impl ClientSender {
     pub(crate) fn message_limits(&self) -> Option<(usize, usize)> {
         let session = self.session.upgrade()?;
         Some((session.batch_max(), session.json_depth_max()))
+    }
+
+    /// Returns the log and the observer of the manager.
+    #[cfg(feature = "stdio")]
+    pub(crate) fn observers(&self) -> Observers {
+        self.session.upgrade().map(|session| session.shared.observers.clone()).unwrap_or_default()
     }
 
     /// Sets the process that serves the session, for the log.

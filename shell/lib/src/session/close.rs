@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rejoin_core::{Input, Rejection, Session, SessionCloseReason, StreamId};
 
 use super::{buffer::End, inner::SessionInner, state::LockedSession};
-use crate::{log::SessionClosed, owner::OwnerPermits, payload::Payload};
+use crate::{observer::SessionEvent, owner::OwnerPermits, payload::Payload};
 
 /// The end of a backend.
 #[derive(Debug)]
@@ -106,6 +106,10 @@ impl<P: Payload> LockedSession<'_, P> {
         }
         state.owner_permits = OwnerPermits::default();
         let (was_opened, progress_dropped) = (state.is_opened, state.progress_dropped);
-        self.after_unlock.closed = Some(SessionClosed { reason, was_opened, progress_dropped });
+        self.observe_close(reason);
+        let age = self.handled_at.since(self.state.created_at);
+        let closed = SessionEvent::Closed { reason, was_opened, age, progress_dropped };
+        self.after_unlock.events.push(closed);
+        self.after_unlock.closed = Some(reason);
     }
 }

@@ -17,7 +17,7 @@ use rejoin_core::{ConnectionId, Input, StreamId};
 #[cfg(feature = "http")]
 use super::buffer::MessagePart;
 use super::{buffer::SseEvent, inner::SessionInner};
-use crate::{SessionId, log::LogEvent, payload::Payload};
+use crate::{SessionId, observer::SessionEvent, payload::Payload};
 
 /// A connection to a stream of a session: a [`Stream`] of [`SseEvent`]s.
 ///
@@ -209,8 +209,8 @@ impl<P: Payload> Connection<P> {
             if !buffer.is_closed()
                 && let Some(stream) = locked.core().stream_on(connection)
             {
-                let lost = LogEvent::ConnectionLost { connection, stream, through };
-                locked.after_unlock.log_events.push(lost);
+                let lost = SessionEvent::ConnectionLost { connection, stream, through };
+                locked.after_unlock.events.push(lost);
             }
             // The core does not know a reserved connection, or one that it has cut.
             if locked.core().cursor(connection).is_some() {

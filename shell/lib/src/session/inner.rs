@@ -54,10 +54,12 @@ impl<P: Payload> SessionInner<P> {
             let now = shared.clock.now();
             shared.journal.as_ref().map(|journal| journal.recorder(id, config, now))
         };
+        let observed = shared.observers.is_some().then(Box::default);
         let state = SessionState {
+            observed,
             #[cfg(feature = "journal")]
             recorder,
-            ..SessionState::new(core, kept)
+            ..SessionState::new(core, kept, shared.clock.now())
         };
         let session = Arc::new(Self {
             id,
@@ -127,7 +129,11 @@ impl<P: Payload> SessionInner<P> {
         message: BackendMessage<P>,
         overflow: Overflow,
     ) -> Result<Recorded<P>, Rejection> {
-        self.with_lock(Err(PANICKED), |locked| locked.record(message, overflow))
+        let fault = self.shared.observers.is_some().then(|| P::response_fault(&message.message));
+        self.with_lock(Err(PANICKED), |locked| {
+            locked.note_response(&message.message.head, fault.flatten());
+            locked.record(message, overflow)
+        })
     }
 
     /// Queues a message of the session itself for the backend.

@@ -19,6 +19,7 @@ mod connection;
 mod handle;
 mod inner;
 mod kept;
+mod observed;
 mod post;
 mod request_timeouts;
 mod sent;

@@ -27,7 +27,10 @@ impl<P: Payload> LockedSession<'_, P> {
             let ids: SmallVec<[RequestId; 1]> = post.request_ids().cloned().collect();
             (timeout, ids)
         });
-        self.handle(Input::Post { connection, format, post }, Some(permits))?;
+        let begun = self.observe_begin(&post);
+        let handled = self.handle(Input::Post { connection, format, post }, Some(permits));
+        self.observe_begun(begun, handled.is_ok());
+        handled?;
         if uses_session {
             self.mark_used();
         }

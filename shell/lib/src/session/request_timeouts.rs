@@ -6,7 +6,7 @@ use rejoin_core::{Head, Input, Instant, Message, Overflow, RequestId, StreamId};
 
 use super::state::LockedSession;
 use crate::{
-    log::LogEvent,
+    observer::{RequestEnd, SessionEvent},
     payload::{Payload, ServerPayload as _},
 };
 
@@ -79,7 +79,8 @@ impl<P: Payload> LockedSession<'_, P> {
             if self.state.core.stream_of(&id) != Some(stream) {
                 continue;
             }
-            self.after_unlock.log_events.push(LogEvent::RequestTimedOut { request: id.clone() });
+            self.after_unlock.events.push(SessionEvent::RequestTimedOut { request: id.clone() });
+            self.note_end(&id, RequestEnd::TimedOut);
             self.send_to_backend(P::cancellation(&id));
             let text = format!("the server did not answer within {timeout:?}");
             let body = P::error_for_client(&id, &text);

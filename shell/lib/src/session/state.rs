@@ -13,6 +13,7 @@ use super::{
     close::BackendExit,
     inner::SessionInner,
     kept::KeptLimit,
+    observed::ObservedRequests,
     request_timeouts::RequestTimeouts,
     shared::KeptShare,
     unused::UnusedSession,
@@ -20,7 +21,7 @@ use super::{
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
 use crate::{
-    log::{LogEvent, SessionOpened},
+    observer::{SessionEvent, SessionOpened},
     owner::OwnerPermits,
     payload::Payload,
     sync::oneshot,
@@ -52,6 +53,9 @@ pub(super) struct SessionState<P: Payload> {
     pub(super) unused: Option<UnusedSession>,
     /// Set when the backend has ended, while its messages are still being sent.
     pub(super) backend_exit: Option<Box<BackendExit>>,
+    /// `None` without an observer.
+    pub(super) observed: Option<Box<ObservedRequests>>,
+    pub(super) created_at: Instant,
     pub(super) kept: KeptShare,
     pub(super) kept_limit: KeptLimit,
     /// Counts the session for its owner.
@@ -72,10 +76,16 @@ pub(super) struct LockedSession<'a, P: Payload> {
     pub(super) session: &'a Arc<SessionInner<P>>,
     pub(super) state: &'a mut SessionState<P>,
     pub(super) after_unlock: AfterUnlock,
+    /// When the core handled the last input.
+    pub(super) handled_at: Instant,
 }
 
 impl<P: Payload> SessionState<P> {
-    pub(super) fn new(core: Session<P::Client, P::Server>, kept: KeptShare) -> Self {
+    pub(super) fn new(
+        core: Session<P::Client, P::Server>,
+        kept: KeptShare,
+        created_at: Instant,
+    ) -> Self {
         Self {
             core,
             buffers: ConnectionBuffers::default(),
@@ -89,6 +99,8 @@ impl<P: Payload> SessionState<P> {
             progress_dropped: 0,
             unused: None,
             backend_exit: None,
+            observed: None,
+            created_at,
             kept,
             kept_limit: KeptLimit::None,
             owner_permits: OwnerPermits::default(),
@@ -115,7 +127,8 @@ impl<P: Payload> SessionState<P> {
 
 impl<'a, P: Payload> LockedSession<'a, P> {
     pub(super) fn new(session: &'a Arc<SessionInner<P>>, state: &'a mut SessionState<P>) -> Self {
-        Self { session, state, after_unlock: AfterUnlock::default() }
+        let handled_at = Instant::EPOCH;
+        Self { session, state, after_unlock: AfterUnlock::default(), handled_at }
     }
 }
 
@@ -148,6 +161,7 @@ impl<P: Payload> LockedSession<'_, P> {
         permits: Option<&mut QueuePermits<'_>>,
     ) -> (Result<(), RejectedInput<P>>, Option<StreamId>) {
         let now = self.now();
+        self.handled_at = now;
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.state.recorder
             && self.state.core.close_reason().is_none()
@@ -194,15 +208,15 @@ impl<P: Payload> LockedSession<'_, P> {
         }
     }
 
-    /// Logs that a client resumed after `id`.
+    /// Notes that a client resumed after `id`.
     pub(super) fn note_resumed(&mut self, id: EventId) {
         let (stream, after) = (id.stream, id.index);
         let log = self.state.core.log(stream);
         let replayed = log.map_or(0, |log| log.range(after.saturating_add(1)..u64::MAX).count());
-        self.after_unlock.log_events.push(LogEvent::Resumed { stream, after, replayed });
+        self.after_unlock.events.push(SessionEvent::Resumed { stream, after, replayed });
     }
 
-    /// Logs the beginning of the session once it is initialized.
+    /// Notes the beginning of the session once it is initialized.
     fn note_opened(&mut self) {
         let state = &mut *self.state;
         if !state.is_opened
@@ -211,7 +225,8 @@ impl<P: Payload> LockedSession<'_, P> {
             state.is_opened = true;
             let (client, process) = (state.client.take(), state.process);
             let opened = SessionOpened { client, revision: initialized.version, process };
-            self.after_unlock.opened = Some(opened);
+            self.after_unlock.events.push(SessionEvent::Opened(opened));
+            self.observe_initialized();
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use rejoin::{
     Backend, ClientMessage, ClientMessages, ClientSender, Connection, ManagerConfig, OpenError,
-    SessionHandle, SessionManager, SseEvent,
+    SessionHandle, SessionManager, SessionManagerBuilder, SseEvent,
 };
 use rejoin_core::{AnswerFormat, Post};
 use tokio::sync::{Mutex, mpsc};
@@ -38,8 +38,17 @@ impl Server {
     }
 
     pub(crate) fn with(config: ManagerConfig) -> Self {
+        Self::built(config, |builder| builder)
+    }
+
+    /// Starts a manager with what `build` adds.
+    pub(crate) fn built(
+        config: ManagerConfig,
+        build: impl FnOnce(SessionManagerBuilder) -> SessionManagerBuilder,
+    ) -> Self {
         let (sender, opened) = mpsc::unbounded_channel();
-        let sessions = SessionManager::new(ChannelBackend(sender), config).unwrap();
+        let builder = SessionManager::builder(ChannelBackend(sender), config);
+        let sessions = build(builder).build().unwrap();
         Self { sessions, opened: Mutex::new(opened), backends: Mutex::default() }
     }
 

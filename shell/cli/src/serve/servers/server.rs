@@ -71,11 +71,11 @@ impl Common {
         backend: impl Backend,
         config: &ProgramConfig,
     ) -> anyhow::Result<SessionManager> {
-        let sessions = config.sessions.clone();
-        Ok(match &self.journal {
-            Some(journal) => SessionManager::with_journal(backend, sessions, journal.clone())?,
-            None => SessionManager::new(backend, sessions)?,
-        })
+        let mut manager = SessionManager::builder(backend, config.sessions.clone());
+        if let Some(journal) = &self.journal {
+            manager = manager.journal(journal.clone());
+        }
+        Ok(manager.build()?)
     }
 }
 

@@ -23,7 +23,10 @@ use super::{
     process::Process,
     stdin::Stdin,
 };
-use crate::{ClientMessages, ClientSender, OpenError, SessionId, SessionPermit};
+use crate::{
+    ClientMessages, ClientSender, OpenError, SessionEvent, SessionId, SessionPermit,
+    observer::Observers,
+};
 
 /// A process that serves one session.
 pub(super) struct Child {
@@ -35,6 +38,7 @@ pub(super) struct Child {
     /// The environment variables of the session that it was started for.
     env: SessionEnv,
     shared: Arc<Shared>,
+    observers: Observers,
 }
 
 /// Why a child can no longer serve its session.
@@ -62,7 +66,9 @@ impl Child {
         session: SessionId,
         env: SessionEnv,
         permit: SessionPermit,
+        observers: Observers,
     ) -> Result<Self, OpenError> {
+        let started_at = Instant::now();
         let blocking = Arc::clone(&shared);
         let start = move || {
             let started = Process::start(&blocking.config, &env, &blocking.supervisor, permit);
@@ -78,7 +84,9 @@ impl Child {
                 return Err(shared.config.start_error(error).into());
             }
         };
-        tracing::debug!(session = %session.short(), pid = process.id(), "stdio process started");
+        let duration = started_at.elapsed();
+        let started = SessionEvent::ProcessStarted { process: process.id(), duration };
+        observers.on_session_event(session, &started);
         Ok(Self {
             process,
             stdin: Stdin::new(stdin),
@@ -87,6 +95,7 @@ impl Child {
             session,
             env,
             shared,
+            observers,
         })
     }
 
@@ -234,6 +243,7 @@ impl Child {
     /// Stops the child and all that it has started. If its session has ended, the child first
     /// gets the messages that are still in the queue.
     async fn stop(mut self, messages: Option<ClientMessages>) {
+        let was_unexpected = messages.is_none();
         let (started, stop_timeout) = (Instant::now(), self.shared.config.stop_timeout);
         let mut is_closed = timeout(stop_timeout / 4, self.finish_stdin(messages)).await.is_ok();
         self.stdin.close();
@@ -249,9 +259,10 @@ impl Child {
             // Reads the rest of its stderr.
             let _ = timeout(LINGER_TIMEOUT, self.wait_until_closed()).await;
         }
-        let session = self.session;
+        let (session, process) = (self.session, self.process.id());
         self.process.end(session).await;
-        tracing::debug!(session = %session.short(), "stdio process ended");
+        let ended = SessionEvent::ProcessEnded { process, was_unexpected };
+        self.observers.on_session_event(session, &ended);
     }
 
     /// Writes the remaining messages, and closes the stdin of the child. Returns when the child

@@ -183,7 +183,8 @@ impl Shared {
             () = messages.ended() => return Err("the session has ended".into()),
             permit = start_permit => permit?,
         };
-        Child::start(Arc::clone(self), client.session_id(), env, messages.permit()).await
+        let (session, permit) = (client.session_id(), messages.permit());
+        Child::start(Arc::clone(self), session, env, permit, client.observers()).await
     }
 }
 

@@ -37,9 +37,10 @@ use self::{
     restoring::Restoring,
 };
 use crate::{
-    Connection, ManagerConfig, ManagerConfigError, ManagerError, SessionHandle, SessionId,
-    SessionPermit,
+    Connection, ManagerConfig, ManagerConfigError, ManagerError, Observer, SessionHandle,
+    SessionId, SessionPermit,
     manager::{NewSession, Sessions, UnopenedSession},
+    observer::Observers,
     owner::Owner,
     session::Shared,
     sync::Mutex,
@@ -117,9 +118,26 @@ impl LocalSessionManager {
     ///
     /// The configuration is invalid: the caller is at fault.
     pub fn with_config(config: ManagerConfig) -> Result<Self, ManagerConfigError> {
+        Self::new(config, Observers::default())
+    }
+
+    /// Creates a manager like [`with_config`](Self::with_config), with an observer, which is told
+    /// what happens in the sessions.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is invalid: the caller is at fault.
+    pub fn with_observer(
+        config: ManagerConfig,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, ManagerConfigError> {
+        Self::new(config, Observers::new(Some(observer)))
+    }
+
+    fn new(config: ManagerConfig, observers: Observers) -> Result<Self, ManagerConfigError> {
         Ok(Self {
             session_config: SessionConfig::default(),
-            sessions: Sessions::new(Shared::new(config)?),
+            sessions: Sessions::new(Shared::new(config, observers)?),
             event_store: None,
             insertion: Mutex::default(),
             restoring: Restoring::default(),

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use rejoin_core::{EventId, Head, Message, RequestId};
+use rejoin_core::{EventId, Head, Message, RequestDetails, RequestId};
 use rmcp::model::{
     CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientRequest,
-    ErrorCode, ErrorData, JsonRpcMessage, LoggingLevel, LoggingMessageNotification,
-    LoggingMessageNotificationParam, ServerJsonRpcMessage,
+    ErrorCode, ErrorData, GetMeta as _, JsonRpcMessage, LoggingLevel, LoggingMessageNotification,
+    LoggingMessageNotificationParam, ServerJsonRpcMessage, ServerResult,
 };
 
 use super::{LocalSessionManagerError, size};
 use crate::{
+    observer::{ObservedRequest, ResponseFault},
     payload::{Payload, ServerPayload, private::Sealed},
     render,
     rmcp::{head, id},
@@ -42,6 +43,24 @@ impl Payload for RmcpMessages {
         let ClientRequest::InitializeRequest(initialize) = &request.request else { return None };
         let client = &initialize.params.client_info;
         Some(format!("{} {}", client.name, client.version))
+    }
+
+    fn observed(id: &RequestId, message: &Box<ClientJsonRpcMessage>) -> Arc<ObservedRequest> {
+        Arc::new(ObservedRequest::new(id.clone(), details(message)))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others report no fault")]
+    fn response_fault(message: &Message<ServerMessage>) -> Option<ResponseFault> {
+        match &*message.body.message {
+            JsonRpcMessage::Error(error) => Some(ResponseFault::Error(error.error.code.0.into())),
+            JsonRpcMessage::Response(response) => match &response.result {
+                ServerResult::CallToolResult(result) if result.is_error == Some(true) => {
+                    Some(ResponseFault::ToolError)
+                }
+                _ => None,
+            },
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        }
     }
 
     fn error_for_client(request: &RequestId, message: &str) -> ServerMessage {
@@ -83,6 +102,30 @@ impl ServerPayload for ServerMessage {
     fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// Returns the details of a request.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others have no target")]
+fn details(message: &ClientJsonRpcMessage) -> RequestDetails {
+    let mut details = RequestDetails::default();
+    let JsonRpcMessage::Request(message) = message else { return details };
+    let request = &message.request;
+    details.set_method(request.method());
+    match request {
+        ClientRequest::CallToolRequest(call) => details.set_target(&call.params.name),
+        ClientRequest::GetPromptRequest(get) => details.set_target(&get.params.name),
+        ClientRequest::ReadResourceRequest(read) => details.set_target(&read.params.uri),
+        _ => {}
+    }
+    let meta = request.get_meta();
+    let text = |name: &str| meta.get(name).and_then(serde_json::Value::as_str);
+    if let Some(traceparent) = text("traceparent") {
+        details.set_traceparent(traceparent);
+    }
+    if let Some(tracestate) = text("tracestate") {
+        details.set_tracestate(tracestate);
+    }
+    details
 }
 
 /// Returns a message of a client with its head.

@@ -30,6 +30,7 @@ use crate::{
     clock::Clock,
     config::{ManagerConfig, ManagerConfigError},
     log,
+    observer::Observers,
     payload::Payload,
     session::SessionInner,
     sync::{Mutex, RwLock},
@@ -53,13 +54,18 @@ pub(crate) struct Shared<P: Payload> {
     /// Sessions that were initialized but never used.
     pub(crate) unused: UnusedSessions<P>,
     pub(crate) registry: Registry<P>,
+    pub(crate) observers: Observers,
     close_hook: RwLock<Option<CloseHook>>,
     #[cfg(feature = "journal")]
     pub(crate) journal: Option<Journal>,
 }
 
 impl<P: Payload> Shared<P> {
-    pub(crate) fn new(config: ManagerConfig) -> Result<Self, ManagerConfigError> {
+    pub(crate) fn new(
+        mut config: ManagerConfig,
+        observers: Observers,
+    ) -> Result<Self, ManagerConfigError> {
+        config.session.activity_reports |= observers.is_some();
         let session_config = config.validate()?;
         let registry = Registry::new(config.sessions_max);
         let kept_memory = Arc::new(KeptMemory::new(config.kept_memory_max()));
@@ -75,6 +81,7 @@ impl<P: Payload> Shared<P> {
             request_counters: RequestCounters::default(),
             unused: UnusedSessions::default(),
             registry,
+            observers,
             close_hook: RwLock::default(),
             #[cfg(feature = "journal")]
             journal: None,

@@ -1,0 +1,93 @@
+//! Observers: what happens in sessions, for metrics, traces and audit logs.
+
+mod event;
+#[cfg(feature = "http")]
+mod refused;
+mod request;
+mod response;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+#[cfg(feature = "http")]
+pub use self::refused::Refused;
+pub(crate) use self::response::{ResponseFault, fault};
+pub use self::{
+    event::{SessionEvent, SessionOpened},
+    request::{ObservedRequest, RequestEnd},
+};
+use crate::{SessionId, log};
+
+/// Something that is told what happens in the sessions of a manager:
+/// [`SessionManagerBuilder::observer`](crate::SessionManagerBuilder::observer).
+///
+/// It is called without a lock of a session, in the task that has caused the event, so it must not
+/// block. Events of one session that several tasks cause at the same time may come in another
+/// order: the end of a request before its beginning, for example. Its panics are logged.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use rejoin::{Observer, SessionEvent, SessionId};
+///
+/// #[derive(Default)]
+/// struct Calls(AtomicU64);
+///
+/// impl Observer for Calls {
+///     fn on_session_event(&self, _: SessionId, event: &SessionEvent) {
+///         if let SessionEvent::RequestEnded { request, .. } = event
+///             && &*request.details.method == "tools/call"
+///         {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Called for each event of a session.
+    ///
+    /// The session id is a secret: anyone who knows it can act for the client. To name the session
+    /// elsewhere, use [`SessionId::short`].
+    fn on_session_event(&self, session: SessionId, event: &SessionEvent);
+
+    /// Called for each request that [`StreamableHttp`](crate::StreamableHttp) refuses.
+    #[cfg(feature = "http")]
+    fn on_refused(&self, refused: &Refused) {
+        let _ = refused;
+    }
+}
+
+/// The log and the observer of a manager, if it has one.
+#[derive(Clone, Default)]
+pub(crate) struct Observers(Option<Arc<dyn Observer>>);
+
+impl Observers {
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
+        Self(observer)
+    }
+
+    /// Returns whether there is an observer.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Logs an event, and calls the observer. No lock of a session is held.
+    pub(crate) fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
+        log::event(session, event);
+        self.call(|observer| observer.on_session_event(session, event));
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn on_refused(&self, refused: &Refused) {
+        self.call(|observer| observer.on_refused(refused));
+    }
+
+    fn call(&self, call: impl FnOnce(&dyn Observer)) {
+        let Some(observer) = &self.0 else { return };
+        if catch_unwind(AssertUnwindSafe(|| call(&**observer))).is_err() {
+            log::observer_panicked();
+        }
+    }
+}

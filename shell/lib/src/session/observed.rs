@@ -1,0 +1,139 @@
+//! The requests of a session, for an observer.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rejoin_core::{Head, Instant, Method, Post, RequestId, RequestOutcome, SessionCloseReason};
+use smallvec::SmallVec;
+
+use super::state::LockedSession;
+use crate::{
+    observer::{ObservedRequest, RequestEnd, ResponseFault, SessionEvent},
+    payload::Payload,
+};
+
+/// The requests of a session that have not ended: `initialize`, and those that are pending in the
+/// core.
+#[derive(Debug, Default)]
+pub(super) struct ObservedRequests {
+    requests: BTreeMap<RequestId, Begun>,
+    /// The id of `initialize`, until it is answered.
+    initialize: Option<RequestId>,
+    /// What is known of the end of a request before the core reports it.
+    noted: Option<(RequestId, Noted)>,
+}
+
+#[derive(Debug)]
+enum Noted {
+    Response(ResponseFault),
+    End(RequestEnd),
+}
+
+/// A request that has begun.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    request: Arc<ObservedRequest>,
+    at: Instant,
+}
+
+impl<P: Payload> LockedSession<'_, P> {
+    pub(super) fn is_observed(&self) -> bool {
+        self.state.observed.is_some()
+    }
+
+    /// Adds the requests of a POST, before the core handles it.
+    pub(super) fn observe_begin(&mut self, post: &Post<P::Client>) -> SmallVec<[Begun; 1]> {
+        let at = self.now();
+        let Some(observed) = &mut self.state.observed else { return SmallVec::new() };
+        let mut begun = SmallVec::new();
+        for message in post.messages() {
+            let Head::Request { id, method, .. } = &message.head else { continue };
+            // The core rejects an id that is in use.
+            if observed.requests.contains_key(id) {
+                continue;
+            }
+            if let Method::Initialize { .. } = method {
+                observed.initialize = Some(id.clone());
+            }
+            let request = Begun { request: P::observed(id, &message.body), at };
+            observed.requests.insert(id.clone(), request.clone());
+            begun.push(request);
+        }
+        begun
+    }
+
+    /// Notes that the requests of a POST have begun, or that it was rejected.
+    pub(super) fn observe_begun(&mut self, begun: SmallVec<[Begun; 1]>, is_accepted: bool) {
+        let Some(observed) = &mut self.state.observed else { return };
+        for Begun { request, .. } in begun {
+            if is_accepted {
+                self.after_unlock.events.push(SessionEvent::RequestBegan(request));
+            } else {
+                observed.requests.remove(&request.id);
+            }
+        }
+    }
+
+    /// Notes what a response says, for the end that the core reports.
+    pub(super) fn note_response(&mut self, head: &Head, fault: Option<ResponseFault>) {
+        let Some(observed) = &mut self.state.observed else { return };
+        observed.noted = match (head, fault) {
+            (Head::Response { id, .. } | Head::Error { id: Some(id) }, Some(fault)) => {
+                Some((id.clone(), Noted::Response(fault)))
+            }
+            _ => None,
+        };
+    }
+
+    /// Notes how a request will end.
+    pub(super) fn note_end(&mut self, id: &RequestId, end: RequestEnd) {
+        if let Some(observed) = &mut self.state.observed {
+            observed.noted = Some((id.clone(), Noted::End(end)));
+        }
+    }
+
+    /// Handles the end of a request that the core reports.
+    pub(super) fn observe_end(&mut self, id: &RequestId, outcome: RequestOutcome) {
+        let Some(observed) = &mut self.state.observed else { return };
+        let noted = observed.noted.take_if(|(noted, _)| noted == id).map(|(_, noted)| noted);
+        let end = match noted {
+            Some(Noted::End(end)) => end,
+            Some(Noted::Response(fault)) => RequestEnd::new(outcome, Some(fault)),
+            None => RequestEnd::new(outcome, None),
+        };
+        if let Some(request) = observed.requests.remove(id) {
+            self.push_end(request, end);
+        }
+    }
+
+    /// Ends the request `initialize`, which was answered.
+    pub(super) fn observe_initialized(&mut self) {
+        let Some(observed) = &mut self.state.observed else { return };
+        let initialize = observed.initialize.take();
+        if let Some(request) = initialize.and_then(|id| observed.requests.remove(&id)) {
+            self.push_end(request, RequestEnd::Result);
+        }
+    }
+
+    /// Ends all requests, because the session is closed.
+    pub(super) fn observe_close(&mut self, reason: SessionCloseReason) {
+        let Some(observed) = &mut self.state.observed else { return };
+        let noted = observed.noted.take();
+        for (id, request) in std::mem::take(&mut observed.requests) {
+            let end = match (&noted, reason) {
+                (Some((noted, Noted::Response(fault))), SessionCloseReason::InitializeRejected)
+                    if *noted == id =>
+                {
+                    RequestEnd::new(RequestOutcome::Error, Some(*fault))
+                }
+                _ => RequestEnd::SessionClosed(reason),
+            };
+            self.push_end(request, end);
+        }
+    }
+
+    fn push_end(&mut self, begun: Begun, end: RequestEnd) {
+        let Begun { request, at } = begun;
+        let duration = self.handled_at.since(at);
+        self.after_unlock.events.push(SessionEvent::RequestEnded { request, end, duration });
+    }
+}
