@@ -138,7 +138,9 @@ fn command() -> Command {
                     let argument = argument.num_args(0..=1).require_equals(true);
                     argument.default_missing_value("true").hide_possible_values(true)
                 }
-                "allow_host" | "allow_origin" => argument.value_delimiter(','),
+                "allow_host" | "allow_origin" | "auth_audience" | "auth_scopes" => {
+                    argument.value_delimiter(',')
+                }
                 _ => argument,
             };
             let argument = match config::value_name(&argument) {

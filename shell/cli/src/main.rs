@@ -1,5 +1,6 @@
 //! The `rejoin` program.
 
+mod auth;
 mod cli;
 mod config;
 mod connect;

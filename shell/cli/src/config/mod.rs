@@ -29,7 +29,7 @@ pub(crate) use self::{
     options::{Options, value_name},
     servers::{NamedServer, ServerName},
 };
-use crate::demo::Demo;
+use crate::{auth::AuthConfig, demo::Demo};
 
 /// The resolved configuration of `rejoin serve`, or of one of its servers.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,7 @@ pub(crate) struct ProgramConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) path: String,
     pub(crate) http: HttpConfig,
+    pub(crate) auth: AuthConfig,
     pub(crate) sessions: ManagerConfig,
     pub(crate) header_timeout: Duration,
     pub(crate) connection_idle_timeout: Duration,
@@ -68,6 +69,7 @@ impl Default for ProgramConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], values::DEFAULT_PORT)),
             path: "/mcp".to_owned(),
             http: HttpConfig::default(),
+            auth: AuthConfig::default(),
             sessions: ManagerConfig::default(),
             header_timeout: Duration::from_secs(10),
             // Longer than the idle timeouts of proxies and client connection pools.
@@ -166,6 +168,7 @@ impl ProgramConfig {
             let path = "--path must not begin with `/servers/` if --servers is used";
             anyhow::ensure!(!self.path.starts_with("/servers/"), path);
         }
+        self.auth.check()?;
         anyhow::ensure!(self.tcp_connections_max > 0, "--max-connections must be at least 1");
         anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is not a directory", self.cwd.display());
         let timeouts = [

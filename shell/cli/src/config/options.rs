@@ -11,7 +11,7 @@ use super::{
     choices::{ConcurrentGetArg, PrimingArg, UnrelatedRoutingArg},
     values::{
         EnvVariable, HumanDuration, Listen, OptionalDir, OptionalFile, OptionalHeader,
-        OptionalLimit, RateLimit, Size, Timeout,
+        OptionalLimit, OptionalUrl, RateLimit, Size, Timeout,
     },
 };
 
@@ -91,6 +91,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         (TypeId::of::<PathBuf>(), "DIR"),
         (TypeId::of::<OptionalDir>(), "DIR"),
         (TypeId::of::<OptionalFile>(), "FILE"),
+        (TypeId::of::<OptionalUrl>(), "URL"),
         (TypeId::of::<EnvVariable>(), "NAME=VALUE"),
         (TypeId::of::<ConcurrentGetArg>(), "POLICY"),
         (TypeId::of::<PrimingArg>(), "POLICY"),
@@ -102,6 +103,8 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         "config" => Some("FILE"),
         "allow_host" => Some("HOST"),
         "allow_origin" => Some("ORIGIN"),
+        "auth_audience" => Some("AUDIENCE"),
+        "auth_scopes" => Some("SCOPE"),
         _ => {
             let parsed = option.get_value_parser().type_id();
             by_type.into_iter().find(|(id, _)| parsed == *id).map(|(_, name)| name)
@@ -167,6 +170,34 @@ options! {
         ///
         /// Then they are drained, as on shutdown.
         retire_timeout: HumanDuration => retire_timeout;
+    }
+    "Authentication" {
+        /// File of API keys, which clients send as bearer token or `X-API-Key`; or `off`
+        ///
+        /// Each line is a name and the hash of a key: `NAME sha256:HEX`. SIGHUP reads it again.
+        auth_keys: OptionalFile => auth.keys;
+        /// OAuth authorization server whose access tokens (JWT) are accepted; or `off`
+        ///
+        /// Exactly as its tokens name it. Needs --auth-audience and --public-url.
+        auth_issuer: OptionalUrl => auth.issuer;
+        /// Audience that a token must have; repeatable, then one of them
+        auth_audience: Vec<String> => auth.audiences;
+        /// Scope that a token must have; repeatable, then all of them
+        auth_scopes: Vec<String> => auth.scopes;
+        /// URL of the issuer's keys (JWK set), if its metadata is not to be used; or `off`
+        auth_jwks_url: OptionalUrl => auth.jwks_url;
+        /// Minimum time between two fetches of these keys
+        ///
+        /// They are fetched again when a token names an unknown key, and every 15 min.
+        auth_jwks_interval: HumanDuration => auth.jwks_interval;
+        /// Tolerance for differing clocks when the times of a token are checked; at most 1m
+        auth_leeway: HumanDuration => auth.leeway;
+        /// Scheme and host of the URL that clients use, such as `https://mcp.example.com`; or `off`
+        public_url: OptionalUrl => auth.public_url;
+        /// Maximum rate of requests of a principal (key or subject of a token); or `unlimited`
+        ///
+        /// Further requests get 429.
+        max_requests_per_second: RateLimit => auth.requests_per_second_max;
     }
     "Command" {
         /// Command of a stdio MCP server and its arguments; one process is started per session

@@ -72,6 +72,8 @@ optional_values! {
     RateLimit(NonZeroU32): "a number of at least 1" or "unlimited";
     /// A file, or `off`.
     OptionalFile(String): "a file" or "off";
+    /// A URL, or `off`.
+    OptionalUrl(String): "a URL" or "off";
     /// A directory, or `off`.
     OptionalDir(String): "a directory" or "off";
     /// A maximum number, or `off`.
@@ -230,6 +232,7 @@ conversions!(
     Listen(SocketAddr),
     OptionalDir(Option<String>),
     OptionalFile(Option<String>),
+    OptionalUrl(Option<String>),
     OptionalHeader(Option<HeaderName>),
     OptionalLimit(Option<usize>),
     RateLimit(Option<NonZeroU32>),

@@ -79,9 +79,12 @@ fn remote_access(address: SocketAddr, config: &ProgramConfig, path: &str) -> Str
                 .to_owned()
         }
     };
-    format!(
-        "\nClients on other machines {how}\nThere is no authentication: anyone who can reach this port can use the server.\n"
-    )
+    let access = if config.auth.is_enabled() {
+        "Requests need a credential; without TLS, others on the network can read it."
+    } else {
+        "There is no authentication: anyone who can reach this port can use the server."
+    };
+    format!("\nClients on other machines {how}\n{access}\n")
 }
 
 /// Returns an address that a client on this machine can connect to.

@@ -52,8 +52,11 @@ fn on_one_line(error: &anyhow::Error) -> anyhow::Error {
 }
 
 async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow::Result<()> {
-    let reloads = named.is_some();
+    let reloads = named.is_some() || config.auth.keys.is_some();
     let servers = Servers::create(config.clone(), named).map_err(|error| on_one_line(&error))?;
+    if let Some(auth) = servers.auth() {
+        auth.prepare();
+    }
     let router = Router::new(servers.clone());
     let (mut signals, reload) = Signals::install(reloads)?;
     let listener =
@@ -81,6 +84,9 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
 /// Reloads whenever the signal arrives. Signals that arrive meanwhile cause one more reload.
 async fn reload_on(mut signal: Signal, servers: Servers) {
     while signal.recv().await.is_some() {
+        if let Some(auth) = servers.auth() {
+            auth.reload();
+        }
         servers.reload().await;
     }
 }

@@ -55,7 +55,11 @@ impl Service<Request<Incoming>> for ConnectionService {
         let entry = AccessLogEntry::new(&request);
         let servers = &self.router.servers;
         let Some(mut service) = servers.find(request.uri().path(), request.headers()) else {
-            let response = not_found(&servers.not_found());
+            let metadata = servers.metadata(request.uri().path(), request.method());
+            let response = metadata.map_or_else(
+                || not_found(&servers.not_found()),
+                |response| response.map(|body| Either::Right(Full::from(body))),
+            );
             drop(TrackedRequestBody::new(request.into_body(), Arc::clone(&activity)));
             activity.on_response_started();
             activity.on_response_complete();

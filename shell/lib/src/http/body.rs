@@ -215,7 +215,7 @@ impl ReconnectTimer {
 
 impl ExpiryTimer {
     fn new(expiry: &CredentialExpiry, retry: Duration) -> Self {
-        Self { expired: Some(expiry.expired()), retry }
+        Self { expired: Some(expiry.start()), retry }
     }
 
     /// Closes the connection once the credential has expired, at the first event after which its

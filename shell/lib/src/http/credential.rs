@@ -47,7 +47,12 @@ impl CredentialExpiry {
         Self(Arc::new(move || Box::pin(expired())))
     }
 
-    pub(super) fn expired(&self) -> Expired {
+    /// Waits until the credential is invalid.
+    pub fn expired(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        self.start()
+    }
+
+    pub(super) fn start(&self) -> Expired {
         (self.0)()
     }
 }

@@ -8,7 +8,8 @@ mod table;
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
 use parking_lot::Mutex;
 use rejoin::StreamableHttp;
 use tokio::task::JoinSet;
@@ -16,7 +17,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::server::Server;
 use self::{server::Common, table::Table};
-use crate::config::{NamedServer, ProgramConfig};
+use crate::{
+    auth::{Auth, described_path},
+    config::{NamedServer, ProgramConfig},
+};
 
 /// All servers. A clone is the same.
 #[derive(Clone)]
@@ -78,6 +82,20 @@ impl Servers {
     pub(super) fn find(&self, path: &str, headers: &HeaderMap) -> Option<StreamableHttp> {
         let server = self.0.table.load().find(&self.0.config.path, path, headers)?;
         Some(server.service.clone())
+    }
+
+    /// Returns the authentication of requests, if they are authenticated.
+    pub(super) fn auth(&self) -> Option<&Auth> {
+        self.0.common.auth.as_ref()
+    }
+
+    /// Returns the metadata of the server that a path describes, if requests are authenticated by
+    /// tokens. Without a server, the path describes the one at --path.
+    pub(super) fn metadata(&self, path: &str, method: &Method) -> Option<Response<Bytes>> {
+        let described = described_path(path)?;
+        let described = if described.is_empty() { &self.0.config.path } else { described };
+        self.find(described, &HeaderMap::new())?;
+        self.auth()?.metadata(described, method)
     }
 
     /// Returns why no server was found. It names no server.

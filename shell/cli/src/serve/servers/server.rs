@@ -17,6 +17,7 @@ use rejoin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    auth::Auth,
     config::{ProgramConfig, ServerName},
     demo::Demo,
 };
@@ -43,12 +44,14 @@ pub(crate) struct Server {
 
 /// What all servers share.
 pub(super) struct Common {
+    pub(super) auth: Option<Auth>,
     supervisor: Option<ChildSupervisor>,
     journal: Option<Journal>,
 }
 
 impl Common {
-    /// Starts the watchdog and the writer of journals, if they are needed.
+    /// Sets up authentication, and starts the watchdog and the writer of journals, if they are
+    /// needed.
     pub(super) fn start(config: &ProgramConfig) -> anyhow::Result<Self> {
         let has_processes = !config.command.is_empty() || config.servers.is_some();
         let supervisor = has_processes.then(|| {
@@ -60,7 +63,9 @@ impl Common {
             Journal::create(dir, config.journal_bytes_max as u64)
                 .with_context(|| format!("cannot write journals to {dir}"))
         });
+        let auth = Auth::new(&config.auth)?;
         Ok(Self {
+            auth,
             supervisor: supervisor.transpose().context("cannot start the watchdog")?,
             journal: journal.transpose()?,
         })
@@ -96,7 +101,8 @@ impl Server {
             Some(processes) => common.create_manager(processes.clone(), &config)?,
             None => common.create_manager(Demo, &config)?,
         };
-        let service = StreamableHttp::new(sessions.clone(), config.http())?;
+        let auth = common.auth.as_ref();
+        let service = Auth::service(auth, sessions.clone(), config.http())?;
         Ok(Arc::new(Self {
             name,
             config,

@@ -1,0 +1,155 @@
+//! Authentication of requests by keys or tokens, and what the session knows of its principal.
+
+mod config;
+mod credential;
+mod keys;
+mod oauth;
+mod rate;
+mod reason;
+mod response;
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Method, Response, header, request::Parts};
+use rejoin::{
+    Authenticate, CredentialExpiry, HttpConfig, HttpConfigError, Principal, SessionManager,
+    StreamableHttp,
+};
+
+pub(crate) use self::{config::AuthConfig, response::described_path};
+use self::{
+    credential::{Credential, X_API_KEY},
+    keys::Keys,
+    oauth::ResourceServer,
+    rate::RequestRate,
+    reason::Reason,
+    response::Resource,
+};
+
+/// Authenticates the requests of all servers. A clone is the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Auth(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    keys: Option<Keys>,
+    tokens: Option<ResourceServer>,
+    /// The origin of the URL that clients use. Known if tokens are accepted.
+    public_url: String,
+    rate: Option<RequestRate>,
+}
+
+impl Auth {
+    /// Creates it by a configuration; `None` if requests are not authenticated.
+    ///
+    /// # Errors
+    ///
+    /// The file of keys is invalid, a URL is not accepted, or TLS cannot be set up.
+    pub(crate) fn new(config: &AuthConfig) -> anyhow::Result<Option<Self>> {
+        if !config.is_enabled() {
+            return Ok(None);
+        }
+        let keys = config.keys.as_ref().map(|file| Keys::read(PathBuf::from(file)));
+        let tokens = config.issuer.as_ref().map(|issuer| ResourceServer::new(issuer, config));
+        Ok(Some(Self(Arc::new(Inner {
+            keys: keys.transpose().context("--auth-keys")?,
+            tokens: tokens.transpose()?,
+            public_url: config.public_url.clone().unwrap_or_default(),
+            rate: config.requests_per_second_max.map(RequestRate::new),
+        }))))
+    }
+
+    /// Returns the service of a server, with authentication.
+    pub(crate) fn service(
+        auth: Option<&Self>,
+        sessions: SessionManager,
+        config: HttpConfig,
+    ) -> Result<StreamableHttp, HttpConfigError> {
+        match auth {
+            Some(auth) => StreamableHttp::authenticated(sessions, config, auth.clone()),
+            None => StreamableHttp::new(sessions, config),
+        }
+    }
+
+    /// Fetches the keys of the issuer in advance. Must be called in a tokio runtime.
+    pub(crate) fn prepare(&self) {
+        if let Some(tokens) = &self.0.tokens {
+            tokens.prepare();
+        }
+    }
+
+    /// Reads the file of keys again. Nothing changes if it is invalid, which is logged.
+    pub(crate) fn reload(&self) {
+        let Some(keys) = &self.0.keys else { return };
+        match keys.reload() {
+            Ok(()) => tracing::info!("keys reloaded"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "keys not reloaded: the former ones stay valid");
+            }
+        }
+    }
+
+    /// Returns the metadata of the resource at a path; `None` if tokens are not accepted.
+    pub(crate) fn metadata(&self, path: &str, method: &Method) -> Option<Response<Bytes>> {
+        Some(self.0.resource(path)?.metadata(method))
+    }
+}
+
+impl Authenticate for Auth {
+    async fn authenticate(&self, head: &mut Parts) -> Result<(), Response<Bytes>> {
+        // A client certificate has authenticated it already.
+        if head.extensions.get::<Principal>().is_none() {
+            let identified = self.0.identify(head).await;
+            let (principal, expiry) = identified.map_err(|reason| {
+                reason.record(head);
+                response::refusal(reason, self.0.resource(head.uri.path()))
+            })?;
+            head.extensions.insert(principal);
+            head.extensions.insert(expiry);
+        }
+        // The credential is for this program, and for no backend.
+        head.headers.remove(header::AUTHORIZATION);
+        if self.0.keys.is_some() {
+            head.headers.remove(X_API_KEY);
+        }
+        if let (Some(rate), Some(principal)) = (&self.0.rate, head.extensions.get()) {
+            rate.count(principal).map_err(|wait| {
+                Reason::RateLimit.record(head);
+                response::too_many_requests(wait)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn on_foreign_session(&self, head: &Parts) {
+        Reason::ForeignSession.record(head);
+    }
+}
+
+impl Inner {
+    /// Returns who makes a request, and when its credential expires.
+    async fn identify(&self, head: &Parts) -> Result<(Principal, CredentialExpiry), Reason> {
+        let credential = Credential::find(&head.uri, &head.headers, self.keys.is_some())?;
+        let (Credential::Bearer(text) | Credential::Key(text)) = credential;
+        if let Some(found) = self.keys.as_ref().and_then(|keys| keys.find(text)) {
+            return Ok(found);
+        }
+        match (credential, &self.tokens) {
+            (Credential::Bearer(token), Some(tokens)) => {
+                let (principal, expires_at) = tokens.verify(token).await?;
+                Ok((principal, CredentialExpiry::at(expires_at)))
+            }
+            (Credential::Bearer(_) | Credential::Key(_), _) => Err(Reason::UnknownKey),
+        }
+    }
+
+    /// Returns the resource at a path, if tokens are accepted.
+    fn resource<'a>(&'a self, path: &'a str) -> Option<Resource<'a>> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let server = self.tokens.as_ref()?;
+        Some(Resource { public_url: &self.public_url, path, server })
+    }
+}
