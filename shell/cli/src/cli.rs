@@ -134,7 +134,7 @@ fn command() -> Command {
             }
             let argument = argument.env(variable(&name)).hide_env(true);
             let argument = match name.as_str() {
-                "cors" | "json_responses" => {
+                "cors" | "env_clear" | "json_responses" => {
                     let argument = argument.num_args(0..=1).require_equals(true);
                     argument.default_missing_value("true").hide_possible_values(true)
                 }

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[cfg(target_os = "linux")]
+#[path = "auth/caller.rs"]
+mod caller;
 #[path = "auth/expiry.rs"]
 mod expiry;
 #[path = "auth/issuer.rs"]

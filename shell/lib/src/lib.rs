@@ -118,7 +118,9 @@ mod sync;
 pub use rejoin_core;
 
 #[cfg(feature = "stdio")]
-pub use crate::backend::{ChildSupervisor, SessionEnv, StdioBackend, StdioConfig, watchdog};
+pub use crate::backend::{
+    ChildSupervisor, SessionEnv, SessionSetup, StdioBackend, StdioConfig, watchdog,
+};
 #[cfg(feature = "http")]
 pub use crate::http::{
     Authenticate, CredentialExpiry, HttpConfig, HttpConfigError, PeerAddress, ResponseBody,

@@ -1,5 +1,6 @@
 //! Authentication of requests by keys or tokens, and what the session knows of its principal.
 
+mod caller;
 mod config;
 mod credential;
 mod keys;
@@ -18,7 +19,7 @@ use rejoin::{
     StreamableHttp,
 };
 
-pub(crate) use self::{config::AuthConfig, response::described_path};
+pub(crate) use self::{caller::stdio_backend, config::AuthConfig, response::described_path};
 use self::{
     credential::{Credential, X_API_KEY},
     keys::Keys,

@@ -28,6 +28,7 @@ pub(crate) use self::{
     log_level::LogLevel,
     options::{Options, value_name},
     servers::{NamedServer, ServerName},
+    values::HeaderVariable,
 };
 use crate::{auth::AuthConfig, demo::Demo};
 
@@ -52,6 +53,9 @@ pub(crate) struct ProgramConfig {
     pub(crate) servers: Option<String>,
     pub(crate) cwd: PathBuf,
     pub(crate) env: Vec<EnvVariable>,
+    pub(crate) env_clear: bool,
+    /// Headers of `initialize` that the command gets as variables.
+    pub(crate) header_env: Vec<HeaderVariable>,
     pub(crate) stop_timeout: Duration,
     pub(crate) starts_per_second_max: Option<NonZeroU32>,
     pub(crate) start_grace: Duration,
@@ -82,6 +86,8 @@ impl Default for ProgramConfig {
             servers: None,
             cwd: PathBuf::from("."),
             env: Vec::new(),
+            env_clear: false,
+            header_env: Vec::new(),
             stop_timeout: Duration::from_secs(2),
             starts_per_second_max: NonZeroU32::new(10),
             start_grace: Duration::from_secs(60),
@@ -137,6 +143,7 @@ impl ProgramConfig {
         let (command, args) = self.command.split_first()?;
         let mut config = StdioConfig::new(command);
         config.args = args.iter().map(Into::into).collect();
+        config.clear_env = self.env_clear;
         config.env = self.env.iter().map(EnvVariable::to_pair).collect();
         config.working_dir = Some(self.cwd.clone());
         config.stop_timeout = self.stop_timeout;

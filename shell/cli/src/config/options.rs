@@ -10,8 +10,8 @@ use super::{
     LogFormat, LogLevel, ProgramConfig,
     choices::{ConcurrentGetArg, PrimingArg, UnrelatedRoutingArg},
     values::{
-        EnvVariable, HumanDuration, Listen, OptionalDir, OptionalFile, OptionalHeader,
-        OptionalLimit, OptionalUrl, RateLimit, Size, Timeout,
+        EnvVariable, HeaderVariable, HumanDuration, Listen, OptionalDir, OptionalFile,
+        OptionalHeader, OptionalLimit, OptionalUrl, RateLimit, Size, Timeout,
     },
 };
 
@@ -93,6 +93,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         (TypeId::of::<OptionalFile>(), "FILE"),
         (TypeId::of::<OptionalUrl>(), "URL"),
         (TypeId::of::<EnvVariable>(), "NAME=VALUE"),
+        (TypeId::of::<HeaderVariable>(), "HEADER=NAME"),
         (TypeId::of::<ConcurrentGetArg>(), "POLICY"),
         (TypeId::of::<PrimingArg>(), "POLICY"),
         (TypeId::of::<UnrelatedRoutingArg>(), "STREAM"),
@@ -201,6 +202,9 @@ options! {
     }
     "Command" {
         /// Command of a stdio MCP server and its arguments; one process is started per session
+        ///
+        /// `{principal}` in an argument, or in the value of --env, is the name of the key or the
+        /// subject of the token that the session belongs to.
         command: Vec<String> => command;
         /// File with several servers, as `mcpServers`, instead of a command; or `off`
         ///
@@ -211,6 +215,13 @@ options! {
         cwd: PathBuf => cwd;
         /// Environment variable of the command: `NAME=VALUE` sets it, `NAME` unsets it; repeatable
         env: Vec<EnvVariable> => env;
+        /// Pass only PATH and the variables of --env on to the command
+        env_clear: bool => env_clear;
+        /// Header of `initialize` that the command gets as a variable: `HEADER=NAME`; repeatable
+        ///
+        /// For a credential of the user, such as `X-Github-Token=GITHUB_TOKEN`. Unset if the
+        /// request does not have the header. At most 8 KiB of ASCII.
+        header_env: Vec<HeaderVariable> => header_env;
         /// Time for a process to exit after its session has ended; then it is killed
         ///
         /// First its stdin is closed, and after a quarter of the time it gets SIGTERM. Signals are

@@ -33,6 +33,13 @@ pub(crate) struct EnvVariable {
     value: Option<String>,
 }
 
+/// A header of the request that opens a session, which becomes a variable: `HEADER=NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeaderVariable {
+    pub(crate) header: HeaderName,
+    pub(crate) variable: String,
+}
+
 /// Defines types for a value or a keyword, which stands for `None`.
 macro_rules! optional_values {
     ($($(#[$doc:meta])* $name:ident($value:ty): $expected:literal or $keyword:literal;)*) => {$(
@@ -82,7 +89,7 @@ optional_values! {
     OptionalHeader(HeaderName): "a header name" or "off";
 }
 
-serde_as_text!(EnvVariable, HumanDuration, Listen, Size);
+serde_as_text!(EnvVariable, HeaderVariable, HumanDuration, Listen, Size);
 
 /// Maximum duration of an option: a sum with the time of any clock does not overflow.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -210,6 +217,30 @@ impl fmt::Display for EnvVariable {
     }
 }
 
+impl FromStr for HeaderVariable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected `HEADER=NAME`, such as `X-Github-Token=GITHUB_TOKEN`";
+        let (header, variable) = text.split_once('=').ok_or(expected)?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_valid = variable.bytes().all(is_name)
+            && variable.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        let header = header.parse().map_err(|_| expected)?;
+        if is_valid {
+            Ok(Self { header, variable: variable.to_owned() })
+        } else {
+            Err(expected.to_owned())
+        }
+    }
+}
+
+impl fmt::Display for HeaderVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.header, self.variable)
+    }
+}
+
 /// Converts a value from and to the type of its configuration field.
 macro_rules! conversions {
     ($($name:ident($field:ty)),* $(,)?) => {$(
@@ -272,6 +303,7 @@ mod tests {
         assert_round_trip::<OptionalLimit>(&["1", "off"]);
         assert_round_trip::<OptionalHeader>(&["x-forwarded-for", "off"]);
         assert_round_trip::<EnvVariable>(&["A=1", "A=", "A"]);
+        assert_round_trip::<HeaderVariable>(&["x-github-token=GITHUB_TOKEN", "a=_1"]);
     }
 
     #[test]
@@ -306,6 +338,9 @@ mod tests {
         assert!("0".parse::<RateLimit>().unwrap_err().contains("unlimited"));
         assert!("".parse::<OptionalDir>().unwrap_err().contains("off"));
         assert!("-1".parse::<Size>().is_err());
+        for text in ["", "A", "=A", "a=", "a=1A", "a=A-B", "a b=A", "a=A=B"] {
+            assert!(text.parse::<HeaderVariable>().unwrap_err().contains("HEADER=NAME"), "{text}");
+        }
         assert!("99999999999GiB".parse::<Size>().unwrap_err().contains("1PiB"));
     }
 }

@@ -8,7 +8,9 @@ use std::{error::Error, future::Future, pin::Pin};
 
 pub use self::overloaded::Overloaded;
 #[cfg(feature = "stdio")]
-pub use self::stdio::{ChildSupervisor, SessionEnv, StdioBackend, StdioConfig, watchdog};
+pub use self::stdio::{
+    ChildSupervisor, SessionEnv, SessionSetup, StdioBackend, StdioConfig, watchdog,
+};
 use crate::{ClientMessages, ClientSender};
 
 /// Why a backend could not be opened. It is logged, and sent to the client.

@@ -15,6 +15,8 @@ const OPTIONS: &[&str] = &[
     "json_responses",
     "max_session_connections",
     "max_shadows",
+    "env_clear",
+    "header_env",
     "max_starts_per_second",
     "reconnect_after",
     "reconnect_delay",

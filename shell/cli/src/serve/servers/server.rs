@@ -17,7 +17,7 @@ use rejoin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::Auth,
+    auth::{Auth, stdio_backend},
     config::{ProgramConfig, ServerName},
     demo::Demo,
 };
@@ -96,7 +96,8 @@ impl Server {
         common: &Common,
     ) -> anyhow::Result<Arc<Self>> {
         let stdio = common.supervisor.clone().and_then(|supervisor| config.stdio(supervisor));
-        let processes = stdio.map(StdioBackend::new).transpose()?;
+        let (headers, auth) = (&config.header_env, &config.auth);
+        let processes = stdio.map(|stdio| stdio_backend(stdio, headers, auth)).transpose()?;
         let sessions = match &processes {
             Some(processes) => common.create_manager(processes.clone(), &config)?,
             None => common.create_manager(Demo, &config)?,

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    SessionEnv, Shared,
+    SessionSetup, Shared,
     config::StartError,
     output::{LINGER_TIMEOUT, Lines, Stderr, StdoutEnd, StdoutForwarder},
     parked::{ChildStart, Offer, SessionEndpoints},
@@ -35,8 +35,8 @@ pub(super) struct Child {
     stdout: Lines<ChildStdout>,
     stderr: Stderr,
     session: SessionId,
-    /// The environment variables of the session that it was started for.
-    env: SessionEnv,
+    /// The setup of the session that it was started for.
+    setup: SessionSetup,
     shared: Arc<Shared>,
     observers: Observers,
 }
@@ -64,18 +64,18 @@ impl Child {
     pub(super) async fn start(
         shared: Arc<Shared>,
         session: SessionId,
-        env: SessionEnv,
+        setup: SessionSetup,
         permit: SessionPermit,
         observers: Observers,
     ) -> Result<Self, OpenError> {
         let started_at = Instant::now();
         let blocking = Arc::clone(&shared);
         let start = move || {
-            let started = Process::start(&blocking.config, &env, &blocking.supervisor, permit);
+            let started = Process::start(&blocking.config, &setup, &blocking.supervisor, permit);
             let (process, pipes) = started.map_err(|error| blocking.config.start_error(error))?;
-            Ok::<_, StartError>((process, pipes, env))
+            Ok::<_, StartError>((process, pipes, setup))
         };
-        let (process, pipes, env) = spawn_blocking(start).await??;
+        let (process, pipes, setup) = spawn_blocking(start).await??;
         let (stdin, stdout, stderr) = match pipes.register() {
             Ok(pipes) => pipes,
             Err(error) => {
@@ -93,7 +93,7 @@ impl Child {
             stdout: Lines::new(stdout, shared.config.line_bytes_max),
             stderr: Stderr::new(stderr, session),
             session,
-            env,
+            setup,
             shared,
             observers,
         })
@@ -160,7 +160,7 @@ impl Child {
     async fn wait_for_next_client(&mut self) -> Option<SessionEndpoints> {
         let start_grace = self.shared.config.start_grace;
         let initialize = self.stdin.only_message()?;
-        let start = ChildStart { initialize, env: self.env.clone() };
+        let start = ChildStart { initialize, setup: self.setup.clone() };
         if start_grace.is_zero() || !self.stdout.is_unread() {
             return None;
         }

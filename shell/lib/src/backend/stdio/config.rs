@@ -15,7 +15,7 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    SessionEnv, command,
+    SessionSetup, command,
     process::{ChildSupervisor, MARK_VARIABLE, Mark},
     watchdog::WatchdogCommand,
 };
@@ -28,6 +28,8 @@ pub struct StdioConfig {
     pub command: OsString,
     /// Arguments of the command. Default: none.
     pub args: Vec<OsString>,
+    /// Whether children inherit no environment but `PATH`. Default false.
+    pub clear_env: bool,
     /// Changes to the inherited environment: variables to set, or with `None` to unset.
     /// Default: none.
     pub env: BTreeMap<OsString, Option<OsString>>,
@@ -71,6 +73,7 @@ impl StdioConfig {
         Self {
             command: command.into(),
             args: Vec::new(),
+            clear_env: false,
             env: BTreeMap::new(),
             working_dir: None,
             stop_timeout: Duration::from_secs(2),
@@ -84,23 +87,25 @@ impl StdioConfig {
         }
     }
 
-    /// Builds the command of a child, which leads a process group of its own. `env` is added to
-    /// its environment.
-    pub(super) fn command(&self, env: &SessionEnv, mark: Mark) -> Command {
+    /// Builds the command of a child, which leads a process group of its own.
+    pub(super) fn command(&self, setup: &SessionSetup, mark: Mark) -> Command {
         let mut command = Command::new(&self.command);
         command
-            .args(&self.args)
+            .args(setup.args.as_ref().unwrap_or(&self.args))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        if self.clear_env {
+            command.env_clear().env("PATH", self.path());
+        }
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
         }
-        command.envs(env.iter().map(|(name, value)| (name, value)));
+        command.envs(setup.env.iter().map(|(name, value)| (name, value)));
         command.env(MARK_VARIABLE, mark.to_string());
         if let Some(directory) = &self.working_dir {
             command.current_dir(directory);

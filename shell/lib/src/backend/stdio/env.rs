@@ -1,12 +1,27 @@
-//! Environment variables of the child of one session.
+//! The setup of the child of one session: its environment variables and arguments.
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt as _};
 
 use thiserror::Error;
 
+use crate::Principal;
+
 /// Environment variables of the child of one session, in addition to those of all: names and
 /// values.
 pub type SessionEnv = Vec<(OsString, OsString)>;
+
+/// What the child of one session is started with, in addition to what all have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionSetup {
+    /// Environment variables.
+    pub env: SessionEnv,
+    /// Arguments that replace those of [`StdioConfig`](super::StdioConfig). Default: none.
+    pub args: Option<Vec<OsString>>,
+    /// To whom the session belongs. A child that has not written anything yet only serves another
+    /// session of the same principal.
+    pub(super) principal: Option<Principal>,
+}
 
 /// The error for what cannot be an environment variable. It does not show the value, which may be a
 /// secret.

@@ -23,7 +23,7 @@ use self::{
 };
 pub use self::{
     config::StdioConfig,
-    env::SessionEnv,
+    env::{SessionEnv, SessionSetup},
     process::{ChildSupervisor, watchdog},
 };
 use super::{Backend, ClientMessages, ClientSender, OpenError};
@@ -36,12 +36,12 @@ compile_error!("the feature `stdio` requires Unix: it stops children by their pr
 #[derive(Clone)]
 pub struct StdioBackend(Arc<Shared>);
 
-/// Returns the environment variables for an `initialize` message, if that is known.
-type SessionEnvFn = dyn Fn(Option<&ClientMessage>) -> Result<SessionEnv, OpenError> + Send + Sync;
+/// Returns the setup for an `initialize` message, if that is known.
+type SetupFn = dyn Fn(Option<&ClientMessage>) -> Result<SessionSetup, OpenError> + Send + Sync;
 
 struct Shared {
     config: StdioConfig,
-    session_env: Box<SessionEnvFn>,
+    setup: Box<SetupFn>,
     supervisor: Arc<Supervisor>,
     throttle: Throttle,
     /// One permit for each child that is being started: at most [`CONCURRENT_STARTS_MAX`].
@@ -59,7 +59,10 @@ impl StdioBackend {
     ///
     /// The command does not exist or cannot be executed, or the watchdog cannot be started.
     pub fn new(config: StdioConfig) -> io::Result<Self> {
-        Self::with_session_env(config, |_| Ok(SessionEnv::new()))
+        #[cfg(feature = "http")]
+        return Self::with_request_setup(config, |_| Ok(SessionSetup::default()));
+        #[cfg(not(feature = "http"))]
+        Self::with_setup(config, |_| Ok(SessionSetup::default()))
     }
 
     /// Creates a backend like [`new`](Self::new), whose children get environment variables from
@@ -82,14 +85,35 @@ impl StdioBackend {
         + Sync
         + 'static,
     ) -> io::Result<Self> {
-        Self::with_session_env(config, move |initialize| {
-            env(initialize.and_then(ClientMessage::parts))
+        Self::with_request_setup(config, move |request| {
+            Ok(SessionSetup { env: env(request)?, ..SessionSetup::default() })
         })
     }
 
-    fn with_session_env(
+    /// Creates a backend like [`with_request_env`](Self::with_request_env), whose children get
+    /// arguments from that request, too.
+    ///
+    /// # Errors
+    ///
+    /// Same as [`new`](Self::new).
+    #[cfg(feature = "http")]
+    pub fn with_request_setup(
         config: StdioConfig,
-        session_env: impl Fn(Option<&ClientMessage>) -> Result<SessionEnv, OpenError>
+        setup: impl Fn(Option<&http::request::Parts>) -> Result<SessionSetup, OpenError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> io::Result<Self> {
+        Self::with_setup(config, move |initialize| {
+            let request = initialize.and_then(ClientMessage::parts);
+            let principal = request.and_then(|request| request.extensions.get()).cloned();
+            Ok(SessionSetup { principal, ..setup(request)? })
+        })
+    }
+
+    fn with_setup(
+        config: StdioConfig,
+        setup: impl Fn(Option<&ClientMessage>) -> Result<SessionSetup, OpenError>
         + Send
         + Sync
         + 'static,
@@ -106,7 +130,7 @@ impl StdioBackend {
             parked: Parked::default(),
             children: TaskTracker::new(),
             config,
-            session_env: Box::new(session_env),
+            setup: Box::new(setup),
             supervisor: supervisor.inner(),
         })))
     }
@@ -136,22 +160,22 @@ impl Backend for StdioBackend {
         shared.supervisor.start_reaping();
         let mut endpoints = (client, messages);
         let initialize = endpoints.1.take_first_message();
-        let mut env = (shared.session_env)(initialize.as_ref())?;
-        env::check(&env)?;
+        let mut setup = (shared.setup)(initialize.as_ref())?;
+        env::check(&setup.env)?;
         if let Some(initialize) = initialize {
-            let start = ChildStart { initialize: initialize.into_bytes(), env };
+            let start = ChildStart { initialize: initialize.into_bytes(), setup };
             match shared.parked.hand_over(&start, endpoints).await {
                 Ok(()) => return Ok(()),
                 Err(returned) => endpoints = returned,
             }
-            env = start.env;
+            setup = start.setup;
         }
         let (client, messages) = endpoints;
         let active = shared.supervisor.add_active();
         let (result_sender, result) = oneshot::channel();
         // In its own task, so that the child is stopped even if this future is dropped.
         self.0.children.spawn(async move {
-            match shared.start(&client, &messages, env).await {
+            match shared.start(&client, &messages, setup).await {
                 Ok(child) => {
                     client.set_process(child.process_id());
                     let _ = result_sender.send(Ok(()));
@@ -172,7 +196,7 @@ impl Shared {
         self: &Arc<Self>,
         client: &ClientSender,
         messages: &ClientMessages,
-        env: SessionEnv,
+        setup: SessionSetup,
     ) -> Result<Child, OpenError> {
         let start_permit = async {
             self.throttle.acquire().await?;
@@ -184,7 +208,7 @@ impl Shared {
             permit = start_permit => permit?,
         };
         let (session, permit) = (client.session_id(), messages.permit());
-        Child::start(Arc::clone(self), session, env, permit, client.observers()).await
+        Child::start(Arc::clone(self), session, setup, permit, client.observers()).await
     }
 }
 

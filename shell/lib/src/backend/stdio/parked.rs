@@ -4,13 +4,14 @@
 //! were stopped whenever its client gives up, each retry would start over and give up again. So
 //! the child is kept for a while. It has received only one `initialize` message and has written
 //! nothing, so it can serve the next client whose `initialize` message is the same, byte for
-//! byte, and that has the same environment variables.
+//! byte, and that has the same environment variables, arguments and
+//! principal.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::SessionEnv;
+use super::SessionSetup;
 use crate::{ClientMessages, ClientSender};
 
 /// Maximum number of parked children, in addition to those of sessions.
@@ -24,7 +25,7 @@ pub(super) type SessionEndpoints = (ClientSender, ClientMessages);
 pub(super) struct ChildStart {
     /// The only message that the child has received.
     pub(super) initialize: Bytes,
-    pub(super) env: SessionEnv,
+    pub(super) setup: SessionSetup,
 }
 
 /// A session that is offered to a parked child.

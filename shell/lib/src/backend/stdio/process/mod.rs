@@ -58,7 +58,7 @@ pub(super) use self::{
     mark::{MARK_VARIABLE, Mark},
     supervisor::Supervisor,
 };
-use super::{SessionEnv, StdioConfig};
+use super::{SessionSetup, StdioConfig};
 use crate::{SessionId, SessionPermit};
 
 /// Interval between attempts to kill what has survived [`KILL_TIMEOUT`].
@@ -100,12 +100,12 @@ impl Process {
     /// Starts a process that leads a group of its own. Blocks, and needs a runtime.
     pub(super) fn start(
         config: &StdioConfig,
-        env: &SessionEnv,
+        setup: &SessionSetup,
         supervisor: &Arc<Supervisor>,
         permit: SessionPermit,
     ) -> io::Result<(Self, Pipes)> {
         let mark = supervisor.next_mark();
-        let mut child = supervisor.spawn(&mut config.command(env, mark), mark)?;
+        let mut child = supervisor.spawn(&mut config.command(setup, mark), mark)?;
         let id = Pid::from_child(&child);
         if let Some(limit) = config.open_files {
             set_open_files_limit(id, limit);

@@ -30,7 +30,7 @@ async fn reaped(supervisor: &Supervisor, id: i32) {
 
 fn sleeping(supervisor: &Arc<Supervisor>) -> Process {
     let config = StdioConfig { args: vec!["1000".into()], ..StdioConfig::new("sleep") };
-    Process::start(&config, &SessionEnv::new(), supervisor, SessionPermit::none()).unwrap().0
+    Process::start(&config, &SessionSetup::default(), supervisor, SessionPermit::none()).unwrap().0
 }
 
 /// Counts the wake-ups of a task.
@@ -69,7 +69,8 @@ async fn nothing_is_left_of_a_process_whose_parent_has_exited() {
     let config = StdioConfig { args, ..StdioConfig::new("/bin/sh") };
     let supervisor = supervisor();
     let (mut process, pipes) =
-        Process::start(&config, &SessionEnv::new(), &supervisor, SessionPermit::none()).unwrap();
+        Process::start(&config, &SessionSetup::default(), &supervisor, SessionPermit::none())
+            .unwrap();
     let (_stdin, mut stdout, _stderr) = pipes.register().unwrap();
     stdout.read_u8().await.unwrap();
     process.signal(Signal::TERM).await.unwrap();
