@@ -167,6 +167,18 @@ pub enum Input<C, S = C> {
         /// limit.
         bytes_max: usize,
     },
+    /// The session finishes what it has begun, and then closes: the server shuts down, for example.
+    ///
+    /// Further requests are rejected with [`Rejection::Draining`](crate::Rejection::Draining). The
+    /// session closes with [`SessionCloseReason::ServerShutdown`] once no request is pending, and the
+    /// clients that can get a response have acknowledged it: at once, if it is not initialized or
+    /// has nothing to do. It has no limit for this. When that of the driver is reached, send
+    /// [`CloseSession`](Self::CloseSession).
+    Drain {
+        /// How long a client on the standalone stream should wait before it comes back, to find
+        /// that its session has ended. A later `Drain` replaces it.
+        retry: Duration,
+    },
     /// Time has passed.
     Tick,
 }
@@ -200,6 +212,7 @@ impl<C, S> Input<C, S> {
             Self::Disconnect { stream, retry } => Input::Disconnect { stream, retry },
             Self::BackendGone => Input::BackendGone,
             Self::LimitBytes { bytes_max } => Input::LimitBytes { bytes_max },
+            Self::Drain { retry } => Input::Drain { retry },
             Self::Tick => Input::Tick,
         }
     }

@@ -45,6 +45,11 @@ pub enum Rejection {
     /// stream whose release its sender awaits, to send it again.
     #[error("the session has no room for the message until its readers have caught up")]
     Full,
+    /// Nobody is at fault: the session drains ([`Input::Drain`]), and accepts no further requests.
+    /// None of the POST's messages was forwarded, so the client can send it in a session of another
+    /// server.
+    #[error("the server is shutting down")]
+    Draining,
 }
 
 /// A fault of the client. The text is for the client: a driver sends it as a JSON-RPC error.

@@ -8,6 +8,7 @@ mod client;
 mod close;
 mod connection;
 mod delivery;
+mod drain;
 mod initialize;
 mod kept;
 mod limit;
@@ -26,7 +27,7 @@ mod tick;
 mod tombstones;
 
 use alloc::{boxed::Box, vec::Vec};
-use core::marker::PhantomData;
+use core::{marker::PhantomData, time::Duration};
 
 use self::{
     backpressure::HeldStream,
@@ -85,6 +86,8 @@ pub struct Session<C, S = C> {
     /// Total cost of all events in flight that no log has, in bytes.
     unlogged_bytes: usize,
     limit: Limit,
+    /// While the session drains: the delay after which the client of the standalone stream comes back.
+    drain_retry: Option<Duration>,
     /// The last number of the session-wide sequence of stream openings, events and stream ends.
     sequence: u64,
     /// Whether a counter has reached its maximum.
@@ -127,6 +130,7 @@ impl<C, S: Clone> Session<C, S> {
             logged_bytes: 0,
             unlogged_bytes: 0,
             limit,
+            drain_retry: None,
             sequence: 0,
             exhausted: false,
             held_streams: Vec::new(),
@@ -172,6 +176,7 @@ impl<C, S: Clone> Session<C, S> {
             return match input {
                 Input::Tick
                 | Input::LimitBytes { .. }
+                | Input::Drain { .. }
                 | Input::Acknowledged { .. }
                 | Input::ConnectionClosed { .. } => Ok(()),
                 Input::Post { .. }
@@ -282,6 +287,7 @@ impl<C, S: Clone> Session<C, S> {
             },
             Input::BackendGone => self.close(SessionCloseReason::BackendGone, out),
             Input::LimitBytes { bytes_max } => self.set_limit(bytes_max),
+            Input::Drain { retry } => self.drain_retry = Some(retry),
             Input::Tick => {}
         }
         Ok(None)
@@ -289,7 +295,8 @@ impl<C, S: Clone> Session<C, S> {
 
     /// Does what is deferred to the end of an input, or of the firing of a timer: shrinks to a
     /// lower limit, cuts stopped readers if a message waits for room, releases held senders that
-    /// no longer need to wait, and closes the session if a counter is exhausted.
+    /// no longer need to wait, and closes the session if a counter is exhausted, or if it drains and
+    /// waits for nothing.
     #[inline]
     fn flush_deferred(&mut self, out: &mut Actions<C, S>) {
         if self.limit.is_shrinking {
@@ -301,6 +308,9 @@ impl<C, S: Clone> Session<C, S> {
         }
         if self.exhausted {
             self.close_exhausted(out);
+        }
+        if let Some(retry) = self.drain_retry {
+            self.close_if_drained(retry, out);
         }
     }
 

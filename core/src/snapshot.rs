@@ -43,6 +43,7 @@ pub struct State {
     /// Of the last `LimitBytes`, if it is lower than `session_bytes_max`.
     pub(crate) bytes_max: Option<usize>,
     pub(crate) is_shrinking: bool,
+    pub(crate) drain_retry: Option<Duration>,
     pub(crate) sequence: u64,
     pub(crate) next_stream: u64,
     /// In the order of the logs.
@@ -66,7 +67,7 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 10;
+const FORMAT: u32 = 11;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
@@ -97,6 +98,7 @@ pub(crate) struct StreamState {
     pub(crate) acknowledged: u64,
     pub(crate) silence: Duration,
     pub(crate) is_primed: bool,
+    pub(crate) can_resume: bool,
     pub(crate) retry_in: Option<Duration>,
 }
 

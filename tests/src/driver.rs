@@ -180,6 +180,7 @@ impl<M: Clone> CheckedSession<M> {
             | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::LimitBytes { .. }
+            | Input::Drain { .. }
             | Input::Tick => {}
         }
     }
@@ -278,6 +279,7 @@ fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
         | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::LimitBytes { .. }
+        | Input::Drain { .. }
         | Input::Tick => None,
     }
 }

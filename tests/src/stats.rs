@@ -223,6 +223,7 @@ kinds! {
         },
         Input::BackendGone => "input: backend gone",
         Input::LimitBytes { .. } => "input: limit bytes",
+        Input::Drain { .. } => "input: drain",
         Input::Tick => "input: tick",
     }
     never {}
@@ -263,6 +264,7 @@ kinds! {
         Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: abandon unknown stream",
         Rejection::Closed(_) => "rejection: closed",
         Rejection::Full => "rejection: full",
+        Rejection::Draining => "rejection: draining",
     }
     never {
         Rejection::Client(_) | Rejection::Backend(_) | Rejection::ApiMisuse(_) => {
@@ -312,6 +314,7 @@ kinds! {
         Case::CutToShrink => "case: cut to shrink",
         Case::RaisedToKept => "case: raised to what is kept",
         Case::ReleasedByLimit => "case: released by a limit",
+        Case::Drains => "case: drains",
     }
     never {}
 }

@@ -266,6 +266,7 @@ impl<C, S: Clone> Session<C, S> {
             self.timers.remove(timer);
         }
         if let Some(stream) = connection.role().stream() {
+            self.streams[stream].can_resume |= connection.can_resume;
             self.streams[stream].remove_connection(key);
         }
         self.connections.remove(key);

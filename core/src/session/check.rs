@@ -25,7 +25,7 @@ pub(super) fn is_activity<C, S>(input: &Input<C, S>, is_idle: bool) -> bool {
         | Input::CloseSession { .. }
         | Input::BackendGone => true,
         Input::BackendMessage { .. } | Input::Disconnect { .. } => !is_idle,
-        Input::LimitBytes { .. } | Input::Tick => false,
+        Input::LimitBytes { .. } | Input::Drain { .. } | Input::Tick => false,
     }
 }
 
@@ -42,6 +42,7 @@ pub(super) fn is_from_client<C, S>(input: &Input<C, S>) -> bool {
         | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::LimitBytes { .. }
+        | Input::Drain { .. }
         | Input::Tick => false,
     }
 }
@@ -82,6 +83,9 @@ impl<C, S> Session<C, S> {
         connection: ConnectionId,
         post: &Post<C>,
     ) -> Result<PostEffect, Rejection> {
+        if self.drain_retry.is_some() && post.has_request() {
+            return Err(Rejection::Draining);
+        }
         self.check_phase(post)?;
         let messages = post.messages();
         if messages.is_empty() {

@@ -92,6 +92,7 @@ impl<C, S: Clone> Session<C, S> {
         self.logged_bytes = 0;
         self.unlogged_bytes = 0;
         self.limit = Limit::new(self.config.session_bytes_max, false);
+        self.drain_retry = None;
         self.held_streams.clear();
     }
 }

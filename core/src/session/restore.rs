@@ -56,6 +56,7 @@ impl<C, S: Clone> Session<C, S> {
         let bytes_max = session.config.session_bytes_max;
         let bytes_max = state.bytes_max.map_or(bytes_max, |limit| limit.min(bytes_max));
         session.limit = Limit::new(bytes_max, state.is_shrinking);
+        session.drain_retry = state.drain_retry;
         session.sequence = state.sequence;
         session.streams.set_next_number(state.next_stream);
         session.restore_streams(state.streams, logs)?;
@@ -64,6 +65,8 @@ impl<C, S: Clone> Session<C, S> {
         }
         session.restore_shadows(&state.shadows)?;
         session.restore_phase(state.phase)?;
+        let may_drain = matches!(session.phase, Phase::Live) || session.drain_retry.is_none();
+        ensure(may_drain, "session drains before it is initialized")?;
         for request in state.server_requests {
             session.restore_server_request(request)?;
         }
@@ -416,7 +419,8 @@ impl<C, S: Clone> Session<C, S> {
 }
 
 fn restored_stream<S>(id: StreamId, stored: StreamState, log: Log<S>, now: Instant) -> Stream<S> {
-    let StreamState { stage, requests, acknowledged, silence, is_primed, retry_in } = stored;
+    let StreamState { stage, requests, acknowledged, silence, is_primed, can_resume, retry_in } =
+        stored;
     let stage = match stage {
         StageState::Standalone => Stage::Standalone,
         StageState::Open => Stage::Open { orphan_timer: None },
@@ -429,6 +433,7 @@ fn restored_stream<S>(id: StreamId, stored: StreamState, log: Log<S>, now: Insta
     stream.acknowledged = acknowledged;
     stream.earlier_silence = saturating_nanos(silence);
     stream.is_primed = is_primed;
+    stream.can_resume = can_resume;
     stream.retry_at = now.deadline_after(retry_in.into());
     stream
 }

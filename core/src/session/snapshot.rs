@@ -54,6 +54,7 @@ impl<C, S: Clone> Session<C, S> {
                 bytes_max: Some(self.limit.bytes_max)
                     .filter(|bytes_max| *bytes_max < self.config.session_bytes_max),
                 is_shrinking: self.limit.is_shrinking,
+                drain_retry: self.drain_retry,
                 sequence: self.sequence,
                 next_stream: self.streams.next_number(),
                 streams: streams.iter().map(|key| self.stream_state(*key)).collect(),
@@ -114,6 +115,7 @@ impl<C, S: Clone> Session<C, S> {
             acknowledged: stream.acknowledged,
             silence: self.silence(key),
             is_primed: stream.is_primed,
+            can_resume: self.can_come_back(key),
             retry_in: remaining(stream.retry_at, self.now),
         }
     }

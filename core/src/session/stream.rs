@@ -44,6 +44,8 @@ pub(crate) struct Stream<M> {
     pub(crate) earlier_silence: u64,
     /// Whether a priming event with index 0 was sent.
     pub(crate) is_primed: bool,
+    /// Whether a connection that it no longer has gave its client an event id to resume after.
+    pub(crate) can_resume: bool,
     /// When its client was told to reconnect; meaningless while a connection is attached.
     pub(crate) retry_at: Instant,
 }
@@ -138,6 +140,7 @@ impl<M> Stream<M> {
             draining: None,
             earlier_silence: 0,
             is_primed: false,
+            can_resume: false,
             retry_at: Instant::EPOCH,
         }
     }

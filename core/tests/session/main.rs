@@ -7,6 +7,7 @@ mod activity_reports;
 mod cancellation;
 mod closing;
 mod connections;
+mod draining;
 mod eviction;
 mod handshake;
 mod holds;

@@ -198,7 +198,7 @@ fn at_fault(rejection: &Rejection) -> &'static str {
         Rejection::Client(_) => "client: ",
         Rejection::Backend(_) => "backend: ",
         Rejection::ApiMisuse(_) => "driver: ",
-        Rejection::Closed(_) | Rejection::Full => "",
+        Rejection::Closed(_) | Rejection::Full | Rejection::Draining => "",
     }
 }
 
@@ -233,6 +233,7 @@ fn parse_input(text: &str) -> Input<String> {
         "backend" => parse_backend_message(rest, Overflow::Hold),
         "backend-evicting" => parse_backend_message(rest, Overflow::Evict),
         "limit" => Input::LimitBytes { bytes_max: rest.parse().expect("a number of bytes") },
+        "drain" => Input::Drain { retry: duration(rest) },
         "tick" => Input::Tick,
         _ => panic!("unknown input: {text}"),
     }

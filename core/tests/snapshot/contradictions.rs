@@ -60,6 +60,10 @@ fn initialize_has_exactly_one_connection() {
         ),
         (&[Set("/state/phase", r#""New""#)], "connection before `initialize`"),
         (&[Set("/state/timers", "[]")], "timer for `initialize` does not fit the phase"),
+        (
+            &[Set("/state/drain_retry", r#"{"secs":5,"nanos":0}"#)],
+            "session drains before it is initialized",
+        ),
     ] {
         check(&initializing, damages, expected);
     }
@@ -88,7 +92,7 @@ fn initialize_has_exactly_one_connection() {
 fn requests_belong_to_one_stream() {
     const REQUEST: &str = r#"[{"id":9,"token":null,"outcome":"Cancelled"}]"#;
     const STREAM: &str = r#"{"stage":"Standalone","requests":[],"acknowledged":0,
-        "silence":{"secs":0,"nanos":0},"is_primed":false,"retry_in":null}"#;
+        "silence":{"secs":0,"nanos":0},"is_primed":false,"can_resume":false,"retry_in":null}"#;
     const LOG: &str =
         r#"["Standalone",{"events":[],"last":0,"missed_through":0,"recorded_bytes":0}]"#;
     for (damages, expected) in [

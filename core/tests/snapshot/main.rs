@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "test values are valid")]
 
 mod contradictions;
+mod draining;
 mod in_flight;
 mod limit;
 mod seeds;

@@ -6,6 +6,8 @@
 mod backend_messages;
 #[path = "sessions/backpressure.rs"]
 mod backpressure;
+#[path = "sessions/draining.rs"]
+mod draining;
 #[path = "sessions/handlers.rs"]
 mod handlers;
 #[path = "sessions/lifetime.rs"]

@@ -1,4 +1,6 @@
-//! Inputs of the driver: connections, the limit of the kept bytes, and the close of the session.
+//! Inputs of the driver: connections, the limit of the kept bytes, and the end of the session.
+
+use std::time::Duration;
 
 use rejoin_core::{ConnectionId, Input, SessionCloseReason, StreamId};
 
@@ -128,6 +130,20 @@ impl Environment {
             248..=255 => 0,
         };
         Input::LimitBytes { bytes_max }
+    }
+
+    /// Drains the session, if `confirm` is low: more often if it drains already.
+    pub(super) fn drain(&mut self, retry: u8, confirm: u8) -> Input<u64> {
+        let limit = if self.is_draining { 150 } else { 80 };
+        if confirm > limit {
+            return self.acknowledge(retry, confirm);
+        }
+        let retry = match retry {
+            0..=9 => Duration::MAX,
+            10..=79 => Duration::ZERO,
+            80..=255 => Duration::from_millis(100 * u64::from(retry)),
+        };
+        Input::Drain { retry }
     }
 
     /// Closes the session, if `confirm` is low.

@@ -28,6 +28,8 @@ pub struct Environment {
     pub(super) ids_made: u64,
     /// What the session keeps.
     pub(super) kept_bytes: usize,
+    /// Whether the session drains.
+    pub(super) is_draining: bool,
     /// The connections that were not reported as closed.
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     /// How many connections the session knows.
@@ -111,6 +113,7 @@ impl Environment {
             bodies_made: 0,
             ids_made: 0,
             kept_bytes: 0,
+            is_draining: false,
             connections: BTreeMap::new(),
             known_connections: 0,
             in_use: BTreeSet::new(),
@@ -169,6 +172,7 @@ impl Environment {
             | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::LimitBytes { .. }
+            | Input::Drain { .. }
             | Input::Tick => false,
         }
     }
@@ -204,6 +208,10 @@ impl Environment {
             OpKind::Acknowledge { which, through_selector } => {
                 self.acknowledge(which, through_selector)
             }
+            // A session that drains would reject it.
+            OpKind::Post { which, size, shape, .. } if self.is_draining && self.chance > 40 => {
+                self.response(which, shape, size, 255)
+            }
             OpKind::Post { shape, which, size, count, fault } => {
                 self.post(shape, which, size, count, fault)
             }
@@ -231,6 +239,7 @@ impl Environment {
             OpKind::Disconnect { which, retry, fault } => self.disconnect(which, retry, fault),
             OpKind::CloseSession { how, confirm } => self.close_session(how, confirm),
             OpKind::LimitBytes { how, size } => self.limit_bytes(how, size),
+            OpKind::Drain { retry, confirm } => self.drain(retry, confirm),
         }
     }
 

@@ -55,6 +55,7 @@ impl Environment {
             | Input::BackendGone
             | Input::LimitBytes { .. }
             | Input::Tick => {}
+            Input::Drain { .. } => self.is_draining = true,
         }
     }
 

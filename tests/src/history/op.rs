@@ -52,6 +52,8 @@ pub enum OpKind {
     CloseSession { how: u8, confirm: u8 },
     /// The driver limits the kept bytes, or no longer.
     LimitBytes { how: u8, size: u8 },
+    /// The driver drains the session, if `confirm` is low.
+    Drain { retry: u8, confirm: u8 },
 }
 
 impl Op {
@@ -78,7 +80,8 @@ impl Op {
             230..=241 => OpKind::ServerRequest { which, size: one, related: two, fault: three },
             242..=243 => OpKind::CancelServerRequest { which, fault: one },
             244..=249 => OpKind::Abandon { which, fault: one },
-            250..=254 => OpKind::Disconnect { which, retry: one, fault: two },
+            250..=253 => OpKind::Disconnect { which, retry: one, fault: two },
+            254 => OpKind::Drain { retry: which, confirm: one },
             255 => OpKind::CloseSession { how: which, confirm: one },
         };
         Self { wait, chance, kind }

@@ -7,7 +7,7 @@ use super::Fault;
 use crate::stats::Stats;
 
 /// The counters that many simulations must hit, besides those of the faults.
-const EXPECTED: [&str; 34] = [
+const EXPECTED: [&str; 38] = [
     "simulations",
     "sessions",
     "requests",
@@ -42,6 +42,10 @@ const EXPECTED: [&str; 34] = [
     "senders: released",
     "events received",
     "restarts: with pending requests",
+    "requests: refused by a session that drains",
+    "drains: at once",
+    "drains: after a wait",
+    "drains: at the timeout",
 ];
 
 /// The number of hits of each counter.

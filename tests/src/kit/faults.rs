@@ -80,10 +80,12 @@ pub enum Fault {
     ClockBack,
     /// The driver lowers the limit of the kept bytes for a while.
     LowerLimit,
+    /// The operator drains a session.
+    Drain,
 }
 
 /// Every fault, its maximum rate per thousand, and its coverage counter.
-const FAULTS: [(Fault, u32, &str); 36] = [
+const FAULTS: [(Fault, u32, &str); 37] = [
     (Fault::CutEarly, 120, "disconnects: before the first byte"),
     (Fault::CutMidway, 300, "disconnects: mid-event"),
     (Fault::CutUnread, 120, "disconnects: written and not read"),
@@ -120,6 +122,7 @@ const FAULTS: [(Fault, u32, &str); 36] = [
     (Fault::Reorder, 700, "simulation events: reordered"),
     (Fault::ClockBack, 50, "clocks: set back"),
     (Fault::LowerLimit, 500, "limits: lowered"),
+    (Fault::Drain, 4, "sessions: drained"),
 ];
 
 impl Fault {

@@ -7,6 +7,7 @@ use rejoin_core::{Config, Instant};
 use super::law4_in_order::StreamEvents;
 use super::law4_without_gap::ResponseIndexes;
 use super::law5_one_stream::Locations;
+use super::law6_drained::Drained;
 use super::law6_no_request_lost::Requests;
 use super::law7_cancelled::Cancelled;
 use super::law7_limit::Limit;
@@ -16,8 +17,8 @@ use super::server_requests::ServerRequests;
 use super::silence::Silence;
 use super::{
     Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
-    law4_without_gap, law5_one_stream, law6_no_request_lost, law6_reports, law7_bounded,
-    law7_cancelled, law7_limit, law7_room, law8_end, law9_deterministic,
+    law4_without_gap, law5_one_stream, law6_drained, law6_no_request_lost, law6_reports,
+    law7_bounded, law7_cancelled, law7_limit, law7_room, law8_end, law9_deterministic,
 };
 
 /// Checks every step of one session, from its beginning, against the laws.
@@ -34,6 +35,7 @@ pub struct Checker {
     responses: ResponseIndexes,
     locations: Locations,
     requests: Requests,
+    drained: Drained,
     server_requests: ServerRequests,
     waiting: Waiting,
     cancelled: Cancelled,
@@ -80,6 +82,7 @@ impl Checker {
             responses: ResponseIndexes::default(),
             locations: Locations::default(),
             requests: Requests::default(),
+            drained: Drained::default(),
             server_requests: ServerRequests::default(),
             waiting: Waiting::default(),
             cancelled: Cancelled::default(),
@@ -120,6 +123,7 @@ impl Checker {
             (5, law5_one_stream::check(&mut self.locations, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, config, (before, step), &sent)),
             (6, law6_reports::check(config, before, step)),
+            (6, law6_drained::check(&mut self.drained, now, before, step)),
             (6, self.server_requests.follow(step)),
             (7, law7_bounded::check(&self.server_requests, config, step, &self.readers)),
             (7, law7_bounded::check_kept(limit.kept_max(), step, &self.readers)),

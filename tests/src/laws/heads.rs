@@ -17,6 +17,7 @@ pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
         | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::LimitBytes { .. }
+        | Input::Drain { .. }
         | Input::Tick => &[],
     }
 }

@@ -109,6 +109,7 @@ impl Requests {
             | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::LimitBytes { .. }
+            | Input::Drain { .. }
             | Input::Tick => Ok(()),
         }
     }

@@ -53,6 +53,7 @@ impl Limit {
             | Input::CloseSession { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::Drain { .. }
             | Input::Tick => {}
         }
         self.bytes_max

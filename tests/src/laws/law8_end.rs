@@ -43,6 +43,7 @@ fn check_closed(
         step.input,
         Input::Tick
             | Input::LimitBytes { .. }
+            | Input::Drain { .. }
             | Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
     );
@@ -66,6 +67,8 @@ fn check_quiet(step: &Step) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rejoin_core::{Instant, SessionCloseReason, StreamId};
 
     use super::super::fixtures::step;
@@ -105,6 +108,8 @@ mod tests {
         late.after = closed();
         assert!(check(&closed(), &late).is_ok());
         late.input = Input::LimitBytes { bytes_max: 0 };
+        assert!(check(&closed(), &late).is_ok());
+        late.input = Input::Drain { retry: Duration::ZERO };
         assert!(check(&closed(), &late).is_ok());
         late.input = Input::Delete;
         assert!(check(&closed(), &late).is_err());

@@ -16,6 +16,7 @@ mod law3_rejection;
 mod law4_in_order;
 mod law4_without_gap;
 mod law5_one_stream;
+mod law6_drained;
 mod law6_no_request_lost;
 mod law6_reports;
 mod law7_bounded;

@@ -248,6 +248,7 @@ impl Readers {
             | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::LimitBytes { .. }
+            | Input::Drain { .. }
             | Input::Tick => return,
         };
         if may_replace(step) {

@@ -163,6 +163,7 @@ impl Silence {
             | Input::Disconnect { .. }
             | Input::BackendGone
             | Input::LimitBytes { .. }
+            | Input::Drain { .. }
             | Input::Tick => return,
         };
         let acknowledged = self.acknowledged.entry(stream).or_default();

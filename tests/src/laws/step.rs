@@ -34,7 +34,12 @@ impl Step {
             Err(Rejection::Closed(reason)) => {
                 closes && *reason == SessionCloseReason::ExpectedInitialize
             }
-            Err(Rejection::Client(_) | Rejection::Backend(_) | Rejection::ApiMisuse(_)) => false,
+            Err(
+                Rejection::Client(_)
+                | Rejection::Backend(_)
+                | Rejection::ApiMisuse(_)
+                | Rejection::Draining,
+            ) => false,
         }
     }
 }

@@ -140,6 +140,7 @@ impl Model {
         event: Event<u64>,
     ) {
         self.connections[connection].is_sse = true;
+        self.streams[id.stream].can_come_back = true;
         self.emit(Action::Send { connection, id, event });
         self.note_sent(connection, id.index, cost);
     }

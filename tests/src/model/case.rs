@@ -37,6 +37,8 @@ pub enum Case {
     RaisedToKept,
     /// A change of the limit released a sender.
     ReleasedByLimit,
+    /// After an input or a timer, a session that drains still waits.
+    Drains,
 }
 
 /// Why events are evicted.

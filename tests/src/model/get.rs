@@ -128,6 +128,7 @@ impl Model {
         self.raise_acknowledged(stream, index);
         self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
         self.connections[connection].origin = Origin::Resume;
+        self.streams[stream].can_come_back = true;
         self.attach(connection, stream, index, false);
     }
 

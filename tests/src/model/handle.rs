@@ -27,6 +27,7 @@ impl Model {
                 input,
                 Input::Tick
                     | Input::LimitBytes { .. }
+                    | Input::Drain { .. }
                     | Input::Acknowledged { .. }
                     | Input::ConnectionClosed { .. }
             );
@@ -47,8 +48,9 @@ impl Model {
         let is_of_backend =
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
         let sets_limit = matches!(input, Input::LimitBytes { .. });
+        let drains = matches!(input, Input::Drain { .. });
         let resets_idle_timer =
-            input != Input::Tick && !sets_limit && !(is_of_backend && self.is_idle());
+            !(input == Input::Tick || sets_limit || drains || is_of_backend && self.is_idle());
         self.was_used |= is_from_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let recorded_on = self.perform(input);
         if resets_idle_timer {
@@ -64,17 +66,19 @@ impl Model {
         Ok(())
     }
 
-    /// Does what follows each input and each timer: shrinks, cuts connections, and releases
-    /// senders.
+    /// Does what follows each input and each timer: shrinks, cuts connections, releases senders,
+    /// and closes the session if it has drained.
     pub(super) fn settle(&mut self) {
         self.shrink();
         self.cut_stopped_readers();
         self.release_senders();
+        self.close_if_drained();
         self.settled_at = self.now;
         self.lacked_room = self.any_lacks_room();
     }
 
     fn check(&self, input: &Input<u64>) -> Result<(), Rejection> {
+        self.check_drain(input)?;
         self.check_stage(input)?;
         match input {
             Input::Post { connection, post, .. } => self.check_post(*connection, post),
@@ -90,6 +94,7 @@ impl Model {
             | Input::CloseSession { .. }
             | Input::BackendGone
             | Input::LimitBytes { .. }
+            | Input::Drain { .. }
             | Input::Tick => Ok(()),
         }
     }
@@ -121,6 +126,7 @@ impl Model {
             Input::Disconnect { stream, retry } => self.disconnect(stream, retry),
             Input::BackendGone => self.close(SessionCloseReason::BackendGone),
             Input::LimitBytes { bytes_max } => self.limit_bytes(bytes_max),
+            Input::Drain { retry } => self.draining = Some(retry),
             Input::Tick => {}
         }
         None

@@ -97,6 +97,7 @@ fn method(input: &Input<u64>) -> Option<Method> {
         | Input::Disconnect { .. }
         | Input::BackendGone
         | Input::LimitBytes { .. }
+        | Input::Drain { .. }
         | Input::Tick => None,
     }
 }

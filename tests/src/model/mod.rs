@@ -22,6 +22,7 @@ mod complete;
 mod connection;
 mod deadlines;
 mod disconnect;
+mod drain;
 mod get;
 mod handle;
 mod initialize;

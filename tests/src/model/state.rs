@@ -35,6 +35,8 @@ pub struct Model {
     pub(super) limit: usize,
     /// Whether the session shrinks to it.
     pub(super) is_shrinking: bool,
+    /// While the session drains: the retry of the last `Drain`.
+    pub(super) draining: Option<Duration>,
     /// The standalone stream and the request streams, but no tombstones.
     pub(super) streams: Table<Stream>,
     /// The next stream number.
@@ -96,6 +98,7 @@ impl Model {
         Self {
             limit: config.session_bytes_max,
             is_shrinking: false,
+            draining: None,
             config,
             now,
             stamps: 0,

@@ -22,6 +22,8 @@ pub(super) struct Stream {
     pub(super) is_revived: bool,
     /// Whether a priming event had index 0.
     pub(super) is_primed: bool,
+    /// Whether its client was sent an event with an id, or has resumed it.
+    pub(super) can_come_back: bool,
     /// For how long the readers before the present one were silent since `acknowledged` rose.
     pub(super) earlier_silence: Duration,
     /// When its client is expected, if it was sent a retry.
@@ -136,6 +138,7 @@ impl Stream {
             missed: 0,
             is_revived: false,
             is_primed: false,
+            can_come_back: false,
             earlier_silence: Duration::ZERO,
             retry_at: Instant::EPOCH,
             orphaned: None,

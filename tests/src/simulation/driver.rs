@@ -262,6 +262,7 @@ impl Simulation {
                 }
                 Ok(())
             }
+            Packet::Drain { server } => self.drain(server),
             Packet::Abandon { server, serial } => self.abandon(server, serial),
         }
     }

@@ -45,6 +45,8 @@ pub(super) enum SimEvent {
     Crash(ServerNo),
     /// The limit of what a session keeps may change.
     Limit(ServerNo),
+    /// The operator no longer waits for a session that drains.
+    DrainTimeout(ServerNo),
 }
 
 /// The events of a simulation, in order of time.

@@ -86,7 +86,7 @@ impl Simulation {
             Ok(()) => invalid == InvalidInput::ValidBatch && batches,
             Err(Rejection::Closed(_)) => true,
             Err(Rejection::ApiMisuse(_)) => is_of_driver,
-            Err(Rejection::Client(_)) => !is_of_driver,
+            Err(Rejection::Client(_) | Rejection::Draining) => !is_of_driver,
             Err(Rejection::Backend(_) | Rejection::Full) => false,
         };
         if is_expected {

@@ -24,6 +24,7 @@ mod backend;
 mod checker;
 mod client;
 mod crash;
+mod drain;
 mod driver;
 mod event_queue;
 mod failure;

@@ -25,6 +25,8 @@ pub(super) enum Packet {
     Invalid { server: ServerNo, invalid: InvalidInput },
     /// The operator closes the session.
     Shutdown { server: ServerNo, reason: SessionCloseReason },
+    /// The operator drains the session.
+    Drain { server: ServerNo },
     /// The driver abandons the stream of a request.
     Abandon { server: ServerNo, serial: Serial },
 }

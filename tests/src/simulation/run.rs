@@ -121,6 +121,7 @@ impl Simulation {
             SimEvent::Tick(server) => self.tick(server, at),
             SimEvent::Crash(server) => self.crash(server),
             SimEvent::Limit(server) => self.change_limit(server),
+            SimEvent::DrainTimeout(server) => self.end_drain(server),
         }
     }
 

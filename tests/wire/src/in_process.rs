@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rejoin::{SessionManager, StreamableHttp, journal::Journal};
+use rejoin::{SessionHandle, SessionManager, StreamableHttp, journal::Journal};
 use rejoin_core::SessionCloseReason;
 use rejoin_tests::kit::{Coverage, DeliberateBug, FAULT_PHASE_MAX, Fault, Rng};
 use tempfile::TempDir;
@@ -100,22 +100,33 @@ async fn serve_and_run(parameters: &Parameters, journals: &TempDir) -> Result<Ru
     Ok((simulation, opened, result))
 }
 
-/// Shuts a session down now and then, as an operator might.
+/// Closes or drains a session now and then, as an operator might.
 async fn shut_down_sessions(
     simulation: &Simulation,
     manager: &SessionManager,
     opened: &Mutex<Opened>,
 ) {
     let mut rng = Rng::new(simulation.parameters.base.seed, RNG_OPERATOR, 0);
+    // The sessions that drain, and until when the operator waits for them.
+    let mut draining: Vec<(Instant, SessionHandle)> = Vec::new();
     loop {
         sleep(rng.millis(10, 600)).await;
-        if !simulation.draw_fault(&mut rng, Fault::Shutdown) {
-            continue;
-        }
-        let session = rng.choose(&opened.lock().sessions);
-        if let Some(session) = session.and_then(|id| manager.session(id).ok()) {
+        for (_, session) in draining.extract_if(.., |(end, _)| *end <= Instant::now()) {
             session.close(SessionCloseReason::ServerShutdown);
-            simulation.coverage.lock().hit_fault(Fault::Shutdown);
+        }
+        for fault in [Fault::Shutdown, Fault::Drain] {
+            if !simulation.draw_fault(&mut rng, fault) {
+                continue;
+            }
+            let session = rng.choose(&opened.lock().sessions);
+            let Some(session) = session.and_then(|id| manager.session(id).ok()) else { continue };
+            if fault == Fault::Drain {
+                session.drain(rng.millis(0, 1_000));
+                draining.push((Instant::now() + rng.millis(100, 20_000), session));
+            } else {
+                session.close(SessionCloseReason::ServerShutdown);
+            }
+            simulation.coverage.lock().hit_fault(fault);
         }
     }
 }

@@ -12,7 +12,8 @@ const SUITE: Suite = Suite {
 };
 
 /// The counters that many simulations must hit.
-const EXPECTED: [&str; 69] = [
+const EXPECTED: [&str; 70] = [
+    "sessions: drained",
     "responses",
     "responses: late",
     "responses: never",

@@ -74,6 +74,7 @@ fn describe_input(input: &Input<String>) -> String {
         }
         Input::BackendGone => "backend: ended".to_owned(),
         Input::LimitBytes { bytes_max } => format!("limit to {bytes_max} bytes"),
+        Input::Drain { retry } => format!("drain, retry after {retry:?}"),
         Input::Tick => "tick".to_owned(),
     }
 }
@@ -135,6 +136,6 @@ fn party_at_fault(rejection: &Rejection) -> &'static str {
         Rejection::Client(_) => "the client",
         Rejection::Backend(_) => "the backend",
         Rejection::ApiMisuse(_) => "the driver",
-        Rejection::Closed(_) | Rejection::Full => "nobody",
+        Rejection::Closed(_) | Rejection::Full | Rejection::Draining => "nobody",
     }
 }

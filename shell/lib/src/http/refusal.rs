@@ -165,7 +165,7 @@ impl From<SessionError> for Refusal {
             SessionError::QueueFull => Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
                 .option("--max-queue")
                 .retry_after(1),
-            SessionError::Closing => ManagerError::Closing.into(),
+            SessionError::Rejected(Rejection::Draining) => ManagerError::Closing.into(),
             SessionError::Rejected(Rejection::Client(fault)) => {
                 Self::from_client_fault(&fault, message)
             }

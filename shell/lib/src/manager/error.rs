@@ -42,7 +42,7 @@ impl From<SessionError> for ManagerError {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
-            SessionError::Closing => Self::Closing,
+            SessionError::Rejected(Rejection::Draining) => Self::Closing,
             SessionError::Rejected(_)
             | SessionError::QueueFull
             | SessionError::NotReserved

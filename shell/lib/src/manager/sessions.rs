@@ -101,13 +101,13 @@ impl<P: Payload> Sessions<P> {
         Ok(NewSession { session, client, messages })
     }
 
-    /// Closes every session as soon as it has no pending requests, and waits until all are closed.
+    /// Drains every session, and waits until all are closed. New ones are refused.
     pub(crate) async fn drain(&self, retry: Duration) {
         let shared = &self.shared;
-        shared.drain.start(retry);
+        shared.drain.start();
         shared.registry.begin_closing();
         for (number, session) in shared.registry.all().into_iter().enumerate() {
-            session.close_if_due();
+            SessionHandle::new(session).drain(retry);
             if (number + 1).is_multiple_of(SESSIONS_PER_YIELD) {
                 yield_now().await;
             }

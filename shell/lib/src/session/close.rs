@@ -1,8 +1,8 @@
 //! The end of a session: why the shell closes one, and what ends with it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use rejoin_core::{Input, Rejection, Session, SessionCloseReason, StreamId};
+use rejoin_core::{Input, Rejection, Session, SessionCloseReason};
 
 use super::{buffer::End, inner::SessionInner, state::LockedSession};
 use crate::{observer::SessionEvent, owner::OwnerPermits, payload::Payload};
@@ -34,36 +34,18 @@ impl<P: Payload> LockedSession<'_, P> {
         }
     }
 
-    /// Closes the session if nothing is left to wait for after the end of its backend, or for a
-    /// shutdown.
-    pub(super) fn close_if_due(&mut self) {
-        if self.state.backend_exit.is_some() {
-            self.close_if_sent();
-        }
-        if let Some(retry) = self.session.shared.drain.retry() {
-            self.close_if_drained(retry);
-        }
-    }
-
     /// Closes the session after its backend has ended, once no connection has events to send. A
     /// reader that stalls is disconnected after `stall_disconnect_timeout`.
-    fn close_if_sent(&mut self) {
+    pub(super) fn close_after_backend(&mut self) {
+        if self.state.backend_exit.is_none() {
+            return;
+        }
         let core = &self.state.core;
         if core.connections().any(|connection| core.has_backlog(connection)) {
             return;
         }
         self.apply(Input::BackendGone);
         self.state.backend_exit = None;
-    }
-
-    /// Closes the session for a shutdown, unless it has pending requests, or responses to send.
-    fn close_if_drained(&mut self, retry: Duration) {
-        if self.state.core.close_reason().is_some() || self.is_busy() {
-            return;
-        }
-        // An error means that there is no connection whose client could resume.
-        self.apply(Input::Disconnect { stream: StreamId::Standalone, retry: Some(retry) });
-        self.apply(Input::CloseSession { reason: SessionCloseReason::ServerShutdown });
     }
 
     /// Closes the session after a panic. Its core is replaced, so that it is not used again.
@@ -75,15 +57,6 @@ impl<P: Payload> LockedSession<'_, P> {
             self.state.recorder = None;
         }
         self.apply(Input::CloseSession { reason: SessionCloseReason::InternalError });
-    }
-
-    /// Returns whether a request is pending, or its response is being sent.
-    fn is_busy(&self) -> bool {
-        let core = &self.state.core;
-        let is_request =
-            |connection| matches!(core.stream_on(connection), Some(StreamId::Request(_)));
-        core.initialized().is_some()
-            && (core.pending_requests() > 0 || core.connections().any(is_request))
     }
 
     /// Ends everything that belongs to the session, except what must not be done under its lock.

@@ -77,9 +77,6 @@ impl<P: Payload> SessionHandle<P> {
         if !post.has_request() {
             return Err(SessionError::WrongOperation);
         }
-        if self.inner.is_draining() {
-            return Err(SessionError::Closing);
-        }
         let mut permits = self.reserve_queue(&post).await?;
         let connect = self
             .inner
@@ -114,9 +111,6 @@ impl<P: Payload> SessionHandle<P> {
     ) -> Result<(), SessionError> {
         if !post.has_request() {
             return Err(SessionError::WrongOperation);
-        }
-        if self.inner.is_draining() {
-            return Err(SessionError::Closing);
         }
         let mut permits = self.reserve_queue(&post).await?;
         self.inner.with_lock(Err(PANICKED.into()), |locked| {
@@ -225,6 +219,15 @@ impl<P: Payload> SessionHandle<P> {
         });
     }
 
+    /// Closes the session once nothing is left to wait for: pending requests, and clients that can
+    /// still get a response. Further requests are rejected with [`Rejection::Draining`]. A client on
+    /// the standalone stream gets `retry` as its reconnect delay. Does nothing if the session is
+    /// closed.
+    pub fn drain(&self, retry: Duration) {
+        // Never rejected.
+        let _ = self.inner.input(Input::Drain { retry });
+    }
+
     /// Closes the session on behalf of the server. Does nothing if it is already closed.
     pub fn close(&self, reason: SessionCloseReason) {
         // Only rejected if the session is closed.
@@ -254,9 +257,6 @@ pub enum SessionError {
     /// The session rejected it; the rejection names who is at fault.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The server is shutting down, and does not accept new requests.
-    #[error("the server is shutting down")]
-    Closing,
     /// The backend's queue had no space for the message in time.
     #[error("server busy: request queue full, retry later")]
     QueueFull,

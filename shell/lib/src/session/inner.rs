@@ -158,16 +158,6 @@ impl<P: Payload> SessionInner<P> {
         });
     }
 
-    /// Returns whether new requests are refused for a shutdown.
-    pub(super) fn is_draining(&self) -> bool {
-        self.shared.drain.retry().is_some()
-    }
-
-    /// Closes the session if it is due: see [`LockedSession::close_if_due`].
-    pub(crate) fn close_if_due(self: &Arc<Self>) {
-        self.with_lock((), |_| ());
-    }
-
     /// Reads the core.
     pub(crate) fn inspect<R: Default>(
         self: &Arc<Self>,
@@ -191,7 +181,7 @@ impl<P: Payload> SessionInner<P> {
             let mut locked = LockedSession::new(self, &mut state);
             let run = || {
                 let result = f(&mut locked);
-                locked.close_if_due();
+                locked.close_after_backend();
                 locked.count_kept();
                 locked.schedule();
                 result

@@ -182,7 +182,9 @@ impl From<Rejection> for SendError {
             Rejection::Backend(fault) => Self::Rejected(fault),
             Rejection::ApiMisuse(fault) => Self::CannotDisconnect(fault),
             // A message for which there is no room waits, and is not an error.
-            Rejection::Client(_) | Rejection::Closed(_) | Rejection::Full => Self::Ended,
+            Rejection::Client(_) | Rejection::Closed(_) | Rejection::Full | Rejection::Draining => {
+                Self::Ended
+            }
         }
     }
 }

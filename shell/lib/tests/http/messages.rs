@@ -146,3 +146,23 @@ async fn client_disconnect_during_initialize_leaves_no_session() {
     assert_eq!(backend.receive_or_end().await, None);
     assert_eq!(server.manager.sessions.sessions(), 0);
 }
+
+#[tokio::test]
+async fn requests_of_a_session_that_drains_get_503() {
+    let server = HttpServer::start().await;
+    let (session, client) = server.session().await;
+    let call = |id: i64| json!({ "jsonrpc": "2.0", "id": id, "method": "a" });
+    let mut pending = client.post(&call(1)).await;
+    session.drain(std::time::Duration::ZERO);
+    let mut refused = client.post(&call(2)).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers["retry-after"], "10");
+    let error = refused.json().await;
+    assert_eq!(error["error"]["message"], "the server is shutting down");
+    assert_eq!(error["id"], 2);
+    let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
+    server.manager.backend().await.send(r#""id":1,"result":{}"#).await;
+    assert_eq!(pending.messages().await.len(), 1);
+    assert_eq!(client.post(&call(3)).await.status, StatusCode::NOT_FOUND);
+}

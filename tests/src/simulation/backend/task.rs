@@ -163,7 +163,7 @@ impl Simulation {
                 Ok(Next::Wait { held, rejected: Some(outgoing) })
             }
             Rejection::Backend(_) | Rejection::Closed(_) => Ok(Next::Action),
-            Rejection::Client(_) | Rejection::ApiMisuse(_) => {
+            Rejection::Client(_) | Rejection::ApiMisuse(_) | Rejection::Draining => {
                 Err(format!("a backend message was rejected: {rejection}"))
             }
         }

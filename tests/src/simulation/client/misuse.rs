@@ -16,7 +16,7 @@ use crate::simulation::state::ReaderKind;
 type Misuse = fn(&mut Simulation, ClientNo, ServerNo);
 
 /// The kinds of misuse, each with the fault that triggers it.
-const MISUSES: [(Fault, Misuse); 10] = [
+const MISUSES: [(Fault, Misuse); 11] = [
     (Fault::ResumeOld, |simulation, no, server| simulation.resume_elsewhere(no, server, false)),
     (Fault::ResumeFuture, |simulation, no, server| simulation.resume_elsewhere(no, server, true)),
     (Fault::ResumeForeign, Simulation::resume_foreign),
@@ -26,6 +26,9 @@ const MISUSES: [(Fault, Misuse); 10] = [
     (Fault::Abandon, Simulation::abandon_pending),
     (Fault::InvalidInput, Simulation::send_invalid),
     (Fault::Shutdown, Simulation::shut_down),
+    (Fault::Drain, |simulation, no, server| {
+        simulation.send_without_link(no, Packet::Drain { server });
+    }),
     (Fault::Delete, |simulation, no, server| {
         simulation.send_without_link(no, Packet::Delete { client: no, server });
     }),

@@ -178,6 +178,9 @@ impl Simulation {
                 if !is_expected_rejection(rejection, may_be_in_use) {
                     return Err(format!("a request was rejected: {rejection}"));
                 }
+                if *rejection == Rejection::Draining {
+                    self.coverage.hit("requests: refused by a session that drains");
+                }
                 self.readers.remove(&reader_no);
                 self.requeue_requests(client, &open);
                 self.free_connection(client, rejection)
@@ -252,6 +255,7 @@ fn is_expected_rejection(
         | Rejection::ApiMisuse(_)
         | Rejection::Closed(_)
         | Rejection::Full => false,
+        Rejection::Draining => true,
     };
     is_limit || is_known
 }

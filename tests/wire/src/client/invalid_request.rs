@@ -136,7 +136,9 @@ impl Client {
         if status == 404 || invalid == InvalidRequest::SecondInitialize && status == 200 {
             self.notify(&mut rng, notification()).await;
         }
-        if status == invalid.status() || self.session.is_over() {
+        // A session that drains checks nothing else of a POST with a request.
+        let is_refused = status == 503 && invalid == InvalidRequest::SecondInitialize;
+        if status == invalid.status() || is_refused || self.session.is_over() {
             self.simulation.hit("requests: invalid");
         } else {
             self.report_failure(format!(

@@ -1,33 +1,21 @@
-//! Draining: sessions are closed as soon as they have no pending requests.
-
-use std::time::Duration;
+//! Draining of all sessions of a manager: waiting until the last one was removed.
 
 use crate::sync::{
     Notify,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
-/// Whether sessions are being drained, and when their clients should reconnect.
+/// Whether the sessions are drained.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     is_started: AtomicBool,
-    /// The time after which clients should reconnect, in milliseconds.
-    retry_ms: AtomicU64,
     /// Notified when a session was removed.
     session_removed: Notify,
 }
 
 impl Drain {
-    pub(crate) fn start(&self, retry: Duration) {
-        let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
-        self.retry_ms.store(retry_ms, Ordering::Relaxed);
+    pub(crate) fn start(&self) {
         self.is_started.store(true, Ordering::Release);
-    }
-
-    /// Returns the time after which clients should reconnect, if sessions are being drained.
-    pub(crate) fn retry(&self) -> Option<Duration> {
-        let is_started = self.is_started.load(Ordering::Acquire);
-        is_started.then(|| Duration::from_millis(self.retry_ms.load(Ordering::Relaxed)))
     }
 
     /// Handles a session that was removed.
