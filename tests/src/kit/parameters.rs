@@ -64,6 +64,7 @@ impl Parameters {
             // Room for a few messages.
             config.session_bytes_max = room_rng.size(0, 3_000);
         }
+        config.activity_reports = room_rng.chance(500);
         Self {
             seed,
             clients: (0..clients).collect(),
