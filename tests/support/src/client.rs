@@ -111,15 +111,28 @@ impl Client {
         body: String,
         extra: &[(&'static str, &str)],
     ) -> HttpResponse {
-        let mut request = Request::builder().method(method.clone()).uri(&self.path);
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        HttpResponse::receive(stream, self.request(&method, body, extra)).await.unwrap()
+    }
+
+    /// Returns a request that [`send`](Self::send) would send.
+    #[must_use]
+    pub fn request(
+        &self,
+        method: &Method,
+        body: String,
+        extra: &[(&'static str, &str)],
+    ) -> Request<Full<Bytes>> {
+        let mut request = Request::builder().method(method).uri(&self.path);
         let headers = request.headers_mut().unwrap();
         headers.insert(header::HOST, self.address.parse().unwrap());
-        let accept = match method {
+        let accept = match *method {
             Method::GET => "text/event-stream",
             _ => "application/json, text/event-stream",
         };
         headers.insert(header::ACCEPT, accept.parse().unwrap());
-        if method == Method::POST {
+        if *method == Method::POST {
             headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
         }
         if let Some(session) = &self.session {
@@ -129,10 +142,7 @@ impl Client {
         for (name, value) in extra {
             headers.insert(*name, value.parse().unwrap());
         }
-        let request = request.body(Full::<Bytes>::from(body)).unwrap();
-        let stream = TcpStream::connect(&self.address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        HttpResponse::receive(stream, request).await.unwrap()
+        request.body(Full::from(body)).unwrap()
     }
 }
 

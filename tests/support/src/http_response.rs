@@ -1,7 +1,7 @@
 //! HTTP requests over any byte stream, and their responses.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -13,7 +13,8 @@ use tokio::{
 
 use crate::sse::{Item, Parser};
 
-/// A response whose body is read on demand. Dropping it closes the connection.
+/// A response whose body is read on demand. Dropping it closes its connection, or its stream of a
+/// shared one.
 #[derive(Debug)]
 pub struct HttpResponse {
     /// The status.
@@ -24,7 +25,8 @@ pub struct HttpResponse {
     pub last_event_id: Option<String>,
     body: Incoming,
     parser: Parser,
-    _connection: AbortOnDrop,
+    /// `None` if others use the connection, too.
+    _connection: Option<AbortOnDrop>,
 }
 
 #[derive(Debug)]
@@ -48,15 +50,22 @@ impl HttpResponse {
     ) -> hyper::Result<Self> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
         let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        Ok(Self {
+        let response = sender.send_request(request).await?;
+        Ok(Self { _connection: Some(connection), ..Self::of_shared(response) })
+    }
+
+    /// Returns a response on a connection that others use, too.
+    #[must_use]
+    pub fn of_shared(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
             status: head.status,
             headers: head.headers,
             last_event_id: None,
             body,
             parser: Parser::default(),
-            _connection: connection,
-        })
+            _connection: None,
+        }
     }
 
     /// Returns whether the body is an event stream.

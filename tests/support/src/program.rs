@@ -167,7 +167,8 @@ fn read_url(stdout: ChildStdout) -> Option<String> {
 
 /// Returns the host with the port, and the path, of a URL.
 fn split(url: &str) -> Option<(String, String)> {
-    let (address, path) = url.strip_prefix("http://")?.split_once('/')?;
+    let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"))?;
+    let (address, path) = rest.split_once('/')?;
     Some((address.to_owned(), format!("/{path}")))
 }
 

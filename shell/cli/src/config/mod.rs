@@ -47,6 +47,9 @@ pub(crate) struct ProgramConfig {
     pub(crate) tcp_connections_max_is_set: bool,
     pub(crate) drain_timeout: Duration,
     pub(crate) retire_timeout: Duration,
+    pub(crate) tls_cert: Option<String>,
+    pub(crate) tls_key: Option<String>,
+    pub(crate) tls_client_ca: Option<String>,
     /// The stdio server of each session and its arguments. Empty for the demo server.
     pub(crate) command: Vec<String>,
     /// File with several servers, instead of a command.
@@ -67,6 +70,14 @@ pub(crate) struct ProgramConfig {
     pub(crate) journal_bytes_max: usize,
 }
 
+/// The files for TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+    pub(crate) client_ca: Option<String>,
+}
+
 impl Default for ProgramConfig {
     fn default() -> Self {
         Self {
@@ -82,6 +93,9 @@ impl Default for ProgramConfig {
             tcp_connections_max_is_set: false,
             drain_timeout: Duration::from_secs(10),
             retire_timeout: Duration::from_secs(600),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
             command: Vec::new(),
             servers: None,
             cwd: PathBuf::from("."),
@@ -138,6 +152,12 @@ impl ProgramConfig {
         self.servers.as_ref().map(|file| servers::read(Path::new(file), self)).transpose()
     }
 
+    /// Returns the files for TLS, or `None` for plain HTTP.
+    pub(crate) fn tls_files(&self) -> Option<TlsFiles> {
+        let (cert, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);
+        Some(TlsFiles { cert, key, client_ca: self.tls_client_ca.clone() })
+    }
+
     /// Returns the configuration of the stdio backend, or `None` for the demo server.
     pub(crate) fn stdio(&self, supervisor: ChildSupervisor) -> Option<StdioConfig> {
         let (command, args) = self.command.split_first()?;
@@ -176,6 +196,14 @@ impl ProgramConfig {
             anyhow::ensure!(!self.path.starts_with("/servers/"), path);
         }
         self.auth.check()?;
+        anyhow::ensure!(
+            self.tls_cert.is_some() == self.tls_key.is_some(),
+            "--tls-cert and --tls-key need each other"
+        );
+        anyhow::ensure!(
+            self.tls_client_ca.is_none() || self.tls_cert.is_some(),
+            "--tls-client-ca needs --tls-cert and --tls-key"
+        );
         anyhow::ensure!(self.tcp_connections_max > 0, "--max-connections must be at least 1");
         anyhow::ensure!(self.cwd.is_dir(), "--cwd: `{}` is not a directory", self.cwd.display());
         let timeouts = [

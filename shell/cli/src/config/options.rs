@@ -200,6 +200,16 @@ options! {
         /// Further requests get 429.
         max_requests_per_second: RateLimit => auth.requests_per_second_max;
     }
+    "TLS" {
+        /// Certificate chain in PEM, for HTTPS and HTTP/2; or `off`
+        ///
+        /// SIGHUP reads this file and the next two again.
+        tls_cert: OptionalFile => tls_cert;
+        /// Private key of the certificate in PEM; or `off`
+        tls_key: OptionalFile => tls_key;
+        /// CA certificates in PEM; clients then need a certificate of one of these; or `off`
+        tls_client_ca: OptionalFile => tls_client_ca;
+    }
     "Command" {
         /// Command of a stdio MCP server and its arguments; one process is started per session
         ///

@@ -20,6 +20,10 @@ use crate::config::LogFormat;
 /// Target of lines about the log itself. They are not rate limited.
 const TARGET: &str = "rejoin::logging";
 
+/// Directives for libraries that log each frame of HTTP/2. A directive of the user for the same
+/// target takes precedence.
+const QUIET: &str = "h2=warn";
+
 /// Maximum time to write the queued lines on shutdown.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -36,7 +40,7 @@ pub(crate) struct Logging {
 ///
 /// The level is not a valid filter, a log is running already, or no thread can be started.
 pub(crate) fn start(format: LogFormat, level: &str) -> anyhow::Result<Logging> {
-    let filter = EnvFilter::try_new(level)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))?;
     let queue = Queue::default();
     let limits = RateLimits::new(queue.clone());
     let lines = tracing_subscriber::fmt::layer().with_writer(queue.clone());

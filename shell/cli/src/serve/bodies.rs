@@ -10,7 +10,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use rejoin::ResponseBody;
 use tokio::time::Sleep;
 
 use super::activity::Activity;
@@ -23,9 +22,8 @@ pub(super) struct TrackedRequestBody {
 }
 
 /// A response body.
-#[derive(Debug)]
-pub(super) struct TrackedResponseBody {
-    body: ResponseBody,
+pub(super) struct TrackedResponseBody<B> {
+    body: B,
     activity: Arc<Activity>,
     /// Detects whether a half-closed client is still connected. For event streams only.
     probe: Option<Probe>,
@@ -82,16 +80,16 @@ impl Body for TrackedRequestBody {
     }
 }
 
-impl TrackedResponseBody {
-    pub(super) fn new(body: ResponseBody, is_stream: bool, activity: Arc<Activity>) -> Self {
+impl<B> TrackedResponseBody<B> {
+    pub(super) fn new(body: B, is_stream: bool, activity: Arc<Activity>) -> Self {
         activity.on_response_started();
         Self { body, activity, probe: is_stream.then(Probe::default) }
     }
 }
 
-impl Body for TrackedResponseBody {
+impl<B: Body<Data = Bytes> + Unpin> Body for TrackedResponseBody<B> {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -116,7 +114,7 @@ impl Body for TrackedResponseBody {
     }
 }
 
-impl Drop for TrackedResponseBody {
+impl<B> Drop for TrackedResponseBody<B> {
     fn drop(&mut self) {
         self.activity.on_response_complete();
     }

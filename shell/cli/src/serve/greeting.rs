@@ -11,7 +11,7 @@ use crate::config::ProgramConfig;
 /// Prints the URL of each server as a line of stdout, for programs that wait for it, and hints if
 /// stderr is a terminal. Both may block, so this has a thread of its own.
 pub(super) fn print(address: SocketAddr, config: &ProgramConfig, paths: &[String]) {
-    let urls: Vec<_> = paths.iter().map(|path| url(address, path)).collect();
+    let urls: Vec<_> = paths.iter().map(|path| url(address, config, path)).collect();
     for url in &urls {
         tracing::info!(url, "listening");
     }
@@ -27,13 +27,17 @@ pub(super) fn print(address: SocketAddr, config: &ProgramConfig, paths: &[String
 }
 
 /// Returns a URL that a client on this machine can use.
-fn url(address: SocketAddr, path: &str) -> String {
-    format!("http://{}{path}", reachable(address))
+fn url(address: SocketAddr, config: &ProgramConfig, path: &str) -> String {
+    format!("{}://{}{path}", scheme(config), reachable(address))
+}
+
+fn scheme(config: &ProgramConfig) -> &'static str {
+    if config.tls_cert.is_some() { "https" } else { "http" }
 }
 
 fn hints(address: SocketAddr, config: &ProgramConfig, paths: &[String]) -> String {
     let path = paths.first().map_or("", String::as_str);
-    let url = url(address, path);
+    let url = url(address, config, path);
     let all_addresses = if address.ip().is_unspecified() { " on all addresses" } else { "" };
     let server = match (config.command.first(), &config.servers) {
         (Some(command), _) => format!("one process of `{command}` per session"),
@@ -72,7 +76,10 @@ fn remote_access(address: SocketAddr, config: &ProgramConfig, path: &str) -> Str
             let has_port =
                 name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             let port = if has_port { String::new() } else { format!(":{}", address.port()) };
-            format!("use http://{name}{port}{path}, or an IP address of this machine.")
+            format!(
+                "use {}://{name}{port}{path}, or an IP address of this machine.",
+                scheme(config)
+            )
         }
         None => {
             "use an IP address of this machine.\nTo allow a host name, add `--allow-host NAME`."

@@ -1,9 +1,9 @@
-//! The TCP listener, and HTTP/1.1 on its connections.
+//! The TCP listener, and the protocols of its connections: TLS, HTTP/1.1 and HTTP/2.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioExecutor;
+use rejoin::PeerAddress;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -12,9 +12,11 @@ use tokio::{
 };
 
 use super::{
-    activity::{Activity, Timeouts},
-    router::{ConnectionService, Router},
-    socket::Socket,
+    activity::Timeouts,
+    http1, http2,
+    router::Router,
+    tls::{self, Tls},
+    transport::Transport,
 };
 use crate::config::ProgramConfig;
 
@@ -26,9 +28,6 @@ const NOT_SENT_BYTES_MAX: u32 = 64 << 10;
 const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Maximum size of a request head, and of a part of a body that is read at once, in bytes.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
-
 /// Minimum time between two warnings about the connection limit.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -37,8 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Listener {
     tcp: TcpListener,
-    http: http1::Builder,
-    timeouts: Timeouts,
+    protocols: Arc<Protocols>,
     /// Tells connections to end after their current response. Each connection has a receiver.
     draining: watch::Sender<bool>,
     connections_max: usize,
@@ -49,21 +47,29 @@ pub(super) struct Listener {
     user_timeout: Option<Duration>,
 }
 
+/// How connections are served.
+struct Protocols {
+    tls: Option<Tls>,
+    http1: hyper::server::conn::http1::Builder,
+    http2: hyper::server::conn::http2::Builder<TokioExecutor>,
+    timeouts: Timeouts,
+}
+
 impl Listener {
-    pub(super) fn bind(config: &ProgramConfig) -> io::Result<Self> {
+    pub(super) fn bind(config: &ProgramConfig, tls: Option<Tls>) -> io::Result<Self> {
         let listener = listen(config.listen)?;
-        let mut http = http1::Builder::new();
-        // `Socket` enforces the timeouts: hyper's own does not distinguish an idle connection
-        // from one in the middle of a request.
-        http.header_read_timeout(None).max_buf_size(BUFFER_BYTES_MAX);
         let timeouts =
             Timeouts { idle: config.connection_idle_timeout, header: config.header_timeout };
         let permits =
             Arc::new(Semaphore::new(config.tcp_connections_max.min(Semaphore::MAX_PERMITS)));
         Ok(Self {
             tcp: listener,
-            http,
-            timeouts,
+            protocols: Arc::new(Protocols {
+                tls,
+                http1: http1::builder(),
+                http2: http2::builder(),
+                timeouts,
+            }),
             draining: watch::Sender::new(false),
             connections_max: config.tcp_connections_max,
             permits,
@@ -96,13 +102,10 @@ impl Listener {
                 tracing::debug!(%peer, %error, "cannot set socket options");
                 continue;
             }
-            let activity = Arc::new(Activity::new(self.timeouts));
-            let socket = Socket::new(stream, Arc::clone(&activity));
-            let service = router.service_for(Arc::clone(&activity), peer);
-            let connection = self.http.serve_connection(TokioIo::new(socket), service);
+            let (protocols, router) = (Arc::clone(&self.protocols), router.clone());
             let draining = self.draining.subscribe();
             tokio::spawn(async move {
-                if let Err(error) = serve_until_drained(connection, &activity, draining).await {
+                if let Err(error) = protocols.serve(stream, router, peer, draining).await {
                     tracing::debug!(%peer, %error, "connection error");
                 }
                 drop(permit);
@@ -133,27 +136,36 @@ impl Listener {
     }
 }
 
-type Connection = http1::Connection<TokioIo<Socket>, ConnectionService>;
-
-/// Serves a connection until it ends. Once connections drain, ends it after its current response.
-async fn serve_until_drained(
-    connection: Connection,
-    activity: &Activity,
-    mut draining: watch::Receiver<bool>,
-) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
-    tokio::select! {
-        served = &mut connection => return served,
-        // An error means that the listener was dropped.
-        _ = draining.wait_for(|is_draining| *is_draining) => {}
+impl Protocols {
+    /// Serves a connection until it ends.
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        router: Router,
+        peer: SocketAddr,
+        mut draining: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let transport = match &self.tls {
+            None => Transport::Tcp(stream),
+            Some(tls) => {
+                let handshake = tls.accept(stream, self.timeouts.header);
+                tokio::select! {
+                    stream = handshake => Transport::Tls(Box::new(stream?)),
+                    _ = draining.wait_for(|is_draining| *is_draining) => return Ok(()),
+                }
+            }
+        };
+        let (timeouts, service) = (self.timeouts, (router, PeerAddress(peer)));
+        match &transport {
+            Transport::Tls(stream) if tls::is_http2(stream) => {
+                http2::serve(&self.http2, transport, service, timeouts.idle, draining).await?;
+            }
+            Transport::Tls(_) | Transport::Tcp(_) => {
+                http1::serve(&self.http1, transport, service, timeouts, draining).await?;
+            }
+        }
+        Ok(())
     }
-    let may_be_flushing = activity.drain();
-    if !may_be_flushing {
-        // Adds `Connection: close` to a response that has not started. While flushing, hyper
-        // would see no request in progress and close the connection with unsent bytes.
-        connection.as_mut().graceful_shutdown();
-    }
-    connection.await
 }
 
 /// Disables Nagle's algorithm, limits buffering in the kernel, and enables detection of dead peers.

@@ -4,18 +4,22 @@ mod access_log;
 mod activity;
 mod bodies;
 mod greeting;
+mod http1;
+mod http2;
 mod listener;
 mod open_files;
 mod router;
 mod servers;
 mod socket;
+mod tls;
+mod transport;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::{signal::unix::Signal, time::Instant};
 
-use self::{listener::Listener, router::Router, servers::Servers};
+use self::{listener::Listener, router::Router, servers::Servers, tls::Tls};
 use crate::{
     config::{NamedServer, ProgramConfig},
     logging,
@@ -32,8 +36,8 @@ const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// The file of servers is invalid, a command does not exist, the address cannot be bound, journals cannot be written, or the
-/// watchdog cannot be started.
+/// The file of servers or those for TLS are invalid, a command does not exist, the address cannot
+/// be bound, journals cannot be written, or the watchdog cannot be started.
 pub(crate) fn run(mut config: ProgramConfig) -> anyhow::Result<()> {
     let _logging = logging::start(config.log_format, config.log_level.directives())?;
     // The command gets the former soft limit, so the limit is raised before the file is read.
@@ -52,18 +56,19 @@ fn on_one_line(error: &anyhow::Error) -> anyhow::Error {
 }
 
 async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow::Result<()> {
-    let reloads = named.is_some() || config.auth.keys.is_some();
+    let tls = config.tls_files().map(Tls::load).transpose().map_err(|error| on_one_line(&error))?;
+    let reloads = named.is_some() || tls.is_some() || config.auth.keys.is_some();
     let servers = Servers::create(config.clone(), named).map_err(|error| on_one_line(&error))?;
     if let Some(auth) = servers.auth() {
         auth.prepare();
     }
     let router = Router::new(servers.clone());
     let (mut signals, reload) = Signals::install(reloads)?;
-    let listener =
-        Listener::bind(&config).with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = Listener::bind(&config, tls.clone())
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     greeting::print(listener.address()?, &config, &servers.paths());
     if let Some(signal) = reload {
-        tokio::spawn(reload_on(signal, servers.clone()));
+        tokio::spawn(reload_on(signal, servers.clone(), tls));
     }
     tokio::select! {
         () = listener.accept(&router) => {}
@@ -82,10 +87,13 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
 }
 
 /// Reloads whenever the signal arrives. Signals that arrive meanwhile cause one more reload.
-async fn reload_on(mut signal: Signal, servers: Servers) {
+async fn reload_on(mut signal: Signal, servers: Servers, tls: Option<Tls>) {
     while signal.recv().await.is_some() {
         if let Some(auth) = servers.auth() {
             auth.reload();
+        }
+        if let Some(tls) = &tls {
+            tls.reload().await;
         }
         servers.reload().await;
     }

@@ -1,4 +1,4 @@
-//! A TCP stream with timeouts and a lingering close.
+//! The stream of an HTTP/1.1 connection, with timeouts and a lingering close.
 
 use std::{
     io,
@@ -12,11 +12,13 @@ use std::{
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep},
 };
 
-use super::activity::{Activity, Ending, Reading};
+use super::{
+    activity::{Activity, Ending, Reading},
+    transport::Transport,
+};
 
 /// How long input is discarded after the last response: in total, and since the last byte.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,10 +34,10 @@ const LINGER_BYTES_MAX: usize = 64 << 20;
 /// Size of the buffer for discarded bytes.
 const DISCARD_BYTES: usize = 8 << 10;
 
-/// A TCP stream that HTTP is served on.
+/// A stream that HTTP/1.1 is served on.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     activity: Arc<Activity>,
     timer: Pin<Box<Sleep>>,
     linger: Option<Linger>,
@@ -54,7 +56,7 @@ struct Linger {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: Transport, activity: Arc<Activity>) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         Self { stream, activity, timer, linger: None }
     }
@@ -70,9 +72,11 @@ impl Socket {
     }
 
     /// Returns whether the client has half-closed the connection. Asks the kernel, since the
-    /// runtime may not know yet.
+    /// runtime may not know yet. With TLS only the client's `close_notify` is an end of input,
+    /// which the kernel does not know.
     fn is_half_closed(&self) -> bool {
-        let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
+        let Transport::Tcp(stream) = &self.stream else { return false };
+        let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Ok(0))
     }
 

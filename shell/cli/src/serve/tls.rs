@@ -1,0 +1,142 @@
+//! TLS: the certificate and its key, which can be read again, and handshakes.
+
+use std::{fs::File, io, io::Read as _, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use arc_swap::ArcSwap;
+use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        server::WebPkiClientVerifier,
+    },
+    server::TlsStream,
+};
+
+use crate::config::TlsFiles;
+
+/// The protocols that a client can choose: RFC 7301.
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+/// Maximum number of bytes that wait in a connection to be encrypted or written: about one record.
+/// Low, since an event counts as acknowledged when it is there.
+const BUFFER_BYTES_MAX: usize = 16 << 10;
+
+/// Maximum size of a file, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The TLS configuration of the listener. A clone is the same.
+#[derive(Clone)]
+pub(super) struct Tls(Arc<Inner>);
+
+struct Inner {
+    files: TlsFiles,
+    /// For new connections.
+    config: ArcSwap<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// The user is at fault. The error names the option and the file.
+    pub(super) fn load(files: TlsFiles) -> anyhow::Result<Self> {
+        let config = ArcSwap::new(read(&files)?);
+        Ok(Self(Arc::new(Inner { files, config })))
+    }
+
+    /// Reads the files again, for new connections. If that fails, nothing changes, and the log has
+    /// the error.
+    pub(super) async fn reload(&self) {
+        let tls = self.clone();
+        let read = spawn_blocking(move || read(&tls.0.files)).await;
+        match read.context("cannot read the files").flatten() {
+            Ok(config) => {
+                self.0.config.store(config);
+                tracing::info!(cert = self.0.files.cert, "TLS certificate reloaded");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "TLS certificate not reloaded: nothing has changed");
+            }
+        }
+    }
+
+    /// Accepts a client.
+    ///
+    /// # Errors
+    ///
+    /// The client does not complete the handshake in time, or does not speak TLS.
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+        longest: Duration,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let acceptor = TlsAcceptor::from(self.0.config.load_full());
+        let handshake =
+            acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(BUFFER_BYTES_MAX)));
+        timeout(longest, handshake).await?
+    }
+}
+
+/// Returns whether the client has chosen HTTP/2.
+pub(super) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP2)
+}
+
+fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let roots = read_roots(file).with_context(|| format!("--tls-client-ca {file}"))?;
+            builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                    .build()
+                    .with_context(|| format!("--tls-client-ca {file}"))?,
+            )
+        }
+    };
+    let (cert, key) = (&files.cert, &files.key);
+    let chain = read_certificates(cert).with_context(|| format!("--tls-cert {cert}"))?;
+    let private_key = read_key(key).with_context(|| format!("--tls-key {key}"))?;
+    let mut config = builder
+        .with_single_cert(chain, private_key)
+        .with_context(|| format!("--tls-cert {cert}, --tls-key {key}"))?;
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn read_certificates(file: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let pem = read_file(file)?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
+    ensure!(!certificates.is_empty(), "has no certificate in PEM format");
+    Ok(certificates)
+}
+
+fn read_key(file: &str) -> anyhow::Result<PrivateKeyDer<'static>> {
+    let pem = read_file(file)?;
+    PrivateKeyDer::from_pem_slice(&pem).context("has no private key in PEM format")
+}
+
+fn read_roots(file: &str) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(file)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+fn read_file(file: &str) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "is larger than {FILE_BYTES_MAX} bytes");
+    Ok(bytes)
+}
