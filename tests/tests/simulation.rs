@@ -6,7 +6,7 @@ use rejoin_tests::journal::Journal;
 use rejoin_tests::kit::{
     ACCEPTED_REQUESTS_MIN, Coverage, DeliberateBug, Fault, Parameters, Suite, shrink,
 };
-use rejoin_tests::simulation::{Failure, run};
+use rejoin_tests::simulation::{Failure, application, run};
 
 const SUITE: Suite = Suite {
     simulations: 500,
@@ -14,6 +14,13 @@ const SUITE: Suite = Suite {
     seed_variable: "REJOIN_SIMULATION_SEED",
     threads: 2,
     command: "cargo test -p rejoin-tests --test simulation simulations_pass_and_cover_everything",
+};
+const CLIENT_SUITE: Suite = Suite {
+    simulations: 200,
+    simulations_variable: "REJOIN_CLIENT_SIMULATIONS",
+    seed_variable: "REJOIN_CLIENT_SIMULATION_SEED",
+    threads: 2,
+    command: "cargo test -p rejoin-tests --test simulation client_machine_passes",
 };
 /// Seeds that once failed because of a wrong check: a cancellation overtakes its request, whose
 /// client does not wait forever; the id of a duplicate is in use; a request is repeated with
@@ -41,6 +48,13 @@ fn run_with(parameters: &Parameters) -> Result<Coverage, String> {
         return Err(format!("seed {}: only {requests} requests were accepted", parameters.seed));
     }
     Ok(coverage)
+}
+
+#[test]
+fn client_machine_passes_simulations_and_covers_everything() {
+    CLIENT_SUITE
+        .run(application::run, |coverage| coverage.never_hit(&application::EXPECTED))
+        .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[test]

@@ -169,7 +169,8 @@ impl<C: Clone, S> Client<C, S> {
                 stream.is_reauthorized = true;
                 self.resume(number, out);
             }
-            408 | 429 | 500..=599 => {
+            // 409: the server has not noticed yet that the last connection was lost.
+            408 | 409 | 429 | 500..=599 => {
                 out.push(Action::Report(Report::Refused { status }));
                 self.resume_later(number, response.retry_after, out);
             }

@@ -43,10 +43,15 @@ fn standalone_stream_is_opened_again_after_its_last_event() {
           report Reconnecting
         > wait
           get 6 [s1 2025-11-25] after a
-        > 6: 200
-        > 6: event a notification p
+        > 6: 409
+          report Refused { status: 409 }
+          report Reconnecting
+        > wait
+          get 7 [s1 2025-11-25] after a
+        > 7: 200
+        > 7: event a notification p
           report DuplicateEvent
-        > 6: event b notification q
+        > 7: event b notification q
           deliver notification q
         ",
     );

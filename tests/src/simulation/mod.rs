@@ -20,6 +20,7 @@
 //! phase, every request must settle in bounded time, and every session must end up with nothing
 //! but its standalone stream.
 
+pub mod application;
 mod backend;
 mod checker;
 mod client;

@@ -14,6 +14,7 @@ use rejoin::{
     },
 };
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
 use super::{
@@ -61,7 +62,7 @@ impl Exchanges {
             Ok(response) if response.status().is_success() => {
                 self.receive(exchange, response).await;
             }
-            Ok(response) => self.refuse(exchange, response, token).await,
+            Ok(response) => self.refuse(exchange, response, token, session.id.is_some()).await,
             Err(error) => {
                 let was_sent = !error.is_connect();
                 let cause = error.source().map(ToString::to_string).unwrap_or_default();
@@ -120,7 +121,11 @@ impl Exchanges {
             "text/event-stream" => self.read_events(exchange, body).await,
             "application/json" => self.read_json(exchange, body).await,
             // The connection can be used again after the end of a short body.
-            _ => drop(read(body, ERROR_BYTES_MAX).await),
+            other => {
+                if matches!(read(body, ERROR_BYTES_MAX).await, Ok(Some(text)) if !text.is_empty()) {
+                    tracing::warn!("a response has the type `{other}` instead of JSON or events");
+                }
+            }
         }
         self.report(Input::Ended { exchange }).await;
     }
@@ -154,6 +159,7 @@ impl Exchanges {
         exchange: ExchangeId,
         response: hyper::Response<Incoming>,
         token: Option<HeaderValue>,
+        has_session: bool,
     ) {
         let status = response.status();
         let mut head = Response::new(status.as_u16());
@@ -163,6 +169,9 @@ impl Exchanges {
         }
         let body = read(response.into_body(), ERROR_BYTES_MAX);
         if let Ok(Ok(Some(body))) = tokio::time::timeout(ERROR_TIMEOUT, body).await {
+            if status == StatusCode::BAD_REQUEST && has_session && says_unknown_session(&body) {
+                head.status = StatusCode::NOT_FOUND.as_u16();
+            }
             head.error = parse_error(body);
         }
         self.report(Input::Response { exchange, response: head }).await;
@@ -226,6 +235,24 @@ fn parse_error(body: Bytes) -> Option<Message<Bytes>> {
     let body = body.clone().into_bytes();
     tracing::warn!("the server says: {}", String::from_utf8_lossy(&body));
     Some(Message { head: head.clone(), body, bytes: *bytes })
+}
+
+/// Returns whether the body of a 400 says that the server does not know the session, for which it
+/// should send 404. Servers that follow the examples of the TypeScript SDK do this.
+fn says_unknown_session(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        error: Error,
+        id: Option<Value>,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        message: String,
+    }
+    let Ok(Body { error, id }) = serde_json::from_slice(body) else { return false };
+    let message = error.message.to_ascii_lowercase();
+    let phrases = ["session id", "session not found", "invalid session", "unknown session"];
+    id.is_none() && phrases.iter().any(|phrase| message.contains(phrase))
 }
 
 /// Returns the lists whose changes a server announces, from its response to `initialize`.
@@ -312,6 +339,18 @@ mod tests {
         assert_eq!(event("not a message").messages.len(), 0);
         let body = &event("{\"jsonrpc\":\"2.0\",\n\"id\":1,\"result\":{}}").messages[0].body;
         assert!(!body.contains(&b'\n'), "a message is one line");
+    }
+
+    #[test]
+    fn error_about_the_session_is_recognized() {
+        let says = |text: &str| says_unknown_session(text.as_bytes());
+        let message = "Bad Request: No valid session ID provided";
+        let error = format!(r#"{{"code":-32000,"message":"{message}"}}"#);
+        assert!(says(&format!(r#"{{"jsonrpc":"2.0","error":{error},"id":null}}"#)));
+        assert!(says(&format!(r#"{{"jsonrpc":"2.0","error":{error}}}"#)));
+        assert!(!says(&format!(r#"{{"jsonrpc":"2.0","error":{error},"id":7}}"#)));
+        assert!(!says(r#"{"error":{"code":-32000,"message":"this session has no stream 7"}}"#));
+        assert!(!says("No valid session ID provided"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     application::Application,
-    scripted_server::{Received, ScriptedServer, status},
+    scripted_server::{Received, Reply, ScriptedServer, json_body, status},
 };
 
 fn methods(messages: &[Value]) -> Vec<&str> {
@@ -38,9 +38,23 @@ async fn restarted_server_gets_a_new_session_and_pending_calls_fail() {
 
 #[test]
 fn call_that_got_the_404_is_sent_in_the_new_session() {
-    let server = ScriptedServer::start(|request| {
+    check_new_session(|| status(404, ""));
+}
+
+#[test]
+fn server_that_says_400_for_an_unknown_session_gets_a_new_one() {
+    check_new_session(|| {
+        let error =
+            json!({ "code": -32_000, "message": "Bad Request: No valid session ID provided" });
+        json_body(400, "", &json!({ "jsonrpc": "2.0", "error": error, "id": null }))
+    });
+}
+
+/// Checks that a call whose session is lost is sent in a new one.
+fn check_new_session(reply: impl Fn() -> Reply + Send + 'static) {
+    let server = ScriptedServer::start(move |request| {
         let is_lost = request.header("mcp-session-id") == Some("s1") && request.is_call();
-        is_lost.then(|| status(404, ""))
+        is_lost.then(&reply)
     });
     let mut application = Application::initialize(&server.url, &[]);
     application.call(1, "tool", &json!({}));

@@ -1,0 +1,185 @@
+//! The behavior of the application, and what it gets.
+
+use rejoin_core::client::{CallFailure, Input};
+use rejoin_core::{Head, Initialized, Method, Notification, RequestId};
+
+use super::world::{Event, Phase, World};
+
+/// Maximum pending requests of the application.
+const PENDING_MAX: usize = 12;
+
+/// A request of the application.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) body: u64,
+    pub(super) outcome: Option<Outcome>,
+    /// Whether it was made without faults.
+    must_be_answered: bool,
+}
+
+/// How a request has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Answered,
+    Cancelled,
+    Failed(CallFailure),
+}
+
+impl World {
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_initialized && self.requests_left == 0 && self.unsettled().is_empty()
+    }
+
+    pub(super) fn unsettled(&self) -> Vec<&RequestId> {
+        let open = self.requests.iter().filter(|(_, request)| request.outcome.is_none());
+        open.map(|(id, _)| id).collect()
+    }
+
+    /// Performs the next step of the application.
+    pub(super) fn turn(&mut self) -> Result<(), String> {
+        let delay = if self.rng.chance(20) {
+            self.rng.millis(5_000, 30_000)
+        } else {
+            self.rng.millis(0, 400)
+        };
+        if self.phase == Phase::Closing {
+            return Ok(());
+        }
+        self.schedule(delay, Event::Turn);
+        if !self.is_initialized {
+            let is_pending = self.requests.values().any(|request| request.outcome.is_none());
+            return if is_pending { Ok(()) } else { self.send_request(true) };
+        }
+        // Some requests are left for the phase without faults.
+        let is_left = self.requests_left > if self.phase == Phase::Quiet { 0 } else { 20 };
+        if is_left && self.unsettled().len() < PENDING_MAX {
+            self.requests_left -= 1;
+            self.send_request(false)?;
+        }
+        if self.phase == Phase::Faults && self.rng.chance(60) {
+            self.cancel()?;
+        }
+        if self.rng.chance(50) {
+            let head = Head::Notification(Notification::Other);
+            let message = self.messages.create(0, head, 60);
+            self.feed(Input::Message { message, is_initialized: false })?;
+        }
+        Ok(())
+    }
+
+    fn send_request(&mut self, is_initialize: bool) -> Result<(), String> {
+        let id = RequestId::from(self.next_id);
+        self.next_id += 1;
+        let method =
+            if is_initialize { Method::Initialize { version: None } } else { Method::Other };
+        let head = Head::Request { id: id.clone(), method, progress_token: None };
+        let message = self.messages.create(0, head, 100);
+        let must_be_answered = self.phase == Phase::Quiet;
+        let request = Request { body: message.body, outcome: None, must_be_answered };
+        self.requests.insert(id, request);
+        self.feed(Input::Message { message, is_initialized: false })
+    }
+
+    fn cancel(&mut self) -> Result<(), String> {
+        let pending: Vec<RequestId> = self.unsettled().into_iter().cloned().collect();
+        let nth = self.rng.size(0, pending.len().saturating_sub(1));
+        let Some(id) = pending.get(nth) else { return Ok(()) };
+        if let Some(request) = self.requests.get_mut(id) {
+            request.outcome = Some(Outcome::Cancelled);
+        }
+        self.coverage.hit("cancelled");
+        let head = Head::Notification(Notification::Cancelled { request: id.clone() });
+        let message = self.messages.create(0, head, 60);
+        self.feed(Input::Message { message, is_initialized: false })
+    }
+
+    /// Handles a message that the application gets.
+    pub(super) fn on_delivered(&mut self, body: u64) -> Result<(), String> {
+        let sent = self.messages.get(body).cloned().ok_or("an unknown message was delivered")?;
+        match sent.head {
+            Head::Response { id, .. } | Head::Error { id: Some(id) } => {
+                self.coverage.hit("delivered: response");
+                let is_initialize = self.requests.len() == 1 || !self.is_initialized;
+                self.settle(&id, Outcome::Answered)?;
+                if is_initialize && !self.is_initialized {
+                    self.is_initialized = true;
+                    let head = Head::Notification(Notification::Other);
+                    let message = self.messages.create(0, head, 60);
+                    self.feed(Input::Message { message, is_initialized: true })?;
+                }
+            }
+            Head::Request { id, .. } => {
+                self.coverage.hit("delivered: server request");
+                let initialized = Initialized::default();
+                let head = Head::Response { id, initialized, creates_task: false };
+                let message = self.messages.create(0, head, 80);
+                let delay = self.latency();
+                self.schedule(delay, Event::Send(message));
+            }
+            Head::Notification(_) => self.coverage.hit("delivered: notification"),
+            Head::Error { id: None } => {}
+        }
+        Ok(())
+    }
+
+    /// Handles an error of the machine in place of a response.
+    pub(super) fn on_failed(
+        &mut self,
+        id: &RequestId,
+        failure: &CallFailure,
+    ) -> Result<(), String> {
+        self.coverage.hit(match failure {
+            CallFailure::ConnectionLost => "failed: connection lost",
+            CallFailure::SessionLost => "failed: session lost",
+            CallFailure::NotInitialized
+            | CallFailure::AlreadyInitialized
+            | CallFailure::RequestIdInUse
+            | CallFailure::TooManyMessages
+            | CallFailure::MessageTooLarge { .. }
+            | CallFailure::Unreachable
+            | CallFailure::NoSession
+            | CallFailure::Refused { .. }
+            | CallFailure::NotResumed
+            | CallFailure::Unanswered
+            | CallFailure::ResponseTooLarge
+            | _ => "failed: other",
+        });
+        self.settle(id, Outcome::Failed(failure.clone()))
+    }
+
+    fn settle(&mut self, id: &RequestId, outcome: Outcome) -> Result<(), String> {
+        let request = self.requests.get_mut(id).ok_or("a request that was never made")?;
+        if let Some(known) = &request.outcome {
+            return Err(format!("request {id} has ended twice: {known:?}, then {outcome:?}"));
+        }
+        // A limit of the session can be reached without faults.
+        let is_limit = outcome == Outcome::Failed(CallFailure::Refused { status: 429 });
+        if request.must_be_answered && outcome != Outcome::Answered && !is_limit {
+            return Err(format!("request {id} has ended without faults: {outcome:?}"));
+        }
+        request.outcome = Some(outcome);
+        Ok(())
+    }
+
+    /// Checks what backends have executed, and that the session has ended.
+    pub(super) fn check_end(&self) -> Result<(), String> {
+        for (id, request) in &self.requests {
+            if let Some(Outcome::Failed(failure)) = &request.outcome
+                && !failure.may_be_executed()
+                && self.executed.contains_key(&request.body)
+            {
+                return Err(format!("request {id} was executed, but has failed: {failure}"));
+            }
+            if request.outcome == Some(Outcome::Answered)
+                && !self.executed.contains_key(&request.body)
+            {
+                return Err(format!("request {id} was answered, but never executed"));
+            }
+        }
+        let open = self.servers.iter().position(|it| !it.is_lost && it.is_last_open());
+        match open.filter(|open| open + 1 == self.servers.len()) {
+            Some(open) => Err(format!("session {open} was not deleted")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! An application whose messages go through the client machine of [`rejoin_core::client`], to the
+//! same servers as in the other simulations.
+//!
+//! The application sends requests, notifications and responses, and cancels. The driver of the
+//! machine sends its HTTP requests over `link`s that break: before the request arrives, before
+//! the head of the response, or later. Sessions end because they are idle, and servers restart
+//! and lose them; some replay more events than they should. Sessions are checked against the
+//! laws, and each stream as delivered to the application by [`StreamChecker`]. Besides:
+//!
+//! - Each request has one outcome: a response, a failure, or its cancellation.
+//! - No message reaches the backends twice, and none whose failure says that it was not executed.
+//! - Without faults, every request gets a response.
+//! - At the end, the session is deleted.
+//!
+//! [`StreamChecker`]: crate::kit::checker::StreamChecker
+
+mod behavior;
+mod link;
+mod machine;
+mod server;
+mod world;
+
+use std::time::Duration;
+
+use rejoin_core::{Instant, client::Input};
+
+use self::world::{Phase, World};
+use crate::kit::Coverage;
+
+/// Counters that many simulations must hit.
+pub const EXPECTED: [&str; 19] = [
+    "cut: before the request arrives",
+    "cut: before the head arrives",
+    "cut: within the events",
+    "cut: half open at the server",
+    "delivered: response",
+    "delivered: notification",
+    "delivered: server request",
+    "duplicate: dropped",
+    "failed: connection lost",
+    "failed: session lost",
+    "cancelled",
+    "resumes",
+    "resumes: more was replayed",
+    "refused: 404",
+    "refused: 429",
+    "sessions: crashed",
+    "sessions: closed",
+    "sessions: renewed",
+    "finished",
+];
+
+/// How long the phase with faults takes.
+const FAULTS_TIME: Duration = Duration::from_secs(600);
+/// How long all requests may take to settle without faults.
+const SETTLE_TIME: Duration = Duration::from_secs(3_600);
+
+/// Runs a simulation of a seed.
+///
+/// # Errors
+///
+/// What was violated, with the last events.
+pub fn run(seed: u64) -> Result<Coverage, String> {
+    let mut world = World::new(seed)?;
+    match run_phases(&mut world) {
+        Ok(()) => Ok(world.coverage),
+        Err(error) => Err(format!("seed {seed}: {error}\n{}", world.trace())),
+    }
+}
+
+fn run_phases(world: &mut World) -> Result<(), String> {
+    world.start();
+    let end = Instant::EPOCH.saturating_add(FAULTS_TIME);
+    world.run_until(end, |_| false)?;
+    world.phase = Phase::Quiet;
+    world.heal();
+    let end = world.now.saturating_add(SETTLE_TIME);
+    world.run_until(end, World::is_settled)?;
+    if !world.is_settled() {
+        return Err(format!("these requests have not settled: {:?}", world.unsettled()));
+    }
+    world.phase = Phase::Closing;
+    world.feed(Input::Close)?;
+    let end = world.now.saturating_add(Duration::from_secs(10));
+    world.run_until(end, |world| world.is_finished)?;
+    if !world.is_finished {
+        return Err("the machine has not finished".to_owned());
+    }
+    world.coverage.hit("finished");
+    world.check_end()
+}
