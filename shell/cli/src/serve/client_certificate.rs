@@ -72,17 +72,15 @@ fn hex(bytes: &[u8]) -> String {
 
 fn alternative_name(certificate: &X509Certificate<'_>) -> Option<String> {
     let names = &certificate.subject_alternative_name().ok()??.value.general_names;
-    let uri = names.iter().find_map(|name| match name {
-        GeneralName::URI(uri) => Some(format!("URI:{uri}")),
-        _ => None,
+    let uri = names.iter().find_map(|name| {
+        let GeneralName::URI(uri) = name else { return None };
+        Some(format!("URI:{uri}"))
     });
-    let dns = || {
-        names.iter().find_map(|name| match name {
-            GeneralName::DNSName(host) => Some(format!("DNS:{host}")),
-            _ => None,
-        })
-    };
-    uri.or_else(dns)
+    let dns = names.iter().find_map(|name| {
+        let GeneralName::DNSName(host) = name else { return None };
+        Some(format!("DNS:{host}"))
+    });
+    uri.or(dns)
 }
 
 #[cfg(test)]

@@ -10,14 +10,13 @@ use std::{
 use http::{Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1::Builder, service::Service};
 use hyper_util::rt::TokioIo;
-use rejoin::PeerAddress;
 use tokio::sync::watch;
 
 use super::{
     access_log::LoggedBody,
     activity::{Activity, Timeouts},
     bodies::{TrackedRequestBody, TrackedResponseBody},
-    router::{RoutedBody, Router},
+    router::{ConnectedClient, RoutedBody, Router},
     socket::Socket,
     transport::Transport,
 };
@@ -37,13 +36,13 @@ pub(super) fn builder() -> Builder {
 pub(super) async fn serve(
     builder: &Builder,
     transport: Transport,
-    (router, peer): (Router, PeerAddress),
+    (router, client): (Router, ConnectedClient),
     timeouts: Timeouts,
     mut draining: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let activity = Arc::new(Activity::new(timeouts));
     let socket = Socket::new(transport, Arc::clone(&activity));
-    let service = RequestService { router, peer, activity: Arc::clone(&activity) };
+    let service = RequestService { router, client, activity: Arc::clone(&activity) };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     tokio::select! {
         served = &mut connection => return served,
@@ -62,7 +61,7 @@ pub(super) async fn serve(
 /// The service of one connection.
 struct RequestService {
     router: Router,
-    peer: PeerAddress,
+    client: ConnectedClient,
     activity: Arc<Activity>,
 }
 
@@ -74,7 +73,7 @@ impl Service<Request<Incoming>> for RequestService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let activity = Arc::clone(&self.activity);
         let request = request.map(|body| TrackedRequestBody::new(body, Arc::clone(&activity)));
-        let response = self.router.respond(request, self.peer);
+        let response = self.router.respond(request, &self.client);
         Box::pin(async {
             let response = response.await;
             let content_type = response.headers().get(header::CONTENT_TYPE);

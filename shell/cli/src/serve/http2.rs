@@ -14,12 +14,11 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http2::Builder, service::Service};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rejoin::PeerAddress;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
     access_log::LoggedBody,
-    router::{RoutedBody, Router},
+    router::{ConnectedClient, RoutedBody, Router},
     transport::Transport,
 };
 
@@ -65,12 +64,12 @@ pub(super) fn builder() -> Builder<TokioExecutor> {
 pub(super) async fn serve(
     builder: &Builder<TokioExecutor>,
     transport: Transport,
-    (router, peer): (Router, PeerAddress),
+    (router, client): (Router, ConnectedClient),
     idle_timeout: Duration,
     mut draining: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let requests = Requests::default();
-    let service = RequestService { router, peer, requests: requests.clone() };
+    let service = RequestService { router, client, requests: requests.clone() };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(transport), service));
     tokio::select! {
         served = &mut connection => return served,
@@ -126,7 +125,7 @@ impl Drop for CountedRequest {
 /// The service of one connection.
 struct RequestService {
     router: Router,
-    peer: PeerAddress,
+    client: ConnectedClient,
     requests: Requests,
 }
 
@@ -137,7 +136,7 @@ impl Service<Request<Incoming>> for RequestService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let counted = self.requests.add();
-        let response = self.router.respond(request, self.peer);
+        let response = self.router.respond(request, &self.client);
         Box::pin(async { Ok(response.await.map(|body| CountedBody { body, _counted: counted })) })
     }
 }

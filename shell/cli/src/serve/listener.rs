@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{
     activity::Timeouts,
-    http1, http2,
-    router::Router,
+    client_certificate, http1, http2,
+    router::{ConnectedClient, Router},
     tls::{self, Tls},
     transport::Transport,
 };
@@ -145,17 +145,21 @@ impl Protocols {
         peer: SocketAddr,
         mut draining: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
+        let mut client = ConnectedClient { peer: PeerAddress(peer), principal: None };
         let transport = match &self.tls {
             None => Transport::Tcp(stream),
             Some(tls) => {
                 let handshake = tls.accept(stream, self.timeouts.header);
-                tokio::select! {
-                    stream = handshake => Transport::Tls(Box::new(stream?)),
+                let stream = tokio::select! {
+                    stream = handshake => stream?,
                     _ = draining.wait_for(|is_draining| *is_draining) => return Ok(()),
-                }
+                };
+                let certificate = tls::client_certificate(&stream);
+                client.principal = certificate.map(client_certificate::principal).transpose()?;
+                Transport::Tls(Box::new(stream))
             }
         };
-        let (timeouts, service) = (self.timeouts, (router, PeerAddress(peer)));
+        let (timeouts, service) = (self.timeouts, (router, client));
         match &transport {
             Transport::Tls(stream) if tls::is_http2(stream) => {
                 http2::serve(&self.http2, transport, service, timeouts.idle, draining).await?;

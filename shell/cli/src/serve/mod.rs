@@ -3,6 +3,7 @@
 mod access_log;
 mod activity;
 mod bodies;
+mod client_certificate;
 mod greeting;
 mod http1;
 mod http2;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use rejoin::{PeerAddress, ResponseBody};
+use rejoin::{PeerAddress, Principal, ResponseBody};
 
 use super::{
     access_log::{AccessLogEntry, LoggedBody},
@@ -16,6 +16,14 @@ use super::{
 #[derive(Clone)]
 pub(super) struct Router {
     servers: Servers,
+}
+
+/// The client of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectedClient {
+    pub(super) peer: PeerAddress,
+    /// That of its certificate, if it needs one. The credentials of a request take precedence.
+    pub(super) principal: Option<Principal>,
 }
 
 /// The body of a response: of a server, or of the program.
@@ -30,14 +38,17 @@ impl Router {
     pub(super) fn respond<B>(
         &self,
         mut request: Request<B>,
-        peer: PeerAddress,
+        client: &ConnectedClient,
     ) -> impl Future<Output = Response<LoggedBody<RoutedBody>>> + Send + use<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(client.peer);
+        if let Some(principal) = &client.principal {
+            request.extensions_mut().insert(principal.clone());
+        }
         let entry = AccessLogEntry::new(&request);
         let servers = self.servers.clone();
         async move {

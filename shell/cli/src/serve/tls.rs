@@ -89,6 +89,13 @@ pub(super) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(HTTP2)
 }
 
+/// Returns the verified certificate of the client, if it needs one.
+pub(super) fn client_certificate(
+    stream: &TlsStream<TcpStream>,
+) -> Option<&CertificateDer<'static>> {
+    stream.get_ref().1.peer_certificates()?.first()
+}
+
 fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
