@@ -12,5 +12,7 @@ mod extensions;
 mod lines;
 #[path = "stdio/program_exit.rs"]
 mod program_exit;
+#[path = "stdio/restart.rs"]
+mod restart;
 #[path = "stdio/start.rs"]
 mod start;
