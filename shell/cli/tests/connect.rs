@@ -4,6 +4,9 @@
 
 #[path = "connect/application.rs"]
 mod application;
+#[cfg(target_os = "linux")]
+#[path = "tls/certificates.rs"]
+mod certificates;
 #[path = "connect/conversation.rs"]
 mod conversation;
 #[path = "connect/credentials.rs"]
@@ -20,3 +23,6 @@ mod once;
 mod restart;
 #[path = "connect/scripted_server.rs"]
 mod scripted_server;
+#[cfg(target_os = "linux")]
+#[path = "connect/tls.rs"]
+mod tls;
