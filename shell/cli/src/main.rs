@@ -1,11 +1,13 @@
 //! The `rejoin` program.
 
+mod admin;
 mod auth;
 mod cli;
 mod config;
 mod connect;
 mod demo;
 mod logging;
+mod readiness;
 mod replay;
 mod serve;
 mod signals;

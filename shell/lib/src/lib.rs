@@ -143,7 +143,7 @@ pub use crate::{
     principal::Principal,
     session::{
         ClientMessages, ClientSender, Connection, SendError, Sent, ServerMessage, SessionError,
-        SessionHandle, SseEvent,
+        SessionHandle, SessionStats, SseEvent,
     },
     session_id::{SessionId, SessionIdError},
 };

@@ -36,6 +36,8 @@ use crate::{auth::AuthConfig, demo::Demo};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProgramConfig {
     pub(crate) listen: SocketAddr,
+    /// The address of the listener for operators.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) path: String,
     pub(crate) http: HttpConfig,
     pub(crate) auth: AuthConfig,
@@ -82,6 +84,7 @@ impl Default for ProgramConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], values::DEFAULT_PORT)),
+            admin: None,
             path: "/mcp".to_owned(),
             http: HttpConfig::default(),
             auth: AuthConfig::default(),

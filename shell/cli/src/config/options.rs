@@ -11,7 +11,7 @@ use super::{
     choices::{ConcurrentGetArg, PrimingArg, UnrelatedRoutingArg},
     values::{
         EnvVariable, HeaderVariable, HumanDuration, Listen, OptionalDir, OptionalFile,
-        OptionalHeader, OptionalLimit, OptionalUrl, RateLimit, Size, Timeout,
+        OptionalHeader, OptionalLimit, OptionalListen, OptionalUrl, RateLimit, Size, Timeout,
     },
 };
 
@@ -87,6 +87,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         (TypeId::of::<RateLimit>(), "COUNT"),
         (TypeId::of::<bool>(), "true|false"),
         (TypeId::of::<Listen>(), "ADDRESS"),
+        (TypeId::of::<OptionalListen>(), "ADDRESS"),
         (TypeId::of::<OptionalHeader>(), "HEADER"),
         (TypeId::of::<PathBuf>(), "DIR"),
         (TypeId::of::<OptionalDir>(), "DIR"),
@@ -144,6 +145,11 @@ options! {
         ///
         /// Port 0 picks a free one.
         listen: Listen => listen;
+        /// Address for operators: health, metrics and sessions, without authentication; or `off`
+        ///
+        /// `HOST:PORT`, or a port on the loopback address. Serves /livez, /readyz, /metrics and
+        /// /sessions.
+        admin: OptionalListen => admin;
         /// URL path of the MCP endpoint
         path: String => path;
         /// Additional allowed host name of the server (`Host` header); repeatable

@@ -85,6 +85,8 @@ optional_values! {
     OptionalDir(String): "a directory" or "off";
     /// A maximum number, or `off`.
     OptionalLimit(usize): "a number" or "off";
+    /// An address to listen on, or `off`.
+    OptionalListen(Listen): "`HOST:PORT`, or a port" or "off";
     /// An HTTP header name, or `off`.
     OptionalHeader(HeaderName): "a header name" or "off";
 }
@@ -270,6 +272,18 @@ conversions!(
     Size(usize),
 );
 
+impl From<Option<SocketAddr>> for OptionalListen {
+    fn from(address: Option<SocketAddr>) -> Self {
+        Self(address.map(Listen))
+    }
+}
+
+impl From<OptionalListen> for Option<SocketAddr> {
+    fn from(OptionalListen(address): OptionalListen) -> Self {
+        address.map(|Listen(address)| address)
+    }
+}
+
 impl From<Option<Duration>> for Timeout {
     fn from(timeout: Option<Duration>) -> Self {
         Self(timeout.map(HumanDuration))
@@ -300,6 +314,7 @@ mod tests {
         assert_round_trip::<RateLimit>(&["10", "unlimited"]);
         assert_round_trip::<OptionalFile>(&["mcp.json", "off"]);
         assert_round_trip::<OptionalDir>(&["/var/log", "off"]);
+        assert_round_trip::<OptionalListen>(&["127.0.0.1:9464", "off"]);
         assert_round_trip::<OptionalLimit>(&["1", "off"]);
         assert_round_trip::<OptionalHeader>(&["x-forwarded-for", "off"]);
         assert_round_trip::<EnvVariable>(&["A=1", "A=", "A"]);

@@ -20,10 +20,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::{signal::unix::Signal, time::Instant};
 
-use self::{listener::Listener, router::Router, servers::Servers, tls::Tls};
+pub(crate) use self::servers::{Server, Servers};
+use self::{listener::Listener, router::Router, tls::Tls};
 use crate::{
+    admin::Admin,
     config::{NamedServer, ProgramConfig},
     logging,
+    readiness::Readiness,
     signals::Signals,
 };
 
@@ -63,10 +66,17 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
     if let Some(auth) = servers.auth() {
         auth.prepare();
     }
+    let readiness = Readiness::default();
+    let admin = bind_admin(&config, &servers, &readiness).await?;
     let router = Router::new(servers.clone());
     let (mut signals, reload) = Signals::install(reloads)?;
     let listener = Listener::bind(&config, tls.clone())
         .with_context(|| format!("cannot listen on {}", config.listen))?;
+    if let Some(admin) = admin {
+        tracing::info!(address = %admin.address()?, "listening for operators");
+        tokio::spawn(admin.serve());
+    }
+    readiness.begin();
     greeting::print(listener.address()?, &config, &servers.paths());
     if let Some(signal) = reload {
         tokio::spawn(reload_on(signal, servers.clone(), tls));
@@ -75,6 +85,7 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
         () = listener.accept(&router) => {}
         signal = signals.next() => {
             let (sessions, timeout) = (servers.sessions(), config.drain_timeout);
+            readiness.end();
             tracing::info!(signal, sessions, ?timeout, "shutting down: waiting for pending requests");
         }
     }
@@ -85,6 +96,17 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
         signal = signals.next() => tracing::warn!(signal, "second signal: exiting immediately"),
     }
     Ok(())
+}
+
+/// Binds the listener for operators, if it is configured.
+async fn bind_admin(
+    config: &ProgramConfig,
+    servers: &Servers,
+    readiness: &Readiness,
+) -> anyhow::Result<Option<Admin>> {
+    let (Some(address), Some(metrics)) = (config.admin, servers.metrics()) else { return Ok(None) };
+    let admin = Admin::bind(address, servers.clone(), readiness.clone(), metrics).await;
+    admin.map(Some).with_context(|| format!("cannot listen on {address} for operators"))
 }
 
 /// Reloads whenever the signal arrives. Signals that arrive meanwhile cause one more reload.

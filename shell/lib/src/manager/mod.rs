@@ -213,6 +213,18 @@ impl SessionManager {
         if session.principal() == principal { Ok(session) } else { Err(ManagerError::NotFound) }
     }
 
+    /// Returns all sessions, in no particular order.
+    #[must_use]
+    pub fn all(&self) -> Vec<SessionHandle> {
+        self.shared().registry.all().into_iter().map(SessionHandle::new).collect()
+    }
+
+    /// Returns the size of what all sessions keep for their clients, in bytes.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.shared().kept_memory.used()
+    }
+
     /// Returns whether there is a session with that id, whomever it belongs to.
     #[must_use]
     pub fn has_session(&self, id: SessionId) -> bool {

@@ -31,6 +31,10 @@ impl<P: Payload> SessionHandle<P> {
         Self { inner }
     }
 
+    pub(super) fn inner(&self) -> &Arc<SessionInner<P>> {
+        &self.inner
+    }
+
     /// Returns the id of the session.
     #[must_use]
     pub fn id(&self) -> SessionId {

@@ -13,6 +13,7 @@ use super::{
     connection::Connection,
     shared::{KeptShare, Shared},
     state::{LockedSession, SessionState},
+    stats::SessionStats,
 };
 use crate::{Principal, SessionId, log, payload::Payload, permits::WeakPermit, sync::Mutex};
 
@@ -164,6 +165,23 @@ impl<P: Payload> SessionInner<P> {
         read: impl FnOnce(&Session<P::Client, P::Server>) -> R,
     ) -> R {
         self.with_lock(R::default(), |locked| read(locked.core()))
+    }
+
+    /// Returns what an operator wants to know; `None` if the session is closed.
+    pub(super) fn stats(self: &Arc<Self>) -> Option<SessionStats> {
+        self.with_lock(None, |locked| {
+            let state = &*locked.state;
+            let core = &state.core;
+            core.close_reason().is_none().then(|| SessionStats {
+                age: self.shared.clock.now().since(state.created_at),
+                client: state.observed.as_ref().and_then(|observed| observed.client.clone()),
+                revision: core.initialized().and_then(|initialized| initialized.version),
+                process: state.process,
+                pending_requests: core.pending_requests(),
+                connections: core.connections().count(),
+                kept_bytes: core.kept_bytes(),
+            })
+        })
     }
 
     /// Calls `f` under the lock, updates the deadline queue, and then does without the lock what

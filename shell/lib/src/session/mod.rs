@@ -25,6 +25,7 @@ mod request_timeouts;
 mod sent;
 mod shared;
 mod state;
+mod stats;
 #[cfg(test)]
 #[cfg(not(shuttle))]
 mod tests;
@@ -39,6 +40,7 @@ pub use self::{
     connection::Connection,
     handle::{SessionError, SessionHandle},
     sent::{SendError, Sent},
+    stats::SessionStats,
 };
 pub(crate) use self::{
     inner::SessionInner,

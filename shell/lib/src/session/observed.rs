@@ -18,6 +18,8 @@ pub(super) struct ObservedRequests {
     requests: BTreeMap<RequestId, Begun>,
     /// The id of `initialize`, until it is answered.
     initialize: Option<RequestId>,
+    /// Name and version of the client.
+    pub(super) client: Option<Box<str>>,
     /// What is known of the end of a request before the core reports it.
     noted: Option<(RequestId, Noted)>,
 }

@@ -224,6 +224,9 @@ impl<P: Payload> LockedSession<'_, P> {
         {
             state.is_opened = true;
             let (client, process) = (state.client.take(), state.process);
+            if let Some(observed) = &mut state.observed {
+                observed.client.clone_from(&client);
+            }
             let opened = SessionOpened { client, revision: initialized.version, process };
             self.after_unlock.events.push(SessionEvent::Opened(opened));
             self.observe_initialized();

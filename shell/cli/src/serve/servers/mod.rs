@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::server::Server;
 use self::{server::Common, table::Table};
 use crate::{
+    admin::Metrics,
     auth::{Auth, described_path},
     config::{NamedServer, ProgramConfig},
 };
@@ -76,6 +77,11 @@ impl Servers {
     /// Returns every server that can have sessions, with those that retire.
     pub(crate) fn all(&self) -> Vec<Arc<Server>> {
         self.0.table.load().all()
+    }
+
+    /// Returns the metrics, if there is a listener for operators.
+    pub(super) fn metrics(&self) -> Option<Metrics> {
+        self.0.common.metrics.clone()
     }
 
     /// Returns the service that a request reaches.

@@ -17,6 +17,7 @@ use rejoin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::Metrics,
     auth::{Auth, stdio_backend},
     config::{ProgramConfig, ServerName},
     demo::Demo,
@@ -47,6 +48,8 @@ pub(super) struct Common {
     pub(super) auth: Option<Auth>,
     supervisor: Option<ChildSupervisor>,
     journal: Option<Journal>,
+    /// `None` without a listener for operators.
+    pub(super) metrics: Option<Metrics>,
 }
 
 impl Common {
@@ -68,15 +71,20 @@ impl Common {
             auth,
             supervisor: supervisor.transpose().context("cannot start the watchdog")?,
             journal: journal.transpose()?,
+            metrics: config.admin.map(|_| Metrics::new()),
         })
     }
 
     fn create_manager(
         &self,
         backend: impl Backend,
+        label: &str,
         config: &ProgramConfig,
     ) -> anyhow::Result<SessionManager> {
         let mut manager = SessionManager::builder(backend, config.sessions.clone());
+        if let Some(metrics) = &self.metrics {
+            manager = manager.observer(metrics.observer(label));
+        }
         if let Some(journal) = &self.journal {
             manager = manager.journal(journal.clone());
         }
@@ -95,12 +103,13 @@ impl Server {
         config: ProgramConfig,
         common: &Common,
     ) -> anyhow::Result<Arc<Self>> {
+        let label = label_of(name.as_ref());
         let stdio = common.supervisor.clone().and_then(|supervisor| config.stdio(supervisor));
         let (headers, auth) = (&config.header_env, &config.auth);
         let processes = stdio.map(|stdio| stdio_backend(stdio, headers, auth)).transpose()?;
         let sessions = match &processes {
-            Some(processes) => common.create_manager(processes.clone(), &config)?,
-            None => common.create_manager(Demo, &config)?,
+            Some(processes) => common.create_manager(processes.clone(), label, &config)?,
+            None => common.create_manager(Demo, label, &config)?,
         };
         let auth = common.auth.as_ref();
         let service = Auth::service(auth, sessions.clone(), config.http())?;
@@ -117,6 +126,11 @@ impl Server {
 
     pub(crate) fn name(&self) -> Option<&ServerName> {
         self.name.as_ref()
+    }
+
+    /// Returns its name in metrics and lists, where one without a name is `default`.
+    pub(crate) fn label(&self) -> &str {
+        label_of(self.name.as_ref())
     }
 
     pub(crate) fn sessions(&self) -> &SessionManager {
@@ -143,4 +157,8 @@ impl Server {
             tracing::warn!("some server processes did not exit in time; killing them");
         }
     }
+}
+
+fn label_of(name: Option<&ServerName>) -> &str {
+    name.map_or("default", ServerName::as_str)
 }

@@ -102,7 +102,7 @@ impl KeptMemory {
         self.stop.notified().await;
     }
 
-    fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::SeqCst)
     }
 

@@ -1,0 +1,36 @@
+//! Gauges that are read when the metrics are.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{families::Families, labels::ServerLabels};
+use crate::serve::Servers;
+
+/// The sums of the servers with one name: the current one, and those that retire.
+#[derive(Default)]
+struct Sums {
+    sessions: usize,
+    kept_bytes: usize,
+    requests_pending: usize,
+}
+
+impl Families {
+    pub(super) fn set_gauges(&self, servers: &Servers) {
+        let mut sums = BTreeMap::<Arc<str>, Sums>::new();
+        let servers = servers.all();
+        for server in &servers {
+            let sum = sums.entry(server.label().into()).or_default();
+            let manager = server.sessions();
+            sum.sessions += manager.sessions();
+            sum.kept_bytes += manager.kept_bytes();
+            let stats = manager.all().into_iter().filter_map(|session| session.stats());
+            sum.requests_pending += stats.map(|stats| stats.pending_requests).sum::<usize>();
+        }
+        for (server, sum) in sums {
+            let labels = ServerLabels { server };
+            let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+            self.sessions.get_or_create(&labels).set(gauge(sum.sessions));
+            self.kept_bytes.get_or_create(&labels).set(gauge(sum.kept_bytes));
+            self.requests_pending.get_or_create(&labels).set(gauge(sum.requests_pending));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The observer of a server, which counts.
+
+use std::sync::Arc;
+
+use rejoin::{
+    ObservedRequest, Observer, Refused, RequestEnd, SessionEvent, SessionId,
+    rejoin_core::{CutReason, Report, SessionCloseReason, UndeliverableReason},
+};
+
+use super::{
+    families::Families,
+    labels::{self, OperationLabels, ReasonLabels, RefusalLabels, ServerLabels},
+    tools::Tools,
+};
+
+/// Counts the events of one server.
+pub(super) struct ServerObserver {
+    families: Arc<Families>,
+    labels: ServerLabels,
+    tools: Tools,
+}
+
+impl ServerObserver {
+    pub(super) fn new(server: &str, families: Arc<Families>) -> Self {
+        let labels = ServerLabels { server: server.into() };
+        // So that rates of what did not happen yet are zero.
+        drop(families.sessions_opened.get_or_create(&labels));
+        drop(families.resumes.get_or_create(&labels));
+        drop(families.gaps.get_or_create(&labels));
+        Self { families, labels, tools: Tools::new() }
+    }
+
+    fn because(&self, reason: &'static str) -> ReasonLabels {
+        ReasonLabels { server: Arc::clone(&self.labels.server), reason }
+    }
+
+    fn on_request_ended(&self, request: &ObservedRequest, end: RequestEnd, seconds: f64) {
+        let details = &request.details;
+        let tool = details.target.as_deref().filter(|_| &*details.method == "tools/call");
+        let labels = OperationLabels {
+            server: Arc::clone(&self.labels.server),
+            mcp_method_name: labels::method(details),
+            gen_ai_tool_name: self.tools.label(tool, end == RequestEnd::Result),
+            error_type: labels::error_type(end),
+        };
+        self.families.durations.operation.get_or_create(&labels).observe(seconds);
+    }
+
+    fn on_report(&self, report: &Report) {
+        let Self { families, labels, .. } = self;
+        let dropped = |reason| {
+            families.responses_dropped.get_or_create(&self.because(reason)).inc();
+        };
+        match report {
+            Report::StreamExpired { .. } => {
+                families.streams_expired.get_or_create(labels).inc();
+            }
+            Report::ReaderStalled { .. } => {
+                families.readers_stalled.get_or_create(labels).inc();
+            }
+            Report::Undeliverable { reason, .. } => dropped(match reason {
+                UndeliverableReason::UnknownRequest => "unknown_request",
+                UndeliverableReason::CancelledRequest => "cancelled_request",
+                UndeliverableReason::UnknownServerRequest => "unknown_server_request",
+            }),
+            Report::ResponseEvicted { .. } => dropped("evicted"),
+            Report::ResponseLost { .. } => dropped("lost"),
+            Report::UnknownProgressToken { .. } | Report::RequestEnded { .. } | _ => {}
+        }
+    }
+}
+
+impl Observer for ServerObserver {
+    fn on_session_event(&self, _: SessionId, event: &SessionEvent) {
+        let Self { families, labels, .. } = self;
+        match event {
+            SessionEvent::Opened(_) => {
+                families.sessions_opened.get_or_create(labels).inc();
+            }
+            SessionEvent::Closed { reason, was_opened: true, age, .. } => {
+                families.sessions_closed.get_or_create(&self.because(close_reason(*reason))).inc();
+                families.durations.session.get_or_create(labels).observe(age.as_secs_f64());
+            }
+            SessionEvent::RequestEnded { request, end, duration } => {
+                self.on_request_ended(request, *end, duration.as_secs_f64());
+            }
+            SessionEvent::Resumed { replayed, .. } => {
+                families.resumes.get_or_create(labels).inc();
+                families.events_replayed.get_or_create(labels).inc_by(*replayed as u64);
+            }
+            SessionEvent::Gap { first, last, .. } => {
+                families.gaps.get_or_create(labels).inc();
+                let missed = last.saturating_sub(*first).saturating_add(1);
+                families.events_missed.get_or_create(labels).inc_by(missed);
+            }
+            SessionEvent::ConnectionLost { .. } => {
+                families.connections_lost.get_or_create(labels).inc();
+            }
+            SessionEvent::ConnectionCut { reason, .. } => {
+                let reason = match reason {
+                    CutReason::Replaced => "replaced",
+                    CutReason::Stalled => "stalled",
+                };
+                families.connections_cut.get_or_create(&self.because(reason)).inc();
+            }
+            SessionEvent::Report(report) => self.on_report(report),
+            SessionEvent::ProcessStarted { duration, .. } => {
+                families.processes.get_or_create(labels).inc();
+                families
+                    .durations
+                    .process_start
+                    .get_or_create(labels)
+                    .observe(duration.as_secs_f64());
+            }
+            SessionEvent::ProcessEnded { was_unexpected, .. } => {
+                families.processes.get_or_create(labels).dec();
+                let how = if *was_unexpected { "before_session" } else { "with_session" };
+                families.process_exits.get_or_create(&self.because(how)).inc();
+            }
+            SessionEvent::OpenFailed { .. } => {
+                families.open_failures.get_or_create(labels).inc();
+            }
+            SessionEvent::Closed { was_opened: false, .. }
+            | SessionEvent::RequestBegan(_)
+            | SessionEvent::RequestTimedOut { .. }
+            | SessionEvent::ConnectionClosed { .. }
+            | _ => {}
+        }
+    }
+
+    fn on_refused(&self, refused: &Refused) {
+        let labels = RefusalLabels {
+            server: Arc::clone(&self.labels.server),
+            code: refused.status.as_u16(),
+            option: refused.option.unwrap_or_default(),
+        };
+        self.families.refusals.get_or_create(&labels).inc();
+    }
+}
+
+fn close_reason(reason: SessionCloseReason) -> &'static str {
+    match reason {
+        SessionCloseReason::Deleted => "deleted",
+        SessionCloseReason::ServerShutdown => "server_shutdown",
+        SessionCloseReason::Cancelled => "cancelled",
+        SessionCloseReason::InternalError => "internal_error",
+        SessionCloseReason::ExpectedInitialize => "expected_initialize",
+        SessionCloseReason::InitializeRejected => "initialize_rejected",
+        SessionCloseReason::InitializeTimeout => "initialize_timeout",
+        SessionCloseReason::InitializeUnacknowledged => "initialize_unacknowledged",
+        SessionCloseReason::Idle => "idle",
+        SessionCloseReason::BackendGone => "backend_gone",
+        SessionCloseReason::Exhausted => "exhausted",
+    }
+}

@@ -1,0 +1,83 @@
+//! The routes of the listener for operators.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{host, metrics::Metrics, sessions};
+use crate::{readiness::Readiness, serve::Servers};
+
+#[derive(Clone)]
+struct Context {
+    servers: Servers,
+    readiness: Readiness,
+    metrics: Metrics,
+}
+
+pub(super) fn router(servers: Servers, readiness: Readiness, metrics: Metrics) -> Router {
+    // A web page that has bound its name to this address must not read or end sessions.
+    let sessions = Router::new()
+        .route("/sessions", get(list))
+        .route("/sessions/{session}", get(one).delete(end))
+        .layer(middleware::from_fn(host::check));
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .merge(sessions)
+        .with_state(Context { servers, readiness, metrics })
+}
+
+async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
+    if context.readiness.is_ready() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+    }
+}
+
+/// Specification: `OpenMetrics` 1.0, "Exposition formats".
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+async fn scrape(State(context): State<Context>) -> Response {
+    match context.metrics.encode(&context.servers) {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn list(State(context): State<Context>) -> Response {
+    json(&sessions::list(&context.servers))
+}
+
+async fn one(State(context): State<Context>, Path(session): Path<String>) -> Response {
+    match sessions::find(&context.servers, &session) {
+        Some(found) => json(&found.entry()),
+        None => unknown(),
+    }
+}
+
+/// Ends a session: its pending requests fail, and its process is stopped.
+async fn end(State(context): State<Context>, Path(session): Path<String>) -> Response {
+    match sessions::find(&context.servers, &session) {
+        Some(found) => {
+            found.end();
+            StatusCode::NO_CONTENT.into_response()
+        }
+        None => unknown(),
+    }
+}
+
+fn unknown() -> Response {
+    (StatusCode::NOT_FOUND, "there is no such session\n").into_response()
+}
+
+fn json(value: &serde_json::Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (headers, format!("{value}\n")).into_response()
+}
