@@ -1,6 +1,5 @@
 //! The listener for operators.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "admin/health.rs"]
 mod health;

@@ -66,7 +66,7 @@ async fn lost_connections_resumes_and_gaps_are_counted() {
     let served = Served::start(&["--max-stream-events", "2"]);
     let client = Client::initialize(&served.program.address).await;
     let mut call = client.call(1, "count", json!({ "total": 20, "interval_ms": 1 })).await;
-    let first = call.message().await.unwrap().id().to_owned();
+    let first = call.message().await.unwrap().id().clone();
     drop(call);
     loop {
         let metrics = served.text("/metrics").await;

@@ -48,13 +48,15 @@ pub(super) fn method(details: &RequestDetails) -> &'static str {
 /// Returns the type of an error. JSON-RPC and MCP define codes from -32768 to -32000; others are
 /// chosen by the server.
 pub(super) fn error_type(end: RequestEnd) -> Cow<'static, str> {
-    match end {
-        RequestEnd::Result => Cow::Borrowed(""),
-        RequestEnd::Error { code: Some(code) } if !(-32_768..=-32_000).contains(&code) => {
-            Cow::Borrowed(OTHER)
-        }
-        _ => end.to_string().into(),
+    if end == RequestEnd::Result {
+        return Cow::Borrowed("");
     }
+    if let RequestEnd::Error { code: Some(code) } = end
+        && !(-32_768..=-32_000).contains(&code)
+    {
+        return Cow::Borrowed(OTHER);
+    }
+    end.to_string().into()
 }
 
 #[cfg(test)]
