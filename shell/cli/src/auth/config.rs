@@ -61,6 +61,11 @@ impl AuthConfig {
         for (option, is_set) in of_tokens {
             anyhow::ensure!(!is_set || self.issuer.is_some(), "{option} needs --auth-issuer");
         }
+        let is_limited = self.requests_per_second_max.is_some();
+        anyhow::ensure!(
+            !is_limited || self.is_enabled(),
+            "--max-requests-per-second needs --auth-keys or --auth-issuer"
+        );
         if self.issuer.is_some() {
             anyhow::ensure!(!self.audiences.is_empty(), "--auth-issuer needs --auth-audience");
             anyhow::ensure!(self.public_url.is_some(), "--auth-issuer needs --public-url");
@@ -111,6 +116,9 @@ mod tests {
         assert_eq!(error(|config| config.audiences.clear()), "--auth-issuer needs --auth-audience");
         assert_eq!(error(|config| config.public_url = None), "--auth-issuer needs --public-url");
         assert_eq!(error(|config| config.issuer = None), "--auth-audience needs --auth-issuer");
+        let limited =
+            AuthConfig { requests_per_second_max: Some(NonZeroU32::MIN), ..AuthConfig::default() };
+        assert!(limited.check().unwrap_err().to_string().contains("--max-requests-per-second"));
         assert!(error(|config| config.leeway = Duration::from_secs(61)).contains("--auth-leeway"));
         assert!(error(|config| config.scopes = vec!["a\"b".to_owned()]).contains("--auth-scopes"));
         for url in [

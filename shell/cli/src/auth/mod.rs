@@ -154,3 +154,51 @@ impl Inner {
         Some(Resource { public_url: &self.public_url, path, server })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, StatusCode};
+
+    use super::*;
+
+    /// The hash of `secret`.
+    const HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+    fn auth() -> Auth {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("ada sha256:{HASH}")).unwrap();
+        let keys = Some(file.path().to_str().unwrap().to_owned());
+        Auth::new(&AuthConfig { keys, ..AuthConfig::default() }).unwrap().unwrap()
+    }
+
+    fn head(headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().uri("/mcp");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[tokio::test]
+    async fn backends_get_the_principal_and_not_the_credential() {
+        let auth = auth();
+        for credential in [("authorization", "Bearer secret"), ("x-api-key", "secret")] {
+            let mut head = head(&[credential, ("x-other", "a")]);
+            auth.authenticate(&mut head).await.unwrap();
+            assert_eq!(head.extensions.get(), Some(&Principal::new(keys::ISSUER, "ada")));
+            assert_eq!(head.headers.len(), 1, "{:?}", head.headers);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_authenticated_before_needs_no_credential() {
+        let auth = auth();
+        let mut head = head(&[("authorization", "Bearer a")]);
+        head.extensions.insert(Principal::new("certificates", "bob"));
+        auth.authenticate(&mut head).await.unwrap();
+        assert_eq!(head.extensions.get(), Some(&Principal::new("certificates", "bob")));
+        assert!(head.headers.is_empty());
+        let refused = auth.authenticate(&mut self::head(&[])).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    }
+}

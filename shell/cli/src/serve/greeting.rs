@@ -49,6 +49,11 @@ fn hints(address: SocketAddr, config: &ProgramConfig, paths: &[String]) -> Strin
     } else {
         remote_access(address, config, path)
     };
+    let authorization = if config.auth.is_enabled() {
+        "\n    -H 'authorization: Bearer KEY-OR-TOKEN' \\"
+    } else {
+        ""
+    };
     format!(
         r#"
 rejoin serves {server}{all_addresses}.
@@ -57,7 +62,7 @@ Try it:
 
   curl -i {url} \
     -H 'content-type: application/json' \
-    -H 'accept: application/json, text/event-stream' \
+    -H 'accept: application/json, text/event-stream' \{authorization}
     -d '{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{{"name":"curl","version":"0"}}}}}}'
 
 Or configure your MCP client:

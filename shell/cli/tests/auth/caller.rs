@@ -126,10 +126,8 @@ fn what_a_client_must_not_set_is_an_error_at_the_start() {
         (&["--env", "DIR={principal}"], "needs either --auth-keys or --auth-issuer"),
     ] {
         let mut command = Command::new(program_path());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(options).args(["--", "cat"]);
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        assert!(!output.status.success());
-        let error = String::from_utf8(output.stderr).unwrap();
+        command.arg("serve").args(options).args(["--", "cat"]).stderr(Stdio::piped());
+        let error = Program::try_start(&mut command).unwrap_err();
         assert!(error.contains(expected), "{options:?} {error}");
     }
 }

@@ -26,6 +26,11 @@ pub(crate) struct Issuer {
 struct State {
     keys: Vec<Value>,
     is_down: bool,
+    /// Whether the keys have another URL, to which theirs redirects.
+    redirects: bool,
+    /// The name of the issuer in its metadata.
+    name: String,
+    metadata_path: &'static str,
     /// The paths that were requested.
     requests: Vec<String>,
 }
@@ -34,7 +39,14 @@ impl Issuer {
     pub(crate) async fn start(keys: Vec<Value>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/tenant", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { keys, is_down: false, requests: Vec::new() }));
+        let state = Arc::new(Mutex::new(State {
+            keys,
+            is_down: false,
+            redirects: false,
+            name: url.clone(),
+            metadata_path: "/.well-known/oauth-authorization-server/tenant",
+            requests: Vec::new(),
+        }));
         let (served, issuer) = (Arc::clone(&state), url.clone());
         let acceptor = tokio::spawn(async move {
             loop {
@@ -58,6 +70,18 @@ impl Issuer {
 
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state.lock().is_down = is_down;
+    }
+
+    pub(crate) fn redirect(&self) {
+        self.state.lock().redirects = true;
+    }
+
+    pub(crate) fn set_name(&self, name: &str) {
+        self.state.lock().name = name.to_owned();
+    }
+
+    pub(crate) fn set_metadata_path(&self, path: &'static str) {
+        self.state.lock().metadata_path = path;
     }
 
     pub(crate) fn requests(&self) -> Vec<String> {
@@ -93,15 +117,19 @@ impl State {
         self.requests.push(path.to_owned());
         let body = match path {
             _ if self.is_down => None,
-            "/.well-known/oauth-authorization-server/tenant" => {
-                Some(json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") }))
+            path if path == self.metadata_path => {
+                Some(json!({ "issuer": self.name, "jwks_uri": format!("{issuer}/keys") }))
             }
-            "/tenant/keys" => Some(json!({ "keys": self.keys })),
+            "/tenant/keys" if self.redirects => None,
+            "/tenant/keys" | "/tenant/moved" => Some(json!({ "keys": self.keys })),
             _ => None,
         };
         let mut response = Response::new(body.clone().unwrap_or_default().to_string().into());
         if body.is_none() {
-            *response.status_mut() = StatusCode::NOT_FOUND;
+            let is_moved = self.redirects && path == "/tenant/keys";
+            *response.status_mut() =
+                if is_moved { StatusCode::FOUND } else { StatusCode::NOT_FOUND };
+            response.headers_mut().insert("location", "/tenant/moved".parse().unwrap());
         }
         response
     }

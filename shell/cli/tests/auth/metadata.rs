@@ -41,6 +41,29 @@ async fn metadata_is_served_without_authentication() {
 }
 
 #[tokio::test]
+async fn each_server_of_a_file_has_metadata() {
+    let issuer = Issuer::start(vec![Signer::ed25519().jwk("ed")]).await;
+    let servers = json!({ "mcpServers": { "a": { "command": "cat" }, "b": { "command": "cat" } } });
+    let file = crate::keys::file(&servers.to_string());
+    let program = issuer.program(&["--servers", file.path().to_str().unwrap()]);
+    for name in ["a", "b"] {
+        let path = format!("/servers/{name}/mcp");
+        let challenged = raw::get(&program.address, &path, &[]).await;
+        assert_eq!(challenged.status, 401, "{path}");
+        let url = format!("{PUBLIC_URL}{METADATA}{path}");
+        let challenge = challenged.header("www-authenticate").unwrap();
+        assert!(challenge.contains(&format!("resource_metadata=\"{url}\"")), "{challenge}");
+        let metadata = raw::get(&program.address, &format!("{METADATA}{path}"), &[]).await;
+        assert_eq!(metadata.status, 200, "{path}");
+        assert!(metadata.text.contains(&format!("\"resource\":\"{PUBLIC_URL}{path}\"")));
+    }
+    for path in ["", "/servers/c/mcp", "/mcp"] {
+        let metadata = raw::get(&program.address, &format!("{METADATA}{path}"), &[]).await;
+        assert_eq!(metadata.status, 404, "no such server: {path}");
+    }
+}
+
+#[tokio::test]
 async fn web_pages_can_read_the_challenge() {
     let issuer = Issuer::start(vec![Signer::ed25519().jwk("ed")]).await;
     let program = issuer.program(&[]);

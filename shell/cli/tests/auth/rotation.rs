@@ -1,4 +1,4 @@
-//! The keys of the issuer: their rotation, and an outage.
+//! The keys of the issuer: how they are found, their rotation, and an outage.
 
 use rejoin_test_support::Program;
 
@@ -75,4 +75,30 @@ async fn the_url_of_the_keys_can_be_given() {
     let token = bearer(&signer.token("ed", &issuer.url, "ada"));
     assert_eq!(raw::get(&program.address, "/mcp", &[token.as_bytes()]).await.status, 404);
     assert!(issuer.requests().iter().all(|path| path == "/tenant/keys"));
+}
+
+/// Returns the status of a request with a valid token.
+async fn status_with(issuer: &Issuer, signer: &Signer) -> u16 {
+    let program = issuer.program(&[]);
+    let token = bearer(&signer.token("ed", &issuer.url, "ada"));
+    raw::get(&program.address, "/mcp", &[token.as_bytes()]).await.status
+}
+
+#[tokio::test]
+async fn only_the_metadata_of_the_issuer_itself_is_used() {
+    let signer = Signer::ed25519();
+    let issuer = Issuer::start(vec![signer.jwk("ed")]).await;
+    issuer.set_metadata_path("/tenant/.well-known/openid-configuration");
+    assert_eq!(status_with(&issuer, &signer).await, 404);
+    issuer.set_name("https://evil.example");
+    assert_eq!(status_with(&issuer, &signer).await, 503);
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let signer = Signer::ed25519();
+    let issuer = Issuer::start(vec![signer.jwk("ed")]).await;
+    issuer.redirect();
+    assert_eq!(status_with(&issuer, &signer).await, 503);
+    assert!(!issuer.requests().iter().any(|path| path == "/tenant/moved"));
 }
