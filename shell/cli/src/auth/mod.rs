@@ -101,16 +101,14 @@ impl Auth {
 
 impl Authenticate for Auth {
     async fn authenticate(&self, head: &mut Parts) -> Result<(), Response<Bytes>> {
-        // A client certificate has authenticated it already.
-        if head.extensions.get::<Principal>().is_none() {
-            let identified = self.0.identify(head).await;
-            let (principal, expiry) = identified.map_err(|reason| {
-                reason.record(head);
-                response::refusal(reason, self.0.resource(head.uri.path()))
-            })?;
-            head.extensions.insert(principal);
-            head.extensions.insert(expiry);
-        }
+        let identified = self.0.identify(head).await;
+        let (principal, expiry) = identified.map_err(|reason| {
+            reason.record(head);
+            response::refusal(reason, self.0.resource(head.uri.path()))
+        })?;
+        // Takes the place of that of a client certificate, which may be that of a proxy.
+        head.extensions.insert(principal);
+        head.extensions.insert(expiry);
         // The credential is for this program, and for no backend.
         head.headers.remove(header::AUTHORIZATION);
         if self.0.keys.is_some() {
@@ -191,14 +189,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_was_authenticated_before_needs_no_credential() {
+    async fn a_client_certificate_does_not_take_the_place_of_a_credential() {
         let auth = auth();
-        let mut head = head(&[("authorization", "Bearer a")]);
-        head.extensions.insert(Principal::new("certificates", "bob"));
-        auth.authenticate(&mut head).await.unwrap();
-        assert_eq!(head.extensions.get(), Some(&Principal::new("certificates", "bob")));
-        assert!(head.headers.is_empty());
-        let refused = auth.authenticate(&mut self::head(&[])).await.unwrap_err();
+        let certified = |headers: &[(&str, &str)]| {
+            let mut head = head(headers);
+            head.extensions.insert(Principal::new("tls", "CN=proxy"));
+            head
+        };
+        let refused = auth.authenticate(&mut certified(&[])).await.unwrap_err();
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        let mut head = certified(&[("x-api-key", "secret")]);
+        auth.authenticate(&mut head).await.unwrap();
+        assert_eq!(head.extensions.get(), Some(&Principal::new(keys::ISSUER, "ada")));
     }
 }

@@ -91,10 +91,13 @@ fn remote_access(address: SocketAddr, config: &ProgramConfig, path: &str) -> Str
                 .to_owned()
         }
     };
-    let access = if config.auth.is_enabled() {
-        "Requests need a credential; without TLS, others on the network can read it."
-    } else {
-        "There is no authentication: anyone who can reach this port can use the server."
+    let needs_credential = config.auth.is_enabled() || config.tls_client_ca.is_some();
+    let access = match (needs_credential, &config.tls_cert) {
+        (true, Some(_)) => "Requests need a credential.",
+        (true, None) => "Requests need a credential; without TLS, others can read it.",
+        (false, _) => {
+            "There is no authentication: anyone who can reach this port can use the server."
+        }
     };
     format!("\nClients on other machines {how}\n{access}\n")
 }

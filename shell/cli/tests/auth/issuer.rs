@@ -77,7 +77,7 @@ impl Issuer {
     }
 
     pub(crate) fn set_name(&self, name: &str) {
-        self.state.lock().name = name.to_owned();
+        name.clone_into(&mut self.state.lock().name);
     }
 
     pub(crate) fn set_metadata_path(&self, path: &'static str) {
