@@ -181,6 +181,8 @@ impl Parameters {
         // Child processes take time to start.
         config.init_timeout = config.init_timeout.map(|time| time.max(Duration::from_secs(5)));
         config.idle_timeout = config.idle_timeout.map(|time| time.min(Duration::from_secs(5)));
+        // The program has no option for it.
+        config.activity_reports = false;
         base.request_timeout = sped_up(base.request_timeout);
         base.server_request_timeout = sped_up(base.server_request_timeout);
         base.keep_alive = sped_up(base.keep_alive);
