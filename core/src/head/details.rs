@@ -155,6 +155,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_representable_is_no_fault() {
+        for name in [r#""\ud800""#, "1e999", "[1e999]"] {
+            let json = format!(
+                r#"{{"jsonrpc":"2.0","id":7,"method":"a","params":{{"name":{name},"_meta":{{"traceparent":{name}}}}}}}"#
+            );
+            let expected = RequestDetails { method: "a".into(), ..RequestDetails::default() };
+            assert_eq!(only(&json), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn each_request_of_a_batch_has_its_own() {
         let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","method":"b"},
             {"jsonrpc":"2.0","id":"2","method":"c","params":{"name":"x"}}]"#;

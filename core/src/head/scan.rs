@@ -4,7 +4,7 @@
 //! three levels and skips everything else without recursion, so the nesting depth of the
 //! input is irrelevant.
 
-use alloc::string::String;
+use alloc::{borrow::Cow, string::String};
 use core::fmt;
 
 use serde_core::de::{
@@ -239,7 +239,10 @@ fn read_detail<'a, A: MapAccess<'a>>(
     set: impl FnOnce(&mut RequestDetails, &str),
 ) -> Result<(), A::Error> {
     let Some(details) = &mut scan.details else { return skip_value(map) };
-    map.next_value_seed(Seed(StringReader(|text: &str| set(details, text))))?;
+    // A text that Rust cannot represent has no details, and is no fault.
+    if let Ok(text) = serde_json::from_str::<Cow<'_, str>>(read_raw(map)?) {
+        set(details, &text);
+    }
     Ok(())
 }
 

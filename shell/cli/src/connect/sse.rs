@@ -59,7 +59,9 @@ impl Parser {
     /// Parses received bytes up to the end of the next event. `rest` is then what follows.
     pub(super) fn next(&mut self, rest: &mut &[u8]) -> Option<SseEvent> {
         loop {
-            if mem::take(&mut self.after_cr)
+            // A line feed after a carriage return may come in a later part.
+            if !rest.is_empty()
+                && mem::take(&mut self.after_cr)
                 && let Some(after) = rest.strip_prefix(b"\n")
             {
                 *rest = after;
@@ -253,6 +255,13 @@ mod tests {
             }
         }
         events
+    }
+
+    #[test]
+    fn a_line_break_may_be_in_two_parts() {
+        let whole = parse(100, &[b"id: b\r\ndata: a\r\n\r\n"]);
+        assert_eq!(whole.len(), 1);
+        assert_eq!(parse(100, &[b"id: b\r", b"\ndata: a\r", b"\n\r\n"]), whole);
     }
 
     proptest! {

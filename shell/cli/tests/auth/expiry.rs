@@ -15,11 +15,11 @@ async fn a_client_with_a_fresh_token_misses_nothing() {
     let issuer = Issuer::start(vec![signer.jwk("ed")]).await;
     let program = issuer.program(&[]);
     let mut expiring = claims(&issuer.url, "ada");
-    expiring["exp"] = (now() + 2).into();
+    expiring["exp"] = (now() + 6).into();
     let expiring = signer.sign(&signer.header("ed"), &expiring);
     let stale = initialize(&program.address, Some(&expiring)).await;
     let mut standalone = stale.get(&[]).await;
-    let mut call = stale.call(1, "count", &json!({ "total": 50, "interval_ms": 100 })).await;
+    let mut call = stale.call(1, "count", &json!({ "total": 100, "interval_ms": 100 })).await;
     let (mut messages, mut retry) = (Vec::new(), None);
     while let Some(item) = call.next().await {
         retry = item.retry().or(retry);
@@ -42,6 +42,6 @@ async fn a_client_with_a_fresh_token_misses_nothing() {
     messages.extend(fresh.resume(&after).await.messages().await);
     let progress: Vec<_> =
         messages.iter().filter_map(rejoin_test_support::sse::Item::progress).collect();
-    assert_eq!(progress, (1..=50).collect::<Vec<_>>());
-    assert_eq!(messages.len(), 51);
+    assert_eq!(progress, (1..=100).collect::<Vec<_>>());
+    assert_eq!(messages.len(), 101);
 }

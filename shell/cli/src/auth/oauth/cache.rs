@@ -64,7 +64,11 @@ impl<S: Source> KeyCache<S> {
             }
             return Ok(keys);
         }
-        self.fetch_unless_tried_since(before).await;
+        // In its own task, so that a client that leaves does not stop it.
+        let this = Arc::clone(self);
+        let fetch = tokio::spawn(async move { this.fetch_unless_tried_since(before).await });
+        // An error means that the program ends.
+        let _ = fetch.await;
         let (keys, _) = self.current().ok_or(Reason::KeysUnavailable)?;
         Ok(keys)
     }
