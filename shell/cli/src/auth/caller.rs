@@ -22,11 +22,12 @@ const VALUE_BYTES_MAX: usize = 8 << 10;
 const SUBJECT_BYTES_MAX: usize = 128;
 
 /// Variables that change which code a process runs, or what it trusts. A client must not set them.
-const RESERVED: [&str; 22] = [
+const RESERVED: [&str; 25] = [
     "ALL_PROXY",
     "BASH_ENV",
     "CDPATH",
     "CLASSPATH",
+    "DOTNET_STARTUP_HOOKS",
     "ENV",
     "GCONV_PATH",
     "HOME",
@@ -38,6 +39,8 @@ const RESERVED: [&str; 22] = [
     "LOCPATH",
     "NODE_OPTIONS",
     "NODE_PATH",
+    "OPENSSL_CONF",
+    "OPENSSL_MODULES",
     "PATH",
     "SHELL",
     "SSL_CERT_DIR",
@@ -48,7 +51,9 @@ const RESERVED: [&str; 22] = [
 ];
 
 /// Beginnings of such variables.
-const RESERVED_PREFIXES: [&str; 12] = [
+const RESERVED_PREFIXES: [&str; 16] = [
+    "BUN_",
+    "DENO_",
     "DYLD_",
     "GIT_",
     "LD_",
@@ -57,9 +62,11 @@ const RESERVED_PREFIXES: [&str; 12] = [
     "NODE_TLS_",
     "NPM_CONFIG_",
     "PERL5",
+    "PIP_",
     "PYTHON",
     "REJOIN_",
     "RUBY",
+    "UV_",
     "XDG_",
 ];
 

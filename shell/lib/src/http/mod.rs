@@ -131,7 +131,12 @@ where
             let head = Arc::new(head);
             let result = match admitted {
                 Ok(None) => inner.respond(&head, body).await,
-                Ok(Some(response)) => Ok(response),
+                Ok(Some(response)) => {
+                    let (method, status) = (head.method.clone(), response.status());
+                    let refused = Refused { method, status, option: None };
+                    inner.sessions.shared().observers.on_refused(&refused);
+                    Ok(response)
+                }
                 Err(refusal) => Err(refusal),
             };
             let mut response = result.unwrap_or_else(|refusal| {

@@ -15,10 +15,17 @@ pub enum ResponseFault {
     ToolError,
 }
 
-/// Returns the fault that a response reports, if it does.
+/// Maximum size of a response that is looked into, in bytes: its JSON is parsed as a whole, and takes
+/// a multiple of its size meanwhile.
+const INSPECTED_BYTES_MAX: usize = 64 << 10;
+
+/// Returns the fault that a response reports, if it does and is not too large.
 ///
 /// A result is only parsed if it has a member `isError` that is `true` anywhere in it.
 pub(crate) fn fault(head: &Head, message: &[u8]) -> Option<ResponseFault> {
+    if message.len() > INSPECTED_BYTES_MAX {
+        return None;
+    }
     match head {
         Head::Response { .. } if may_be_tool_error(message) => {
             let message: Value = serde_json::from_slice(message).ok()?;
@@ -69,6 +76,16 @@ mod tests {
             let message = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
             assert_eq!(fault(&message), expected, "{result}");
         }
+    }
+
+    #[test]
+    fn a_large_response_is_not_parsed() {
+        let fault_with = |bytes: usize| {
+            let text = "x".repeat(bytes);
+            fault(&format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":7,"data":"{text}"}}}}"#))
+        };
+        assert_eq!(fault_with(1_000), Some(ResponseFault::Error(7)));
+        assert_eq!(fault_with(INSPECTED_BYTES_MAX), None);
     }
 
     #[test]

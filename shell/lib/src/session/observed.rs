@@ -35,6 +35,8 @@ enum Noted {
 pub(super) struct Begun {
     request: Arc<ObservedRequest>,
     at: Instant,
+    /// Whether the core has accepted it: its beginning was told.
+    is_accepted: bool,
 }
 
 impl<P: Payload> LockedSession<'_, P> {
@@ -56,7 +58,8 @@ impl<P: Payload> LockedSession<'_, P> {
             if let Method::Initialize { .. } = method {
                 observed.initialize = Some(id.clone());
             }
-            let request = Begun { request: P::observed(id, &message.body), at };
+            let request = P::observed(id, &message.body);
+            let request = Begun { request, at, is_accepted: false };
             observed.requests.insert(id.clone(), request.clone());
             begun.push(request);
         }
@@ -67,11 +70,14 @@ impl<P: Payload> LockedSession<'_, P> {
     pub(super) fn observe_begun(&mut self, begun: SmallVec<[Begun; 1]>, is_accepted: bool) {
         let Some(observed) = &mut self.state.observed else { return };
         for Begun { request, .. } in begun {
-            if is_accepted {
-                self.after_unlock.events.push(SessionEvent::RequestBegan(request));
-            } else {
+            if !is_accepted {
                 observed.requests.remove(&request.id);
+                continue;
             }
+            if let Some(begun) = observed.requests.get_mut(&request.id) {
+                begun.is_accepted = true;
+            }
+            self.after_unlock.events.push(SessionEvent::RequestBegan(request));
         }
     }
 
@@ -129,12 +135,15 @@ impl<P: Payload> LockedSession<'_, P> {
                 }
                 _ => RequestEnd::SessionClosed(reason),
             };
-            self.push_end(request, end);
+            // A timer may have closed the session before it.
+            if request.is_accepted {
+                self.push_end(request, end);
+            }
         }
     }
 
     fn push_end(&mut self, begun: Begun, end: RequestEnd) {
-        let Begun { request, at } = begun;
+        let Begun { request, at, .. } = begun;
         let duration = self.handled_at.since(at);
         self.after_unlock.events.push(SessionEvent::RequestEnded { request, end, duration });
     }

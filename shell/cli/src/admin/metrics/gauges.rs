@@ -14,6 +14,7 @@ struct Sums {
 }
 
 impl Families {
+    /// Sets them. Must not be called by two at a time.
     pub(super) fn set_gauges(&self, servers: &Servers) {
         let mut sums = BTreeMap::<Arc<str>, Sums>::new();
         let servers = servers.all();
@@ -25,6 +26,10 @@ impl Families {
             let stats = manager.all().into_iter().filter_map(|session| session.stats());
             sum.requests_pending += stats.map(|stats| stats.pending_requests).sum::<usize>();
         }
+        // Those of servers that are gone.
+        self.sessions.clear();
+        self.kept_bytes.clear();
+        self.requests_pending.clear();
         for (server, sum) in sums {
             let labels = ServerLabels { server };
             let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);

@@ -45,14 +45,17 @@ pub(super) fn method(details: &RequestDetails) -> &'static str {
     }
 }
 
-/// Returns the type of an error. JSON-RPC and MCP define codes from -32768 to -32000; others are
-/// chosen by the server.
+/// The codes of errors that JSON-RPC and MCP define, and those that its SDKs use.
+const CODES: [i64; 10] =
+    [-32_700, -32_600, -32_601, -32_602, -32_603, -32_000, -32_001, -32_002, -32_042, -32_800];
+
+/// Returns the type of an error. Servers choose other codes freely.
 pub(super) fn error_type(end: RequestEnd) -> Cow<'static, str> {
     if end == RequestEnd::Result {
         return Cow::Borrowed("");
     }
     if let RequestEnd::Error { code: Some(code) } = end
-        && !(-32_768..=-32_000).contains(&code)
+        && !CODES.contains(&code)
     {
         return Cow::Borrowed(OTHER);
     }

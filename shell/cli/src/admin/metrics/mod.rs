@@ -6,11 +6,12 @@ mod labels;
 mod observer;
 mod tools;
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
+use parking_lot::Mutex;
 use prometheus_client::{encoding::text, registry::Registry};
 
-use self::{families::Families, observer::ServerObserver};
+use self::{families::Families, observer::ServerObserver, tools::Tools};
 use crate::serve::Servers;
 
 /// The metrics of all servers. A clone is the same.
@@ -20,22 +21,31 @@ pub(crate) struct Metrics(Arc<Inner>);
 struct Inner {
     registry: Registry,
     families: Arc<Families>,
+    /// The tools of each server, by name: a reload does not make others known.
+    tools: Mutex<HashMap<Arc<str>, Arc<Tools>>>,
+    /// Locked while the gauges are set and read.
+    scraping: Mutex<()>,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::default();
         let families = Families::register(&mut registry);
-        Self(Arc::new(Inner { registry, families: Arc::new(families) }))
+        let (tools, scraping) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { registry, families: Arc::new(families), tools, scraping }))
     }
 
     /// Returns the observer of a server.
     pub(crate) fn observer(&self, server: &str) -> Arc<dyn rejoin::Observer> {
-        Arc::new(ServerObserver::new(server, Arc::clone(&self.0.families)))
+        let server: Arc<str> = server.into();
+        let mut tools = self.0.tools.lock();
+        let tools = Arc::clone(tools.entry(Arc::clone(&server)).or_default());
+        Arc::new(ServerObserver::new(server, Arc::clone(&self.0.families), tools))
     }
 
     /// Returns all metrics as text.
     pub(super) fn encode(&self, servers: &Servers) -> Result<String, fmt::Error> {
+        let _scraping = self.0.scraping.lock();
         self.0.families.set_gauges(servers);
         let mut text = String::new();
         text::encode(&mut text, &self.0.registry)?;

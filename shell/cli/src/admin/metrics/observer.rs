@@ -17,17 +17,17 @@ use super::{
 pub(super) struct ServerObserver {
     families: Arc<Families>,
     labels: ServerLabels,
-    tools: Tools,
+    tools: Arc<Tools>,
 }
 
 impl ServerObserver {
-    pub(super) fn new(server: &str, families: Arc<Families>) -> Self {
-        let labels = ServerLabels { server: server.into() };
+    pub(super) fn new(server: Arc<str>, families: Arc<Families>, tools: Arc<Tools>) -> Self {
+        let labels = ServerLabels { server };
         // So that rates of what did not happen yet are zero.
         drop(families.sessions_opened.get_or_create(&labels));
         drop(families.resumes.get_or_create(&labels));
         drop(families.gaps.get_or_create(&labels));
-        Self { families, labels, tools: Tools::new() }
+        Self { families, labels, tools }
     }
 
     fn because(&self, reason: &'static str) -> ReasonLabels {

@@ -17,11 +17,13 @@ pub(super) struct Tools {
 /// Maximum number of names. Clients choose them, so that they would be unlimited.
 const TOOLS_MAX: usize = 200;
 
-impl Tools {
-    pub(super) fn new() -> Self {
+impl Default for Tools {
+    fn default() -> Self {
         Self { known: RwLock::default(), none: "".into(), other: OTHER.into() }
     }
+}
 
+impl Tools {
     /// Returns the label of a tool, or the empty one for a request without a tool. A tool that has
     /// answered without an error becomes known.
     pub(super) fn label(&self, tool: Option<&str>, is_answered: bool) -> Arc<str> {
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_tool_is_known_once_it_has_answered() {
-        let tools = Tools::new();
+        let tools = Tools::default();
         assert_eq!(&*tools.label(None, true), "");
         assert_eq!(&*tools.label(Some("add"), false), OTHER);
         assert_eq!(&*tools.label(Some("add"), true), "add");

@@ -3,7 +3,7 @@
 use crate::config::options::Options;
 
 /// Groups of options of which each server can have its own.
-const GROUPS: &[&str] = &["Sessions", "Messages", "Streams and replay", "Slow clients"];
+const GROUPS: &[&str] = &["Sessions", "Requests", "Messages", "Streams and replay", "Slow clients"];
 
 /// Options of other groups of which each server can have its own.
 const OPTIONS: &[&str] = &[

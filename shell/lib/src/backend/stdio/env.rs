@@ -1,6 +1,6 @@
 //! The setup of the child of one session: its environment variables and arguments.
 
-use std::{ffi::OsString, os::unix::ffi::OsStrExt as _};
+use std::{ffi::OsString, fmt, os::unix::ffi::OsStrExt as _};
 
 use thiserror::Error;
 
@@ -11,7 +11,7 @@ use crate::Principal;
 pub type SessionEnv = Vec<(OsString, OsString)>;
 
 /// What the child of one session is started with, in addition to what all have in common.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionSetup {
     /// Environment variables.
@@ -21,6 +21,14 @@ pub struct SessionSetup {
     /// To whom the session belongs. A child that has not written anything yet only serves another
     /// session of the same principal.
     pub(super) principal: Option<Principal>,
+}
+
+/// Shows the names of variables only: their values may be secret.
+impl fmt::Debug for SessionSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("SessionSetup").field("env", &names).finish_non_exhaustive()
+    }
 }
 
 /// The error for what cannot be an environment variable. It does not show the value, which may be a
