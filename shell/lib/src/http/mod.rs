@@ -133,7 +133,7 @@ where
                 Ok(None) => inner.respond(&head, body).await,
                 Ok(Some(response)) => {
                     let (method, status) = (head.method.clone(), response.status());
-                    let refused = Refused { method, status, option: None };
+                    let refused = crate::Refused { method, status, option: None };
                     inner.sessions.shared().observers.on_refused(&refused);
                     Ok(response)
                 }
