@@ -62,6 +62,18 @@ async fn requests_and_sessions_are_counted() {
 }
 
 #[tokio::test]
+async fn refused_credentials_are_counted() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), format!("ada sha256:{}\n", "0".repeat(64))).unwrap();
+    let served = Served::start(&["--auth-keys", keys.path().to_str().unwrap()]);
+    let initialize = rejoin_test_support::initialize("2025-11-25", &json!({}));
+    let refused = Client::new(&served.program.address).post(&initialize).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    let metrics = served.text("/metrics").await;
+    assert_eq!(sample(&metrics, "rejoin_refusals_total", &[SERVER, ("code", "401")]), Some(1.0));
+}
+
+#[tokio::test]
 async fn lost_connections_resumes_and_gaps_are_counted() {
     let served = Served::start(&["--max-stream-events", "2"]);
     let client = Client::initialize(&served.program.address).await;

@@ -43,7 +43,8 @@ pub use self::{
     peer_address::PeerAddress,
 };
 use crate::{
-    Connection, ManagerError, SessionError, SessionHandle, SessionId, SessionManager, SseEvent, log,
+    Connection, ManagerError, Refused, SessionError, SessionHandle, SessionId, SessionManager,
+    SseEvent, log,
 };
 
 /// The supported HTTP methods.
@@ -133,7 +134,7 @@ where
                 Ok(None) => inner.respond(&head, body).await,
                 Ok(Some(response)) => {
                     let (method, status) = (head.method.clone(), response.status());
-                    let refused = crate::Refused { method, status, option: None };
+                    let refused = Refused { method, status, option: None };
                     inner.sessions.shared().observers.on_refused(&refused);
                     Ok(response)
                 }
