@@ -47,6 +47,7 @@ pub(crate) struct ProgramConfig {
     pub(crate) tcp_connections_max: usize,
     /// Whether the user set `tcp_connections_max`. The default is lowered without a warning.
     pub(crate) tcp_connections_max_is_set: bool,
+    pub(crate) drain_delay: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) retire_timeout: Duration,
     pub(crate) tls_cert: Option<String>,
@@ -94,6 +95,7 @@ impl Default for ProgramConfig {
             connection_idle_timeout: Duration::from_secs(120),
             tcp_connections_max: 20_000,
             tcp_connections_max_is_set: false,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
             retire_timeout: Duration::from_secs(600),
             tls_cert: None,

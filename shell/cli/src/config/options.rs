@@ -171,7 +171,9 @@ options! {
         client_ip_header: OptionalHeader => http.client_ip_header;
         /// Respond with a single JSON object instead of an SSE stream where possible
         json_responses: bool => http.json_responses;
-        /// Time for pending requests to finish on shutdown; then they fail
+        /// How long to serve everything on shutdown, until load balancers send no more clients
+        drain_delay: HumanDuration => drain_delay;
+        /// Time for pending requests to finish on shutdown, after the delay; then they fail
         drain_timeout: HumanDuration => drain_timeout;
         /// How long sessions may go on whose server was changed or removed by a reload
         ///

@@ -11,17 +11,19 @@ mod listener;
 mod open_files;
 mod router;
 mod servers;
+mod shutdown;
 mod socket;
+mod systemd;
 mod tls;
 mod transport;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::{signal::unix::Signal, time::Instant};
+use tokio::signal::unix::Signal;
 
 pub(crate) use self::servers::{Server, Servers};
-use self::{listener::Listener, router::Router, tls::Tls};
+use self::{listener::Listener, router::Router, shutdown::shut_down, tls::Tls};
 use crate::{
     admin::Admin,
     config::{NamedServer, ProgramConfig},
@@ -29,9 +31,6 @@ use crate::{
     readiness::Readiness,
     signals::Signals,
 };
-
-/// Minimum time for clients to read the errors of their failed requests.
-const FLUSH_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// How long the shutdown waits for tasks that block a thread.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -68,7 +67,7 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
     }
     let readiness = Readiness::default();
     let admin = bind_admin(&config, &servers, &readiness).await?;
-    let router = Router::new(servers.clone());
+    let router = Router::new(servers.clone(), readiness.clone());
     let (mut signals, reload) = Signals::install(reloads)?;
     let listener = Listener::bind(&config, tls.clone())
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -81,16 +80,18 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
     if let Some(signal) = reload {
         tokio::spawn(reload_on(signal, servers.clone(), tls));
     }
+    systemd::ready();
+    tokio::spawn(systemd::keep_alive());
     tokio::select! {
         () = listener.accept(&router) => {}
         signal = signals.next() => {
-            let (sessions, timeout) = (servers.sessions(), config.drain_timeout);
-            readiness.end();
-            tracing::info!(signal, sessions, ?timeout, "shutting down: waiting for pending requests");
+            let (delay, timeout) = (config.drain_delay, config.drain_timeout);
+            let sessions = servers.sessions();
+            tracing::info!(signal, sessions, ?delay, ?timeout, "shutting down: waiting for pending requests");
         }
     }
     tokio::select! {
-        () = shut_down(listener, &router, &servers, &config) => {
+        () = shut_down(listener, &router, &servers, &readiness, &config) => {
             tracing::info!("shutdown complete");
         }
         signal = signals.next() => tracing::warn!(signal, "second signal: exiting immediately"),
@@ -112,6 +113,7 @@ async fn bind_admin(
 /// Reloads whenever the signal arrives. Signals that arrive meanwhile cause one more reload.
 async fn reload_on(mut signal: Signal, servers: Servers, tls: Option<Tls>) {
     while signal.recv().await.is_some() {
+        systemd::reloading();
         if let Some(auth) = servers.auth() {
             auth.reload();
         }
@@ -119,29 +121,6 @@ async fn reload_on(mut signal: Signal, servers: Servers, tls: Option<Tls>) {
             tls.reload().await;
         }
         servers.reload().await;
-    }
-}
-
-/// Waits for pending requests to finish, then closes all sessions and connections.
-async fn shut_down(listener: Listener, router: &Router, servers: &Servers, config: &ProgramConfig) {
-    let deadline = Instant::now() + config.drain_timeout;
-    servers.begin_shutdown();
-    tokio::select! {
-        () = servers.drain() => {}
-        // Clients of the remaining sessions may open new connections.
-        () = listener.accept(router) => {}
-        () = tokio::time::sleep_until(deadline) => {
-            let sessions = servers.sessions();
-            tracing::warn!(sessions, "drain timeout: failing the pending requests of the remaining sessions");
-        }
-    }
-    servers.close_all();
-    let left = deadline.saturating_duration_since(Instant::now()).max(FLUSH_TIMEOUT_MIN);
-    tokio::join!(drain_listener(listener, left), servers.processes_ended());
-}
-
-async fn drain_listener(listener: Listener, timeout: Duration) {
-    if !listener.drain(timeout).await {
-        tracing::warn!("some responses were not read in time; their connections were cut");
+        systemd::ready();
     }
 }

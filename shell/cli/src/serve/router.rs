@@ -3,7 +3,7 @@
 use std::{error::Error, future::Future};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use rejoin::{PeerAddress, Principal, ResponseBody};
@@ -12,10 +12,12 @@ use super::{
     access_log::{AccessLogEntry, LoggedBody},
     servers::Servers,
 };
+use crate::readiness::Readiness;
 
 #[derive(Clone)]
 pub(super) struct Router {
     servers: Servers,
+    readiness: Readiness,
 }
 
 /// The client of a connection.
@@ -30,8 +32,8 @@ pub(super) struct ConnectedClient {
 pub(super) type RoutedBody = Either<ResponseBody, Full<Bytes>>;
 
 impl Router {
-    pub(super) fn new(servers: Servers) -> Self {
-        Self { servers }
+    pub(super) fn new(servers: Servers, readiness: Readiness) -> Self {
+        Self { servers, readiness }
     }
 
     /// Responds to a request. The log has it when the body of the response is dropped.
@@ -50,7 +52,8 @@ impl Router {
             request.extensions_mut().insert(principal.clone());
         }
         let entry = AccessLogEntry::new(&request);
-        let servers = self.servers.clone();
+        let (servers, readiness) = (self.servers.clone(), self.readiness.clone());
+        let is_http1 = request.version() < Version::HTTP_2;
         async move {
             let found = servers.find(request.uri().path(), request.headers());
             let Some(mut service) = found else {
@@ -61,7 +64,12 @@ impl Router {
                 );
                 return entry.attach_to(response);
             };
-            let Ok(response) = tower_service::Service::call(&mut service, request).await;
+            let Ok(mut response) = tower_service::Service::call(&mut service, request).await;
+            if is_http1 && !readiness.is_ready() {
+                // The next request of the client opens a new connection, to where it is sent now.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
             entry.attach_to(response.map(Either::Left))
         }
     }
