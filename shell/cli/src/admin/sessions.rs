@@ -20,7 +20,11 @@ pub(super) struct Found {
 
 /// Returns the list of sessions, the oldest first, and how many there are.
 pub(super) fn list(servers: &Servers) -> Value {
-    let mut all: Vec<Found> = servers.all().iter().flat_map(|server| of_server(server)).collect();
+    let mut all = Vec::new();
+    for server in servers.all() {
+        let sessions = server.sessions().all().into_iter();
+        all.extend(sessions.filter_map(|session| Found::new(&server, session)));
+    }
     all.sort_by_key(|found| std::cmp::Reverse(found.stats.age));
     let listed: Vec<Value> = all.iter().take(LISTED_MAX).map(Found::entry).collect();
     json!({ "count": all.len(), "sessions": listed })
@@ -28,20 +32,19 @@ pub(super) fn list(servers: &Servers) -> Value {
 
 /// Returns the session with a short id.
 pub(super) fn find(servers: &Servers, short: &str) -> Option<Found> {
-    let all = servers.all();
-    let mut found = all.iter().flat_map(|server| of_server(server));
-    found.find(|found| found.session.id().short().to_string() == short)
-}
-
-fn of_server(server: &Server) -> impl Iterator<Item = Found> {
-    let name = server.label().to_owned();
-    server.sessions().all().into_iter().filter_map(move |session| {
-        let stats = session.stats()?;
-        Some(Found { server: name.clone(), session, stats })
+    servers.all().iter().find_map(|server| {
+        let is_it = |session: &SessionHandle| session.id().short().to_string() == short;
+        Found::new(server, server.sessions().all().into_iter().find(is_it)?)
     })
 }
 
 impl Found {
+    /// Returns `None` if the session is closed.
+    fn new(server: &Server, session: SessionHandle) -> Option<Self> {
+        let stats = session.stats()?;
+        Some(Self { server: server.label().to_owned(), session, stats })
+    }
+
     pub(super) fn entry(&self) -> Value {
         let Self { server, session, stats } = self;
         let principal = session.principal().map(

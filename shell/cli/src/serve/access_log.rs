@@ -43,7 +43,8 @@ impl AccessLogEntry {
     }
 }
 
-fn parse_session_id(headers: &HeaderMap) -> Option<SessionId> {
+/// Returns the session that a request or a response names.
+pub(super) fn parse_session_id(headers: &HeaderMap) -> Option<SessionId> {
     headers.get("mcp-session-id")?.to_str().ok()?.parse().ok()
 }
 

@@ -6,10 +6,9 @@ use std::{
 };
 
 use http::HeaderMap;
-use rejoin::SessionId;
 
 use super::Server;
-use crate::config::ServerName;
+use crate::{config::ServerName, serve::access_log::parse_session_id};
 
 /// What precedes and follows the name of a server in its path.
 const PREFIX: &str = "/servers/";
@@ -66,7 +65,7 @@ impl Table {
         };
         // Only now there can be sessions that belong to another server.
         let has_others = !self.retiring.is_empty() || current.is_none();
-        if has_others && let Some(id) = session_id(headers) {
+        if has_others && let Some(id) = parse_session_id(headers) {
             let has_session = |server: &&Arc<Server>| server.sessions().has_session(id);
             let mut others =
                 self.retiring.iter().chain(self.named.values()).filter(|server| match target {
@@ -100,10 +99,6 @@ fn without_slash(path: &str) -> &str {
 /// Returns the path of a server with a name.
 pub(super) fn path_of(name: &ServerName) -> String {
     format!("{PREFIX}{name}{SUFFIX}")
-}
-
-fn session_id(headers: &HeaderMap) -> Option<SessionId> {
-    headers.get("mcp-session-id")?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]
