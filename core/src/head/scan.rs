@@ -239,7 +239,7 @@ fn read_detail<'a, A: MapAccess<'a>>(
     set: impl FnOnce(&mut RequestDetails, &str),
 ) -> Result<(), A::Error> {
     let Some(details) = &mut scan.details else { return skip_value(map) };
-    // A text that Rust cannot represent has no details, and is no fault.
+    // A text that Rust cannot represent is ignored: it does not make the message invalid.
     if let Ok(text) = serde_json::from_str::<Cow<'_, str>>(read_raw(map)?) {
         set(details, &text);
     }

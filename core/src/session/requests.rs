@@ -251,16 +251,14 @@ impl<C, S> Session<C, S> {
     ) -> Option<(StreamKey, Option<ProgressToken>)> {
         let key = self.requests.pending.remove(id)?;
         let stream = &mut self.streams[key];
-        let token = stream.resolve(
-            id,
-            match outcome {
-                RequestOutcome::Cancelled | RequestOutcome::Abandoned => Outcome::Cancelled,
-                RequestOutcome::Result
-                | RequestOutcome::Error
-                | RequestOutcome::TooLarge
-                | RequestOutcome::Orphaned => answered_last(&stream.log),
-            },
-        );
+        let resolved = match outcome {
+            RequestOutcome::Cancelled | RequestOutcome::Abandoned => Outcome::Cancelled,
+            RequestOutcome::Result
+            | RequestOutcome::Error
+            | RequestOutcome::TooLarge
+            | RequestOutcome::Orphaned => answered_last(&stream.log),
+        };
+        let token = stream.resolve(id, resolved);
         if let Some(token) = &token {
             self.requests.tokens.remove(token);
         }
