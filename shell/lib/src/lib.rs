@@ -137,7 +137,7 @@ pub use crate::{
     config::{ManagerConfig, ManagerConfigError},
     manager::{ManagerError, SessionManager, SessionManagerBuilder},
     message::{TooDeep, parse_message},
-    observer::{ObservedRequest, Observer, RequestEnd, SessionEvent, SessionOpened},
+    observer::{ObservedRequest, Observer, RequestEnd, SessionEvent, SessionOpened, SpanIds},
     payload::{Payload, ServerPayload},
     permits::SessionPermit,
     principal::Principal,

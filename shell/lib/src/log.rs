@@ -3,10 +3,11 @@
 use std::fmt;
 
 use rejoin_core::{ProtocolVersion, Report, UndeliverableReason};
+use tracing::field::{self, Value};
 
 use crate::{
     SessionId,
-    observer::{ObservedRequest, SessionEvent, SessionOpened},
+    observer::{ObservedRequest, SessionEvent, SessionOpened, SpanIds},
 };
 
 /// Maximum number of bytes that are logged of a text from a client.
@@ -27,8 +28,11 @@ pub(crate) fn foreign_session(head: &http::request::Parts) {
     tracing::info!(peer, "session of another principal requested");
 }
 
-pub(crate) fn event(session: SessionId, event: &SessionEvent) {
+/// Logs an event, with the ids of the span of its request, if there is one.
+pub(crate) fn event(session: SessionId, event: &SessionEvent, span: Option<SpanIds>) {
     let session = session.short();
+    let trace_id = span.map(|span| field::display(span.trace_id()));
+    let span_id = span.map(|span| field::display(span.span_id()));
     match event {
         SessionEvent::Opened(SessionOpened { client, revision, process }) => {
             let client = client.as_deref().unwrap_or_default();
@@ -42,32 +46,45 @@ pub(crate) fn event(session: SessionId, event: &SessionEvent) {
         SessionEvent::Closed { reason, was_opened: false, .. } => {
             tracing::info!(%session, ?reason, "session closed before it was initialized");
         }
-        SessionEvent::RequestBegan(request) => {
+        SessionEvent::RequestBegan { request, .. } => {
             let ObservedRequest { id, details, .. } = &**request;
-            tracing::trace!(%session, %id, method = ?details.method, "request began");
+            let method = &details.method;
+            tracing::trace!(%session, %id, ?method, trace_id, span_id, "request began");
         }
         SessionEvent::RequestEnded { request, end, duration } => {
             let ObservedRequest { id, details, .. } = &**request;
-            tracing::trace!(%session, %id, method = ?details.method, ?end, ?duration, "request ended");
+            let method = &details.method;
+            tracing::trace!(
+                %session, %id, ?method, ?end, ?duration, trace_id, span_id, "request ended"
+            );
         }
         SessionEvent::Gap { stream, first, last } => {
             let missed = last.saturating_sub(*first).saturating_add(1);
-            tracing::warn!(%session, %stream, first, last, missed, "gap: a client missed events");
+            tracing::warn!(
+                %session, %stream, first, last, missed, trace_id, span_id,
+                "gap: a client missed events"
+            );
         }
         SessionEvent::ConnectionCut { connection, reason } => {
-            tracing::info!(%session, %connection, ?reason, "connection cut");
+            tracing::info!(%session, %connection, ?reason, trace_id, span_id, "connection cut");
         }
         SessionEvent::ConnectionClosed { connection, reason } => {
-            tracing::debug!(%session, %connection, ?reason, "connection closed");
+            tracing::debug!(
+                %session, %connection, ?reason, trace_id, span_id, "connection closed"
+            );
         }
         SessionEvent::RequestTimedOut { request } => {
-            tracing::warn!(%session, %request, "request timed out");
+            tracing::warn!(%session, %request, trace_id, span_id, "request timed out");
         }
         SessionEvent::ConnectionLost { connection, stream, through } => {
-            tracing::info!(%session, %stream, %connection, ?through, "connection lost");
+            tracing::info!(
+                %session, %stream, %connection, ?through, trace_id, span_id, "connection lost"
+            );
         }
-        SessionEvent::Resumed { stream, after, replayed } => {
-            tracing::info!(%session, %stream, after, replayed, "stream resumed");
+        SessionEvent::Resumed { stream, after, replayed, .. } => {
+            tracing::info!(
+                %session, %stream, after, replayed, trace_id, span_id, "stream resumed"
+            );
         }
         SessionEvent::ProcessStarted { process, duration } => {
             tracing::debug!(%session, pid = process, ?duration, "stdio process started");
@@ -78,11 +95,16 @@ pub(crate) fn event(session: SessionId, event: &SessionEvent) {
         SessionEvent::OpenFailed { error } => {
             tracing::error!(%session, %error, "failed to open backend");
         }
-        SessionEvent::Report(report) => self::report(&session, report),
+        SessionEvent::Report(report) => self::report(&session, report, trace_id, span_id),
     }
 }
 
-fn report(session: &impl fmt::Display, report: &Report) {
+fn report<T: Value, S: Value>(
+    session: &impl fmt::Display,
+    report: &Report,
+    trace_id: T,
+    span_id: S,
+) {
     match report {
         Report::Undeliverable { id, reason: UndeliverableReason::CancelledRequest } => {
             tracing::debug!(%session, ?id, "response dropped: its request was cancelled");
@@ -91,19 +113,28 @@ fn report(session: &impl fmt::Display, report: &Report) {
             tracing::warn!(%session, ?id, ?reason, "response dropped: no matching pending request");
         }
         Report::ResponseEvicted { stream, id } => {
-            tracing::warn!(%session, %stream, %id, "response evicted: too large to be retained");
+            tracing::warn!(
+                %session, %stream, %id, trace_id, span_id,
+                "response evicted: too large to be retained"
+            );
         }
         Report::ResponseLost { stream } => {
-            tracing::warn!(%session, %stream, "client disconnected before it received its JSON response");
+            tracing::warn!(
+                %session, %stream, trace_id, span_id,
+                "client disconnected before it received its JSON response"
+            );
         }
         Report::UnknownProgressToken { token } => {
             tracing::debug!(%session, %token, "progress notification dropped: unknown progress token");
         }
         Report::StreamExpired { stream } => {
-            tracing::debug!(%session, %stream, "stream expired before its client acknowledged its end");
+            tracing::debug!(
+                %session, %stream, trace_id, span_id,
+                "stream expired before its client acknowledged its end"
+            );
         }
         Report::ReaderStalled { connection } => {
-            tracing::debug!(%session, %connection, "reader stalled");
+            tracing::debug!(%session, %connection, trace_id, span_id, "reader stalled");
         }
         Report::RequestEnded { .. } => {}
         report => {

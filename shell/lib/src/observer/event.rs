@@ -27,7 +27,14 @@ pub enum SessionEvent {
         progress_dropped: u32,
     },
     /// A request of the client was forwarded to the backend. Only with an observer.
-    RequestBegan(Arc<ObservedRequest>),
+    RequestBegan {
+        /// The request.
+        request: Arc<ObservedRequest>,
+        /// The stream of its response; `None` for `initialize`.
+        stream: Option<StreamId>,
+        /// The connection on which it came.
+        connection: ConnectionId,
+    },
     /// A request has ended. Only with an observer.
     RequestEnded {
         /// The request.
@@ -45,6 +52,8 @@ pub enum SessionEvent {
     },
     /// A client resumed a stream.
     Resumed {
+        /// The connection on which it continues.
+        connection: ConnectionId,
         /// The stream.
         stream: StreamId,
         /// The index of the last event that the client had received.

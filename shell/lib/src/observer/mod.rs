@@ -5,6 +5,7 @@ mod event;
 mod refused;
 mod request;
 mod response;
+mod span_ids;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,6 +18,7 @@ pub(crate) use self::response::{ResponseFault, fault};
 pub use self::{
     event::{SessionEvent, SessionOpened},
     request::{ObservedRequest, RequestEnd},
+    span_ids::SpanIds,
 };
 use crate::{SessionId, log};
 
@@ -52,6 +54,16 @@ pub trait Observer: Send + Sync + 'static {
     /// elsewhere, use [`SessionId::short`].
     fn on_session_event(&self, session: SessionId, event: &SessionEvent);
 
+    /// Returns the ids of the span that the observer has for the request which an event concerns:
+    /// the log line of the event contains them.
+    ///
+    /// Called right before [`on_session_event`](Self::on_session_event), also for an event that
+    /// begins a request. For an event of a stream with several requests, it is one of them.
+    fn span_ids(&self, session: SessionId, event: &SessionEvent) -> Option<SpanIds> {
+        let _ = (session, event);
+        None
+    }
+
     /// Called for each request that [`StreamableHttp`](crate::StreamableHttp) refuses.
     #[cfg(feature = "http")]
     fn on_refused(&self, refused: &Refused) {
@@ -75,7 +87,8 @@ impl Observers {
 
     /// Logs an event, and calls the observer. No lock of a session is held.
     pub(crate) fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
-        log::event(session, event);
+        let span = self.call(|observer| observer.span_ids(session, event)).flatten();
+        log::event(session, event, span);
         self.call(|observer| observer.on_session_event(session, event));
     }
 
@@ -84,10 +97,10 @@ impl Observers {
         self.call(|observer| observer.on_refused(refused));
     }
 
-    fn call(&self, call: impl FnOnce(&dyn Observer)) {
-        let Some(observer) = &self.0 else { return };
-        if catch_unwind(AssertUnwindSafe(|| call(&**observer))).is_err() {
-            log::observer_panicked();
-        }
+    /// Calls the observer, if there is one and it does not panic.
+    fn call<T>(&self, call: impl FnOnce(&dyn Observer) -> T) -> Option<T> {
+        let observer = self.0.as_ref()?;
+        let called = catch_unwind(AssertUnwindSafe(|| call(&**observer)));
+        called.inspect_err(|_| log::observer_panicked()).ok()
     }
 }

@@ -198,7 +198,7 @@ impl<P: Payload> SessionHandle<P> {
         Ok(self.inner.connect(|locked, connection| {
             let get = Input::Get { connection, last_event_id: Some(last_event_id) };
             locked.handle(get, None)?;
-            locked.note_resumed(last_event_id);
+            locked.note_resumed(connection, last_event_id);
             Ok(())
         })?)
     }

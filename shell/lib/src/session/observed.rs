@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rejoin_core::{Head, Instant, Method, Post, RequestId, RequestOutcome, SessionCloseReason};
+use rejoin_core::{
+    ConnectionId, Head, Instant, Method, Post, RequestId, RequestOutcome, SessionCloseReason,
+};
 use smallvec::SmallVec;
 
 use super::state::LockedSession;
@@ -67,7 +69,12 @@ impl<P: Payload> LockedSession<'_, P> {
     }
 
     /// Notes that the requests of a POST have begun, or that it was rejected.
-    pub(super) fn observe_begun(&mut self, begun: SmallVec<[Begun; 1]>, is_accepted: bool) {
+    pub(super) fn observe_begun(
+        &mut self,
+        connection: ConnectionId,
+        begun: SmallVec<[Begun; 1]>,
+        is_accepted: bool,
+    ) {
         let Some(observed) = &mut self.state.observed else { return };
         for Begun { request, .. } in begun {
             if !is_accepted {
@@ -77,7 +84,9 @@ impl<P: Payload> LockedSession<'_, P> {
             if let Some(begun) = observed.requests.get_mut(&request.id) {
                 begun.is_accepted = true;
             }
-            self.after_unlock.events.push(SessionEvent::RequestBegan(request));
+            let stream = self.state.core.stream_of(&request.id);
+            let event = SessionEvent::RequestBegan { request, stream, connection };
+            self.after_unlock.events.push(event);
         }
     }
 

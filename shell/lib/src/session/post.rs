@@ -29,7 +29,7 @@ impl<P: Payload> LockedSession<'_, P> {
         });
         let begun = self.observe_begin(&post);
         let handled = self.handle(Input::Post { connection, format, post }, Some(permits));
-        self.observe_begun(begun, handled.is_ok());
+        self.observe_begun(connection, begun, handled.is_ok());
         handled?;
         if uses_session {
             self.mark_used();

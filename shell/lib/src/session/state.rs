@@ -209,11 +209,12 @@ impl<P: Payload> LockedSession<'_, P> {
     }
 
     /// Notes that a client resumed after `id`.
-    pub(super) fn note_resumed(&mut self, id: EventId) {
+    pub(super) fn note_resumed(&mut self, connection: ConnectionId, id: EventId) {
         let (stream, after) = (id.stream, id.index);
         let log = self.state.core.log(stream);
         let replayed = log.map_or(0, |log| log.range(after.saturating_add(1)..u64::MAX).count());
-        self.after_unlock.events.push(SessionEvent::Resumed { stream, after, replayed });
+        let event = SessionEvent::Resumed { connection, stream, after, replayed };
+        self.after_unlock.events.push(event);
     }
 
     /// Notes the beginning of the session once it is initialized.

@@ -23,7 +23,7 @@ struct Recorder {
 
 impl Observer for Recorder {
     fn on_session_event(&self, _: SessionId, event: &SessionEvent) {
-        if let SessionEvent::RequestBegan(request) = event {
+        if let SessionEvent::RequestBegan { request, .. } = event {
             self.begun.lock().unwrap().push(Arc::clone(request));
         }
     }

@@ -45,7 +45,8 @@ async fn each_request_begins_and_ends_with_its_outcome() {
         (r#""id":1,"error":{"code":-32602,"message":"m"}"#, "ended 1 after 2s: -32602"),
     ] {
         let mut connection = session.request(post(&call(1)), AnswerFormat::Json).await.unwrap();
-        assert_eq!(recorder.take(), ["began 1 tools/call add"]);
+        let begun = recorder.take();
+        assert!(begun[0].starts_with("began 1 tools/call add on "), "{begun:?}");
         advance(2).await;
         backend.send(response).await;
         assert!(next(&mut connection).await.is_some());
@@ -88,7 +89,7 @@ async fn a_rejected_request_does_not_begin() {
     let (recorder, _server, session, mut backend) = observed(ManagerConfig::default()).await;
     let first = session.request(post(&call(1)), AnswerFormat::Sse).await.unwrap();
     assert!(session.request(post(&call(1)), AnswerFormat::Sse).await.is_err());
-    assert_eq!(recorder.take(), ["began 1 tools/call add"]);
+    assert_eq!(recorder.take(), ["began 1 tools/call add on 0"]);
     backend.send(r#""id":1,"result":{}"#).await;
     assert_eq!(recorder.take()[0], "ended 1 after 0ns");
     drop(first);
@@ -123,7 +124,7 @@ async fn lost_connections_resumes_and_expired_streams_are_events() {
     let text = recorder.take().join("\n");
     for expected in [
         "ConnectionLost { connection: ConnectionId(1), stream: Request(0), through: None }",
-        "Resumed { stream: Request(0), after: 0, replayed: 1 }",
+        "Resumed { connection: ConnectionId(2), stream: Request(0), after: 0, replayed: 1 }",
         "Report(StreamExpired { stream: Request(0) })",
     ] {
         assert!(text.contains(expected), "{expected} in:\n{text}");

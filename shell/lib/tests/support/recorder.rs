@@ -26,9 +26,10 @@ impl Observer for Recorder {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are recorded as they are")]
     fn on_session_event(&self, _: SessionId, event: &SessionEvent) {
         self.record(match event {
-            SessionEvent::RequestBegan(request) => {
+            SessionEvent::RequestBegan { request, stream, .. } => {
                 let target = request.details.target.as_deref().unwrap_or_default();
-                format!("began {} {} {target}", request.id, request.details.method)
+                let stream = stream.map(|stream| format!(" on {stream}")).unwrap_or_default();
+                format!("began {} {} {target}{stream}", request.id, request.details.method)
             }
             SessionEvent::RequestEnded { request, end: RequestEnd::Result, duration } => {
                 format!("ended {} after {duration:?}", request.id)

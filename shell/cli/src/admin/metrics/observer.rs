@@ -121,7 +121,7 @@ impl Observer for ServerObserver {
                 families.open_failures.get_or_create(labels).inc();
             }
             SessionEvent::Closed { was_opened: false, .. }
-            | SessionEvent::RequestBegan(_)
+            | SessionEvent::RequestBegan { .. }
             | SessionEvent::RequestTimedOut { .. }
             | SessionEvent::ConnectionClosed { .. }
             | _ => {}
