@@ -28,8 +28,14 @@ pub(crate) fn foreign_session(head: &http::request::Parts) {
     tracing::info!(peer, "session of another principal requested");
 }
 
-/// Logs an event, with the ids of the span of its request, if there is one.
-pub(crate) fn event(session: SessionId, event: &SessionEvent, span: Option<SpanIds>) {
+/// Logs an event, with the ids of the span of its request, if there is one. The name of the server is
+/// at the beginning of a session, and where it has none.
+pub(crate) fn event(
+    session: SessionId,
+    server: Option<&str>,
+    event: &SessionEvent,
+    span: Option<SpanIds>,
+) {
     let session = session.short();
     let trace_id = span.map(|span| field::display(span.trace_id()));
     let span_id = span.map(|span| field::display(span.span_id()));
@@ -37,14 +43,14 @@ pub(crate) fn event(session: SessionId, event: &SessionEvent, span: Option<SpanI
         SessionEvent::Opened(SessionOpened { client, revision, process }) => {
             let client = client.as_deref().unwrap_or_default();
             let revision = revision.as_ref().map(ProtocolVersion::as_str);
-            tracing::info!(%session, ?client, revision, pid = process, "session opened");
+            tracing::info!(%session, server, ?client, revision, pid = process, "session opened");
         }
         SessionEvent::Closed { reason, was_opened: true, progress_dropped, .. } => {
             let progress_dropped = (*progress_dropped > 0).then_some(progress_dropped);
             tracing::info!(%session, ?reason, progress_dropped, "session closed");
         }
         SessionEvent::Closed { reason, was_opened: false, .. } => {
-            tracing::info!(%session, ?reason, "session closed before it was initialized");
+            tracing::info!(%session, server, ?reason, "session closed before it was initialized");
         }
         SessionEvent::RequestBegan { request, .. } => {
             let ObservedRequest { id, details, .. } = &**request;
@@ -93,7 +99,7 @@ pub(crate) fn event(session: SessionId, event: &SessionEvent, span: Option<SpanI
             tracing::debug!(%session, pid = process, "stdio process ended");
         }
         SessionEvent::OpenFailed { error } => {
-            tracing::error!(%session, %error, "failed to open backend");
+            tracing::error!(%session, server, %error, "failed to open backend");
         }
         SessionEvent::Report(report) => self::report(&session, report, trace_id, span_id),
     }

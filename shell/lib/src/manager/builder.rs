@@ -18,6 +18,7 @@ use crate::{
 pub struct SessionManagerBuilder {
     backend: Box<dyn AnyBackend>,
     config: ManagerConfig,
+    name: Option<Arc<str>>,
     observer: Option<Arc<dyn Observer>>,
     #[cfg(feature = "journal")]
     journal: Option<Journal>,
@@ -28,10 +29,17 @@ impl SessionManagerBuilder {
         Self {
             backend: Box::new(backend),
             config,
+            name: None,
             observer: None,
             #[cfg(feature = "journal")]
             journal: None,
         }
+    }
+
+    /// Sets the name of the server that the sessions have, for the lines that the log has at their
+    /// beginning. For a program with several managers.
+    pub fn name(self, name: impl Into<Arc<str>>) -> Self {
+        Self { name: Some(name.into()), ..self }
     }
 
     /// Sets an observer, which is told what happens in the sessions. They then have
@@ -53,7 +61,7 @@ impl SessionManagerBuilder {
     /// The configuration is invalid: the caller is at fault.
     pub fn build(self) -> Result<SessionManager, ManagerConfigError> {
         #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "set with a journal"))]
-        let mut shared = Shared::new(self.config, Observers::new(self.observer))?;
+        let mut shared = Shared::new(self.config, Observers::new(self.name, self.observer))?;
         #[cfg(feature = "journal")]
         {
             shared.journal = self.journal;

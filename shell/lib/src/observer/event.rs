@@ -15,7 +15,8 @@ use super::{ObservedRequest, RequestEnd};
 pub enum SessionEvent {
     /// The session was initialized.
     Opened(SessionOpened),
-    /// The session was closed. It is the last event, except that its process may end later.
+    /// The session was closed. After it come only the events of its backend, which may still be
+    /// opened, and those of its process.
     Closed {
         /// Why.
         reason: SessionCloseReason,

@@ -73,22 +73,26 @@ pub trait Observer: Send + Sync + 'static {
 
 /// The log and the observer of a manager, if it has one.
 #[derive(Clone, Default)]
-pub(crate) struct Observers(Option<Arc<dyn Observer>>);
+pub(crate) struct Observers {
+    /// The name of the server, for the log.
+    name: Option<Arc<str>>,
+    observer: Option<Arc<dyn Observer>>,
+}
 
 impl Observers {
-    pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
-        Self(observer)
+    pub(crate) fn new(name: Option<Arc<str>>, observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { name, observer }
     }
 
     /// Returns whether there is an observer.
     pub(crate) fn is_some(&self) -> bool {
-        self.0.is_some()
+        self.observer.is_some()
     }
 
     /// Logs an event, and calls the observer. No lock of a session is held.
     pub(crate) fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
         let span = self.call(|observer| observer.span_ids(session, event)).flatten();
-        log::event(session, event, span);
+        log::event(session, self.name.as_deref(), event, span);
         self.call(|observer| observer.on_session_event(session, event));
     }
 
@@ -99,7 +103,7 @@ impl Observers {
 
     /// Calls the observer, if there is one and it does not panic.
     fn call<T>(&self, call: impl FnOnce(&dyn Observer) -> T) -> Option<T> {
-        let observer = self.0.as_ref()?;
+        let observer = self.observer.as_ref()?;
         let called = catch_unwind(AssertUnwindSafe(|| call(&**observer)));
         called.inspect_err(|_| log::observer_panicked()).ok()
     }

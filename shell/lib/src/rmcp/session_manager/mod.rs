@@ -131,7 +131,7 @@ impl LocalSessionManager {
         config: ManagerConfig,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, ManagerConfigError> {
-        Self::new(config, Observers::new(Some(observer)))
+        Self::new(config, Observers::new(None, Some(observer)))
     }
 
     fn new(config: ManagerConfig, observers: Observers) -> Result<Self, ManagerConfigError> {
