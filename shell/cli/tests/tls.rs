@@ -5,6 +5,8 @@
 
 #[path = "tls/certificates.rs"]
 mod certificates;
+#[path = "tls/client_certificates.rs"]
+mod client_certificates;
 #[path = "tls/fixture.rs"]
 mod fixture;
 #[path = "tls/handshake.rs"]

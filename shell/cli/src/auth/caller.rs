@@ -121,7 +121,7 @@ fn check(headers: &[HeaderVariable], stdio: &StdioConfig, auth: &AuthConfig) -> 
         let is_credential = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION].contains(header)
             || auth.keys.is_some() && *header == X_API_KEY;
         anyhow::ensure!(
-            !(auth.is_enabled() && is_credential),
+            !(auth.has_credentials() && is_credential),
             "--header-env: `{header}` has the credential for rejoin, which is not passed on"
         );
     }

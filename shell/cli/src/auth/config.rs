@@ -46,12 +46,13 @@ impl Default for AuthConfig {
 const LEEWAY_MAX: Duration = Duration::from_secs(60);
 
 impl AuthConfig {
-    /// Returns whether requests are authenticated.
-    pub(crate) fn is_enabled(&self) -> bool {
+    /// Returns whether requests need a key or a token.
+    pub(crate) fn has_credentials(&self) -> bool {
         self.keys.is_some() || self.issuer.is_some()
     }
 
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    /// Checks the options. `has_certificates` is whether clients need a certificate.
+    pub(crate) fn check(&self, has_certificates: bool) -> anyhow::Result<()> {
         anyhow::ensure!(self.leeway <= LEEWAY_MAX, "--auth-leeway must be at most 1m");
         let of_tokens = [
             ("--auth-audience", !self.audiences.is_empty()),
@@ -63,8 +64,8 @@ impl AuthConfig {
         }
         let is_limited = self.requests_per_second_max.is_some();
         anyhow::ensure!(
-            !is_limited || self.is_enabled(),
-            "--max-requests-per-second needs --auth-keys or --auth-issuer"
+            !is_limited || has_certificates || self.has_credentials(),
+            "--max-requests-per-second needs --auth-keys, --auth-issuer or --tls-client-ca"
         );
         if self.issuer.is_some() {
             anyhow::ensure!(!self.audiences.is_empty(), "--auth-issuer needs --auth-audience");
@@ -107,7 +108,7 @@ mod tests {
             ..AuthConfig::default()
         };
         change(&mut config);
-        config.check().err().map(|error| error.to_string()).unwrap_or_default()
+        config.check(false).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -118,7 +119,8 @@ mod tests {
         assert_eq!(error(|config| config.issuer = None), "--auth-audience needs --auth-issuer");
         let limited =
             AuthConfig { requests_per_second_max: Some(NonZeroU32::MIN), ..AuthConfig::default() };
-        assert!(limited.check().unwrap_err().to_string().contains("--max-requests-per-second"));
+        assert!(limited.check(false).unwrap_err().to_string().contains("--auth-keys"));
+        limited.check(true).unwrap();
         assert!(error(|config| config.leeway = Duration::from_secs(61)).contains("--auth-leeway"));
         assert!(error(|config| config.scopes = vec!["a\"b".to_owned()]).contains("--auth-scopes"));
         for url in [

@@ -1,6 +1,12 @@
 //! API keys: the names and the hashes of a file.
 
-use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io::Read as _,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use parking_lot::RwLock;
@@ -84,15 +90,18 @@ impl Keys {
 /// Reads a file. Keys that are in it still are taken from `former`.
 fn read(file: &PathBuf, former: &[Arc<Key>]) -> anyhow::Result<Arc<[Arc<Key>]>> {
     let in_file = || file.display().to_string();
-    let size = fs::metadata(file).with_context(in_file)?.len();
+    let mut text = String::new();
+    let opened = File::open(file).with_context(in_file)?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).with_context(in_file)?;
+    let size = text.len() as u64;
     anyhow::ensure!(size <= FILE_BYTES_MAX, "{}: larger than {FILE_BYTES_MAX} bytes", in_file());
-    let text = fs::read_to_string(file).with_context(in_file)?;
     parse(&text, former).with_context(in_file)
 }
 
 /// Parses lines of a name, white space and `sha256:` with the hash in hexadecimal digits. Empty
 /// lines and those that begin with `#` are comments.
 fn parse(text: &str, former: &[Arc<Key>]) -> anyhow::Result<Arc<[Arc<Key>]>> {
+    let former: HashMap<_, _> = former.iter().map(|key| (key.principal.subject(), key)).collect();
     let mut names = HashSet::new();
     let mut hashes = HashSet::new();
     let mut keys = Vec::new();
@@ -106,8 +115,8 @@ fn parse(text: &str, former: &[Arc<Key>]) -> anyhow::Result<Arc<[Arc<Key>]>> {
         anyhow::ensure!(hashes.insert(hash), "line {number}: another name has the same key");
         anyhow::ensure!(keys.len() < KEYS_MAX, "line {number}: more than {KEYS_MAX} keys");
         let principal = Principal::new(ISSUER, name);
-        let known = former.iter().find(|key| key.principal == principal && key.hash == hash);
-        keys.push(known.cloned().unwrap_or_else(|| Key::new(principal, hash)));
+        let known = former.get(name).filter(|key| key.hash == hash);
+        keys.push(known.map_or_else(|| Key::new(principal, hash), |&key| Arc::clone(key)));
     }
     Ok(keys.into())
 }
@@ -146,6 +155,8 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// The hash of `secret`.

@@ -18,6 +18,7 @@ use rejoin::{
     Authenticate, CredentialExpiry, HttpConfig, HttpConfigError, Principal, SessionManager,
     StreamableHttp,
 };
+use tokio::task::spawn_blocking;
 
 pub(crate) use self::{caller::stdio_backend, config::AuthConfig, response::described_path};
 use self::{
@@ -28,6 +29,7 @@ use self::{
     reason::Reason,
     response::Resource,
 };
+use crate::admin::Metrics;
 
 /// Authenticates the requests of all servers. A clone is the same.
 #[derive(Clone, Debug)]
@@ -40,16 +42,21 @@ struct Inner {
     /// The origin of the URL that clients use. Known if tokens are accepted.
     public_url: String,
     rate: Option<RequestRate>,
+    /// `None` without a listener for operators.
+    metrics: Option<Metrics>,
 }
 
 impl Auth {
-    /// Creates it by a configuration; `None` if requests are not authenticated.
+    /// Creates it by a configuration; `None` if requests need neither credentials nor are limited.
     ///
     /// # Errors
     ///
     /// The file of keys is invalid, a URL is not accepted, or TLS cannot be set up.
-    pub(crate) fn new(config: &AuthConfig) -> anyhow::Result<Option<Self>> {
-        if !config.is_enabled() {
+    pub(crate) fn new(
+        config: &AuthConfig,
+        metrics: Option<Metrics>,
+    ) -> anyhow::Result<Option<Self>> {
+        if !config.has_credentials() && config.requests_per_second_max.is_none() {
             return Ok(None);
         }
         let keys = config.keys.as_ref().map(|file| Keys::read(PathBuf::from(file)));
@@ -59,6 +66,7 @@ impl Auth {
             tokens: tokens.transpose()?,
             public_url: config.public_url.clone().unwrap_or_default(),
             rate: config.requests_per_second_max.map(RequestRate::new),
+            metrics,
         }))))
     }
 
@@ -82,9 +90,13 @@ impl Auth {
     }
 
     /// Reads the file of keys again. Nothing changes if it is invalid, which is logged.
-    pub(crate) fn reload(&self) {
-        let Some(keys) = &self.0.keys else { return };
-        match keys.reload() {
+    pub(crate) async fn reload(&self) {
+        if self.0.keys.is_none() {
+            return;
+        }
+        let auth = self.clone();
+        let reload = move || auth.0.keys.as_ref().map_or(Ok(()), Keys::reload);
+        match spawn_blocking(reload).await.context("cannot read the file").flatten() {
             Ok(()) => tracing::info!("keys reloaded"),
             Err(error) => {
                 let error = format!("{error:#}");
@@ -101,22 +113,24 @@ impl Auth {
 
 impl Authenticate for Auth {
     async fn authenticate(&self, head: &mut Parts) -> Result<(), Response<Bytes>> {
-        let identified = self.0.identify(head).await;
-        let (principal, expiry) = identified.map_err(|reason| {
-            reason.record(head);
-            response::refusal(reason, self.0.resource(head.uri.path()))
-        })?;
-        // Takes the place of that of a client certificate, which may be that of a proxy.
-        head.extensions.insert(principal);
-        head.extensions.insert(expiry);
-        // The credential is for this program, and for no backend.
-        head.headers.remove(header::AUTHORIZATION);
+        if self.0.has_credentials() {
+            let identified = self.0.identify(head).await;
+            let (principal, expiry) = identified.map_err(|reason| {
+                self.0.record(reason, head);
+                response::refusal(reason, self.0.resource(head.uri.path()))
+            })?;
+            // Takes the place of that of a client certificate, which may be that of a proxy.
+            head.extensions.insert(principal);
+            head.extensions.insert(expiry);
+            // The credential is for this program, and for no backend.
+            head.headers.remove(header::AUTHORIZATION);
+        }
         if self.0.keys.is_some() {
             head.headers.remove(X_API_KEY);
         }
         if let (Some(rate), Some(principal)) = (&self.0.rate, head.extensions.get()) {
             rate.count(principal).map_err(|wait| {
-                Reason::RateLimit.record(head);
+                self.0.record(Reason::RateLimit, head);
                 response::too_many_requests(wait)
             })?;
         }
@@ -124,11 +138,25 @@ impl Authenticate for Auth {
     }
 
     fn on_foreign_session(&self, head: &Parts) {
-        Reason::ForeignSession.record(head);
+        self.0.record(Reason::ForeignSession, head);
     }
 }
 
 impl Inner {
+    /// Returns whether requests need a key or a token. Otherwise their principal is that of the
+    /// client certificate.
+    fn has_credentials(&self) -> bool {
+        self.keys.is_some() || self.tokens.is_some()
+    }
+
+    /// Records why a request is refused.
+    fn record(&self, reason: Reason, head: &Parts) {
+        reason.log(head);
+        if let Some(metrics) = &self.metrics {
+            metrics.count_auth_failure(reason.name());
+        }
+    }
+
     /// Returns who makes a request, and when its credential expires.
     async fn identify(&self, head: &Parts) -> Result<(Principal, CredentialExpiry), Reason> {
         let credential = Credential::find(&head.uri, &head.headers, self.keys.is_some())?;
@@ -166,7 +194,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("ada sha256:{HASH}")).unwrap();
         let keys = Some(file.path().to_str().unwrap().to_owned());
-        Auth::new(&AuthConfig { keys, ..AuthConfig::default() }).unwrap().unwrap()
+        Auth::new(&AuthConfig { keys, ..AuthConfig::default() }, None).unwrap().unwrap()
     }
 
     fn head(headers: &[(&str, &str)]) -> Parts {

@@ -44,8 +44,8 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// Records that a request was refused.
-    pub(crate) fn record(self, head: &Parts) {
+    /// Logs that a request was refused.
+    pub(super) fn log(self, head: &Parts) {
         let peer = head.extensions.get().map(|PeerAddress(peer): &PeerAddress| peer);
         let peer: Option<&SocketAddr> = peer;
         let peer = peer.map(tracing::field::display);

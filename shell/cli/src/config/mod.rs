@@ -200,7 +200,7 @@ impl ProgramConfig {
             let path = "--path must not begin with `/servers/` if --servers is used";
             anyhow::ensure!(!self.path.starts_with("/servers/"), path);
         }
-        self.auth.check()?;
+        self.auth.check(self.tls_client_ca.is_some())?;
         anyhow::ensure!(
             self.tls_cert.is_some() == self.tls_key.is_some(),
             "--tls-cert and --tls-key need each other"

@@ -203,7 +203,7 @@ options! {
         auth_leeway: HumanDuration => auth.leeway;
         /// Scheme and host of the URL that clients use, such as `https://mcp.example.com`; or `off`
         public_url: OptionalUrl => auth.public_url;
-        /// Maximum rate of requests of a principal (key or subject of a token); or `unlimited`
+        /// Maximum rate of requests of a principal (key, or subject of a token or certificate); or `unlimited`
         ///
         /// Further requests get 429.
         max_requests_per_second: RateLimit => auth.requests_per_second_max;

@@ -1,11 +1,13 @@
-//! The principal of a client certificate.
+//! The principal of a client certificate, and its validity.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use anyhow::Context as _;
 use rejoin::Principal;
+use tokio::time::Instant;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::{
+    asn1_rs::ToDer as _,
     objects::{oid_registry, oid2abbrev},
     prelude::{FromDer as _, GeneralName, X509Certificate},
     x509::{AttributeTypeAndValue, X509Name},
@@ -14,20 +16,37 @@ use x509_parser::{
 /// The issuer of principals that have a client certificate.
 const ISSUER: &str = "tls";
 
-/// Returns the principal of a certificate that was verified: its subject, or if that is empty, its
-/// first URI or DNS name.
-///
-/// # Errors
-///
-/// The certificate names nobody.
-pub(super) fn principal(certificate: &CertificateDer<'_>) -> anyhow::Result<Principal> {
-    let (_, certificate) = X509Certificate::from_der(certificate)?;
-    let subject = match distinguished_name(certificate.subject()) {
-        subject if subject.is_empty() => alternative_name(&certificate),
-        subject => Some(subject),
-    };
-    let subject = subject.context("the client certificate has no subject")?;
-    Ok(Principal::new(ISSUER, &subject))
+/// Maximum time until a certificate expires. No connection lasts longer.
+const VALIDITY_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// A certificate that was verified.
+#[derive(Clone, Debug)]
+pub(super) struct ClientCertificate {
+    /// Its subject, or if that is empty, its first URI or DNS name.
+    pub(super) principal: Principal,
+    pub(super) expires_at: Instant,
+}
+
+impl ClientCertificate {
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    ///
+    /// The certificate names nobody.
+    pub(super) fn new(certificate: &CertificateDer<'_>) -> anyhow::Result<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate)?;
+        let subject = match distinguished_name(certificate.subject()) {
+            subject if subject.is_empty() => alternative_name(&certificate),
+            subject => Some(subject),
+        };
+        let subject = subject.context("the client certificate has no subject")?;
+        // `None` if it has expired since it was verified.
+        let valid_for = certificate.validity().time_to_expiration().unwrap_or_default();
+        Ok(Self {
+            principal: Principal::new(ISSUER, &subject),
+            expires_at: Instant::now() + valid_for.unsigned_abs().min(VALIDITY_MAX),
+        })
+    }
 }
 
 /// Formats a name so that two names have the same text only if they are equal: RFC 4514.
@@ -43,7 +62,9 @@ fn distinguished_name(name: &X509Name<'_>) -> String {
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let oid = attribute.attr_type();
     let name = oid2abbrev(oid, oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned);
-    let value = attribute.as_str().map_or_else(|_| hex(attribute.as_slice()), escape);
+    // One that is not text has its type with it: different values have different text.
+    let encoded = || attribute.attr_value().to_der_vec().unwrap_or_default();
+    let value = attribute.as_str().map_or_else(|_| hex(&encoded()), escape);
     format!("{name}={value}")
 }
 
@@ -97,7 +118,7 @@ mod tests {
         }
         params.subject_alt_names = names;
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let principal = principal(certificate.der()).ok()?;
+        let principal = ClientCertificate::new(certificate.der()).ok()?.principal;
         assert_eq!(principal.issuer(), "tls");
         Some(principal.subject().to_owned())
     }

@@ -49,7 +49,7 @@ fn hints(address: SocketAddr, config: &ProgramConfig, paths: &[String]) -> Strin
     } else {
         remote_access(address, config, path)
     };
-    let authorization = if config.auth.is_enabled() {
+    let authorization = if config.auth.has_credentials() {
         "\n    -H 'authorization: Bearer KEY-OR-TOKEN' \\"
     } else {
         ""
@@ -91,7 +91,7 @@ fn remote_access(address: SocketAddr, config: &ProgramConfig, path: &str) -> Str
                 .to_owned()
         }
     };
-    let needs_credential = config.auth.is_enabled() || config.tls_client_ca.is_some();
+    let needs_credential = config.auth.has_credentials() || config.tls_client_ca.is_some();
     let access = match (needs_credential, &config.tls_cert) {
         (true, Some(_)) => "Requests need a credential.",
         (true, None) => "Requests need a credential; without TLS, others can read it.",

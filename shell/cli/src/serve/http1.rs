@@ -10,7 +10,6 @@ use std::{
 use http::{Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1::Builder, service::Service};
 use hyper_util::rt::TokioIo;
-use tokio::sync::watch;
 
 use super::{
     access_log::LoggedBody,
@@ -32,13 +31,13 @@ pub(super) fn builder() -> Builder {
     http
 }
 
-/// Serves a connection until it ends. Once connections drain, ends it after its current response.
+/// Serves a connection until it ends. Ends it after its current response when `end` resolves.
 pub(super) async fn serve(
     builder: &Builder,
     transport: Transport,
     (router, client): (Router, ConnectedClient),
     timeouts: Timeouts,
-    mut draining: watch::Receiver<bool>,
+    end: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
     let activity = Arc::new(Activity::new(timeouts));
     let socket = Socket::new(transport, Arc::clone(&activity));
@@ -46,8 +45,7 @@ pub(super) async fn serve(
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     tokio::select! {
         served = &mut connection => return served,
-        // An error means that the listener was dropped.
-        _ = draining.wait_for(|is_draining| *is_draining) => {}
+        () = end => {}
     }
     let may_be_flushing = activity.drain();
     if !may_be_flushing {

@@ -8,12 +8,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 use super::{
-    activity::Timeouts,
-    client_certificate, http1, http2,
+    activity,
+    client_certificate::ClientCertificate,
+    http1, http2,
     router::{ConnectedClient, Router},
     tls::{self, Tls},
     transport::Transport,
@@ -52,14 +53,15 @@ struct Protocols {
     tls: Option<Tls>,
     http1: hyper::server::conn::http1::Builder,
     http2: hyper::server::conn::http2::Builder<TokioExecutor>,
-    timeouts: Timeouts,
+    http1_timeouts: activity::Timeouts,
+    http2_timeouts: http2::Timeouts,
 }
 
 impl Listener {
     pub(super) fn bind(config: &ProgramConfig, tls: Option<Tls>) -> io::Result<Self> {
         let listener = listen(config.listen)?;
-        let timeouts =
-            Timeouts { idle: config.connection_idle_timeout, header: config.header_timeout };
+        let idle = config.connection_idle_timeout;
+        let stall = config.sessions.session.stall_disconnect_timeout;
         let permits =
             Arc::new(Semaphore::new(config.tcp_connections_max.min(Semaphore::MAX_PERMITS)));
         Ok(Self {
@@ -68,12 +70,13 @@ impl Listener {
                 tls,
                 http1: http1::builder(),
                 http2: http2::builder(),
-                timeouts,
+                http1_timeouts: activity::Timeouts { idle, header: config.header_timeout },
+                http2_timeouts: http2::Timeouts { idle, stall },
             }),
             draining: watch::Sender::new(false),
             connections_max: config.tcp_connections_max,
             permits,
-            user_timeout: config.sessions.session.stall_disconnect_timeout,
+            user_timeout: stall,
         })
     }
 
@@ -145,30 +148,48 @@ impl Protocols {
         peer: SocketAddr,
         mut draining: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
-        let mut client = ConnectedClient { peer: PeerAddress(peer), principal: None };
+        let mut client = ConnectedClient { peer: PeerAddress(peer), certificate: None };
         let transport = match &self.tls {
             None => Transport::Tcp(stream),
             Some(tls) => {
-                let handshake = tls.accept(stream, self.timeouts.header);
+                let handshake = tls.accept(stream, self.http1_timeouts.header);
                 let stream = tokio::select! {
                     stream = handshake => stream?,
                     _ = draining.wait_for(|is_draining| *is_draining) => return Ok(()),
                 };
                 let certificate = tls::client_certificate(&stream);
-                client.principal = certificate.map(client_certificate::principal).transpose()?;
+                client.certificate = certificate.map(ClientCertificate::new).transpose()?;
                 Transport::Tls(Box::new(stream))
             }
         };
-        let (timeouts, service) = (self.timeouts, (router, client));
+        let end = end(draining, client.certificate.as_ref().map(|known| known.expires_at));
+        let service = (router, client);
         match &transport {
             Transport::Tls(stream) if tls::is_http2(stream) => {
-                http2::serve(&self.http2, transport, service, timeouts.idle, draining).await?;
+                http2::serve(&self.http2, transport, service, self.http2_timeouts, end).await?;
             }
             Transport::Tls(_) | Transport::Tcp(_) => {
-                http1::serve(&self.http1, transport, service, timeouts, draining).await?;
+                http1::serve(&self.http1, transport, service, self.http1_timeouts, end).await?;
             }
         }
         Ok(())
+    }
+}
+
+/// Waits until a connection must end after its current requests.
+async fn end(mut draining: watch::Receiver<bool>, expires_at: Option<Instant>) {
+    let drained = async {
+        // An error means that the listener was dropped.
+        let _ = draining.wait_for(|is_draining| *is_draining).await;
+    };
+    match expires_at {
+        None => drained.await,
+        Some(expires_at) => {
+            tokio::select! {
+                () = drained => {}
+                () = sleep_until(expires_at) => {}
+            }
+        }
     }
 }
 

@@ -115,7 +115,7 @@ async fn reload_on(mut signal: Signal, servers: Servers, tls: Option<Tls>) {
     while signal.recv().await.is_some() {
         systemd::reloading();
         if let Some(auth) = servers.auth() {
-            auth.reload();
+            auth.reload().await;
         }
         if let Some(tls) = &tls {
             tls.reload().await;

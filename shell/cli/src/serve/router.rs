@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use rejoin::{PeerAddress, Principal, ResponseBody};
+use rejoin::{CredentialExpiry, PeerAddress, ResponseBody};
 
 use super::{
     access_log::{AccessLogEntry, LoggedBody},
+    client_certificate::ClientCertificate,
     servers::Servers,
 };
 use crate::readiness::Readiness;
@@ -24,8 +25,8 @@ pub(super) struct Router {
 #[derive(Clone, Debug)]
 pub(super) struct ConnectedClient {
     pub(super) peer: PeerAddress,
-    /// That of its certificate, if it needs one. The credentials of a request take precedence.
-    pub(super) principal: Option<Principal>,
+    /// If it needs a certificate. The credentials of a request take precedence.
+    pub(super) certificate: Option<ClientCertificate>,
 }
 
 /// The body of a response: of a server, or of the program.
@@ -34,6 +35,11 @@ pub(super) type RoutedBody = Either<ResponseBody, Full<Bytes>>;
 impl Router {
     pub(super) fn new(servers: Servers, readiness: Readiness) -> Self {
         Self { servers, readiness }
+    }
+
+    /// Waits until the program is not ready.
+    pub(super) fn unready(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.readiness.ended()
     }
 
     /// Responds to a request. The log has it when the body of the response is dropped.
@@ -48,15 +54,16 @@ impl Router {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         request.extensions_mut().insert(client.peer);
-        if let Some(principal) = &client.principal {
-            request.extensions_mut().insert(principal.clone());
+        if let Some(certificate) = &client.certificate {
+            request.extensions_mut().insert(certificate.principal.clone());
+            request.extensions_mut().insert(CredentialExpiry::at(certificate.expires_at));
         }
         let entry = AccessLogEntry::new(&request);
         let (servers, readiness) = (self.servers.clone(), self.readiness.clone());
         let is_http1 = request.version() < Version::HTTP_2;
         async move {
             let found = servers.find(request.uri().path(), request.headers());
-            let Some(mut service) = found else {
+            let Some((mut service, request_token)) = found else {
                 let metadata = servers.metadata(request.uri().path(), request.method());
                 let response = metadata.map_or_else(
                     || not_found(&servers.not_found()),
@@ -65,6 +72,7 @@ impl Router {
                 return entry.attach_to(response);
             };
             let Ok(mut response) = tower_service::Service::call(&mut service, request).await;
+            drop(request_token);
             if is_http1 && !readiness.is_ready() {
                 // The next request of the client opens a new connection, to where it is sent now.
                 let close = HeaderValue::from_static("close");

@@ -11,7 +11,7 @@ use tokio_rustls::{
         RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-        server::WebPkiClientVerifier,
+        server::{NoServerSessionStorage, WebPkiClientVerifier},
     },
     server::TlsStream,
 };
@@ -117,6 +117,12 @@ fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
     let mut config = builder
         .with_single_cert(chain, private_key)
         .with_context(|| format!("--tls-cert {cert}, --tls-key {key}"))?;
+    if files.client_ca.is_some() {
+        // A resumed TLS session has the certificate that was verified when it began, which may
+        // have expired since, or be of a CA that is not trusted anymore.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(Arc::new(config))
 }

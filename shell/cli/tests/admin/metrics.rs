@@ -1,8 +1,11 @@
 //! Metrics.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use rejoin_test_support::{Client, script};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::Served;
 
@@ -71,6 +74,21 @@ async fn refused_credentials_are_counted() {
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     let metrics = served.text("/metrics").await;
     assert_eq!(sample(&metrics, "rejoin_refusals_total", &[SERVER, ("code", "401")]), Some(1.0));
+    let missing = [("reason", "missing")];
+    assert_eq!(sample(&metrics, "rejoin_auth_failures_total", &missing), Some(1.0), "{metrics}");
+}
+
+/// Reads the metrics until one without other labels than the server has a value.
+async fn metrics_with(served: &Served, name: &str, value: f64) -> String {
+    let read = async {
+        loop {
+            let metrics = served.text("/metrics").await;
+            if sample(&metrics, name, &[SERVER]) == Some(value) {
+                return metrics;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), read).await.unwrap()
 }
 
 #[tokio::test]
@@ -80,13 +98,8 @@ async fn lost_connections_resumes_and_gaps_are_counted() {
     let mut call = client.call(1, "count", json!({ "total": 20, "interval_ms": 1 })).await;
     let first = call.message().await.unwrap().id().clone();
     drop(call);
-    loop {
-        let metrics = served.text("/metrics").await;
-        if sample(&metrics, "rejoin_requests_pending", &[SERVER]) == Some(0.0) {
-            assert_eq!(sample(&metrics, "rejoin_connections_lost_total", &[SERVER]), Some(1.0));
-            break;
-        }
-    }
+    let metrics = metrics_with(&served, "rejoin_requests_pending", 0.0).await;
+    assert_eq!(sample(&metrics, "rejoin_connections_lost_total", &[SERVER]), Some(1.0));
     let mut resumed = client.get(first.as_deref()).await;
     assert!(resumed.response().await["result"].is_object());
     let metrics = served.text("/metrics").await;
@@ -111,12 +124,7 @@ async fn processes_are_counted_by_how_they_ended() {
     let ended = |metrics: &str, how| {
         sample(metrics, "rejoin_process_exits_total", &[SERVER, ("reason", how)])
     };
-    loop {
-        let metrics = served.text("/metrics").await;
-        if sample(&metrics, "rejoin_processes", &[SERVER]) == Some(0.0) {
-            assert_eq!(ended(&metrics, "before_session"), Some(1.0), "{metrics}");
-            assert_eq!(ended(&metrics, "with_session"), Some(1.0), "{metrics}");
-            break;
-        }
-    }
+    let metrics = metrics_with(&served, "rejoin_processes", 0.0).await;
+    assert_eq!(ended(&metrics, "before_session"), Some(1.0), "{metrics}");
+    assert_eq!(ended(&metrics, "with_session"), Some(1.0), "{metrics}");
 }

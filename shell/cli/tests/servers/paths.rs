@@ -45,6 +45,8 @@ async fn an_unknown_name_gets_404_without_the_known_names() {
 async fn a_session_belongs_to_one_server() {
     let served = Served::start(&json!({ "one": valued("1"), "two": valued("2") }), &[]);
     let client = served.open("one").await;
+    let line = served.logged("session opened");
+    assert!(line.contains("server=\"one\""), "{line}");
     let other = client.clone().with_path(&path("two"));
     assert_eq!(other.get(None).await.status, StatusCode::NOT_FOUND);
     assert_eq!(value(&client, 1).await, "1");

@@ -6,7 +6,12 @@ use http::StatusCode;
 use rejoin_test_support::{Client, LATEST_REVISION, initialize};
 use serde_json::json;
 
-use super::fixture::{Served, value, valued};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::fixture::{Served, path, value, valued};
 
 async fn initialized(client: &Client) -> StatusCode {
     client.post(&initialize(LATEST_REVISION, &json!({}))).await.status
@@ -98,6 +103,30 @@ async fn sessions_that_began_at_the_path_of_the_program_go_on_there() {
     let elsewhere = served.open("c").await.with_path("/mcp");
     assert_eq!(elsewhere.get(None).await.status, StatusCode::NOT_FOUND);
     assert_eq!(value(&named, 1).await, "b");
+}
+
+#[tokio::test]
+async fn a_request_that_had_reached_the_old_server_opens_its_session_there() {
+    let served = Served::start(&json!({ "a": valued("old"), "b": valued("b") }), &[]);
+    let body = initialize(LATEST_REVISION, &json!({})).to_string();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nAccept: application/json, text/event-stream\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        path("a"),
+        served.program.address,
+        body.len(),
+    );
+    let mut stream = TcpStream::connect(&served.program.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100", "the server reads the body");
+    served.reload(&json!({ "a": valued("new"), "b": valued("b") }));
+    let mut rest = [0; 13];
+    stream.read_exact(&mut rest).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200", "the session is opened");
 }
 
 #[tokio::test]

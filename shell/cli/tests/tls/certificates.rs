@@ -29,7 +29,17 @@ impl Ca {
 
     /// Issues a certificate for `localhost`.
     pub(crate) fn issue(&self, common_name: &str) -> Identity {
+        self.issue_with(common_name, |_| {})
+    }
+
+    /// The same, with changes.
+    pub(crate) fn issue_with(
+        &self,
+        common_name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        change(&mut params);
         params.distinguished_name.push(DnType::CommonName, common_name);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();

@@ -84,6 +84,11 @@ impl Served {
         protocol: &str,
         client: Option<&Identity>,
     ) -> io::Result<Stream> {
+        self.connect_with(Arc::new(self.client_config(protocol, client))).await
+    }
+
+    /// Returns the TLS configuration of a client.
+    pub(crate) fn client_config(&self, protocol: &str, client: Option<&Identity>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca.pem.as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -99,12 +104,17 @@ impl Served {
             }
         };
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        config
+    }
+
+    /// Connects. Connections with the same configuration can resume TLS sessions.
+    pub(crate) async fn connect_with(&self, config: Arc<ClientConfig>) -> io::Result<Stream> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         let tcp = socket.connect(self.program.address.parse().unwrap()).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+        TlsConnector::from(config).connect(name, tcp).await
     }
 
     /// Sends a request on a connection of its own, with HTTP/1.1.

@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    certificates::{Ca, Identity},
-    fixture::{Request, Served, get, initialization},
+    certificates::Ca,
+    fixture::{Served, initialization},
 };
 
 /// Reads until the server closes the connection.
@@ -70,26 +70,6 @@ async fn a_client_needs_a_certificate_of_the_ca() {
     let stream = served.connect("http/1.1", Some(&known)).await.unwrap();
     let request = initialization(&served.client());
     assert_eq!(HttpResponse::receive(stream, request).await.unwrap().status, 200);
-}
-
-#[tokio::test]
-async fn a_session_belongs_to_the_subject_of_a_certificate() {
-    let served = Served::start_for_known_clients();
-    let (alice, bob) = (served.ca.issue("alice"), served.ca.issue("bob"));
-    let opened = send_as(&served, &alice, initialization(&served.client())).await;
-    let id = opened.headers["mcp-session-id"].to_str().unwrap().to_owned();
-    drop(opened);
-    let client = served.client().with_session(&id);
-    let renewed = served.ca.issue("alice");
-    for (identity, status) in [(&bob, 404), (&alice, 200), (&renewed, 200)] {
-        let response = send_as(&served, identity, get(&client, None)).await;
-        assert_eq!(response.status, status);
-    }
-}
-
-async fn send_as(served: &Served, identity: &Identity, request: Request) -> HttpResponse {
-    let stream = served.connect("http/1.1", Some(identity)).await.unwrap();
-    HttpResponse::receive(stream, request).await.unwrap()
 }
 
 #[test]

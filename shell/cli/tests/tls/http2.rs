@@ -159,3 +159,43 @@ async fn an_idle_connection_is_closed() {
     let closed = timeout(Duration::from_secs(20), connection.task).await.unwrap();
     assert!(closed.unwrap().is_ok(), "the connection ends by GOAWAY");
 }
+
+#[tokio::test]
+async fn a_connection_whose_client_does_not_read_is_closed() {
+    let served = Served::start(&[
+        "--stall-timeout-min",
+        "100ms",
+        "--stall-timeout-max",
+        "500ms",
+        "--stall-disconnect-timeout",
+        "1s",
+    ]);
+    let (reading, stalled) = (Connection::open(&served).await, Connection::open(&served).await);
+    let client = reading.open_session(&served).await;
+    let _unread = stalled.send(count(&client, 1, EVENTS, 0)).await;
+    // Takes longer than the timeout, on a connection whose client reads.
+    let mut other = reading.send(count(&client, 2, 30, 50)).await;
+    assert_eq!(read_progress(&mut other, 0, None).await, (30, true));
+    // The client has more than its window, and still answers pings.
+    let closed = timeout(Duration::from_secs(20), stalled.task).await.unwrap();
+    assert!(closed.unwrap().is_err(), "the connection ends without GOAWAY");
+    assert!(!reading.task.is_finished());
+}
+
+#[tokio::test]
+async fn connections_end_after_their_requests_once_the_program_is_not_ready() {
+    let served = Served::start(&["--drain-delay", "600s"]);
+    let connection = Connection::open(&served).await;
+    let client = connection.open_session(&served).await;
+    let mut call = connection.send(count(&client, 1, 20, 20)).await;
+    assert_eq!(read_progress(&mut call, 0, Some(1)).await, (1, false));
+    served.program.signal("TERM");
+    assert_eq!(read_progress(&mut call, 1, None).await, (20, true));
+    let closed = timeout(Duration::from_secs(20), connection.task).await.unwrap();
+    assert!(closed.unwrap().is_ok(), "the connection ends by GOAWAY");
+    let next = Connection::open(&served).await;
+    let mut call = next.send(count(&client, 2, 3, 0)).await;
+    assert_eq!(read_progress(&mut call, 0, None).await, (3, true));
+    let closed = timeout(Duration::from_secs(20), next.task).await.unwrap();
+    assert!(closed.unwrap().is_ok(), "the connection ends by GOAWAY");
+}

@@ -5,7 +5,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::labels::{OperationLabels, ReasonLabels, RefusalLabels, ServerLabels};
+use super::labels::{
+    AuthFailureLabels, OperationLabels, ReasonLabels, RefusalLabels, ServerLabels,
+};
 
 /// Upper bounds of the buckets of durations, in seconds.
 ///
@@ -54,6 +56,7 @@ pub(super) struct Families {
     pub(super) readers_stalled: Counters<ServerLabels>,
     pub(super) responses_dropped: Counters<ReasonLabels>,
     pub(super) refusals: Counters<RefusalLabels>,
+    pub(super) auth_failures: Counters<AuthFailureLabels>,
     pub(super) processes: Family<ServerLabels, Gauge>,
     pub(super) process_exits: Counters<ReasonLabels>,
     pub(super) open_failures: Counters<ServerLabels>,
@@ -110,6 +113,11 @@ impl Families {
             "rejoin_refusals",
             "HTTP requests that were refused, by status and by the option that sets the limit",
             self.refusals.clone(),
+        );
+        registry.register(
+            "rejoin_auth_failures",
+            "Requests that were refused because of their credential or their principal, by reason",
+            self.auth_failures.clone(),
         );
     }
 

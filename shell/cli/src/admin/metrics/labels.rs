@@ -28,6 +28,12 @@ pub(super) struct RefusalLabels {
     pub(super) option: &'static str,
 }
 
+/// A request that was refused because of its credential or its principal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct AuthFailureLabels {
+    pub(super) reason: &'static str,
+}
+
 /// A request, by the names of the OpenTelemetry semantic conventions for MCP.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct OperationLabels {

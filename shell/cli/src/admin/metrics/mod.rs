@@ -11,13 +11,14 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use parking_lot::Mutex;
 use prometheus_client::{encoding::text, registry::Registry};
 
-use self::{families::Families, observer::ServerObserver, tools::Tools};
+use self::{families::Families, labels::AuthFailureLabels, observer::ServerObserver, tools::Tools};
 use crate::serve::Servers;
 
 /// The metrics of all servers. A clone is the same.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Metrics(Arc<Inner>);
 
+#[derive(Debug)]
 struct Inner {
     registry: Registry,
     families: Arc<Families>,
@@ -41,6 +42,12 @@ impl Metrics {
         let mut tools = self.0.tools.lock();
         let tools = Arc::clone(tools.entry(Arc::clone(&server)).or_default());
         Arc::new(ServerObserver::new(server, Arc::clone(&self.0.families), tools))
+    }
+
+    /// Counts a request that was refused because of its credential or its principal. The set of
+    /// reasons is fixed.
+    pub(crate) fn count_auth_failure(&self, reason: &'static str) {
+        self.0.families.auth_failures.get_or_create(&AuthFailureLabels { reason }).inc();
     }
 
     /// Returns all metrics as text.

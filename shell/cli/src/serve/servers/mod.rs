@@ -13,7 +13,10 @@ use http::{HeaderMap, Method, Response};
 use parking_lot::Mutex;
 use rejoin::StreamableHttp;
 use tokio::task::JoinSet;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 pub(crate) use self::server::Server;
 use self::{server::Common, table::Table};
@@ -84,10 +87,24 @@ impl Servers {
         self.0.common.metrics.clone()
     }
 
-    /// Returns the service that a request reaches.
-    pub(super) fn find(&self, path: &str, headers: &HeaderMap) -> Option<StreamableHttp> {
-        let server = self.0.table.load().find(&self.0.config.path, path, headers)?;
-        Some(server.service.clone())
+    /// Returns the service that a request reaches. The token must be kept until the request has its
+    /// response: a server that is replaced meanwhile does not retire before.
+    pub(super) fn find(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<(StreamableHttp, TaskTrackerToken)> {
+        let find = || {
+            let server = self.0.table.load().find(&self.0.config.path, path, headers)?;
+            Some((server.requests.token(), server))
+        };
+        let mut found = find()?;
+        if found.1.requests.is_closed() {
+            // Replaced, so the table has another one now, unless the session belongs to this one.
+            found = find()?;
+        }
+        let (token, server) = found;
+        Some((server.service.clone(), token))
     }
 
     /// Returns the authentication of requests, if they are authenticated.
@@ -100,7 +117,7 @@ impl Servers {
     pub(super) fn metadata(&self, path: &str, method: &Method) -> Option<Response<Bytes>> {
         let described = described_path(path)?;
         let described = if described.is_empty() { &self.0.config.path } else { described };
-        self.find(described, &HeaderMap::new())?;
+        let _is_served = self.find(described, &HeaderMap::new())?;
         self.auth()?.metadata(described, method)
     }
 

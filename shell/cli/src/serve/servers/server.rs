@@ -14,7 +14,7 @@ use rejoin::{
     Backend, ChildSupervisor, SessionManager, StdioBackend, StreamableHttp, journal::Journal,
     watchdog::WatchdogCommand,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin::Metrics,
@@ -37,6 +37,8 @@ pub(crate) struct Server {
     sessions: SessionManager,
     processes: Option<StdioBackend>,
     pub(super) service: StreamableHttp,
+    /// The requests that it handles. Closed when it retires.
+    pub(super) requests: TaskTracker,
     /// Whether it is or was the only one, so that clients know it by --path.
     pub(super) was_single: AtomicBool,
     /// Ends its retirement.
@@ -66,24 +68,28 @@ impl Common {
             Journal::create(dir, config.journal_bytes_max as u64)
                 .with_context(|| format!("cannot write journals to {dir}"))
         });
-        let auth = Auth::new(&config.auth)?;
+        let metrics = config.admin.map(|_| Metrics::new());
+        let auth = Auth::new(&config.auth, metrics.clone())?;
         Ok(Self {
             auth,
             supervisor: supervisor.transpose().context("cannot start the watchdog")?,
             journal: journal.transpose()?,
-            metrics: config.admin.map(|_| Metrics::new()),
+            metrics,
         })
     }
 
     fn create_manager(
         &self,
         backend: impl Backend,
-        label: &str,
+        name: Option<&ServerName>,
         config: &ProgramConfig,
     ) -> anyhow::Result<SessionManager> {
         let mut manager = SessionManager::builder(backend, config.sessions.clone());
+        if let Some(name) = name {
+            manager = manager.name(name.as_str());
+        }
         if let Some(metrics) = &self.metrics {
-            manager = manager.observer(metrics.observer(label));
+            manager = manager.observer(metrics.observer(label_of(name)));
         }
         if let Some(journal) = &self.journal {
             manager = manager.journal(journal.clone());
@@ -103,13 +109,12 @@ impl Server {
         config: ProgramConfig,
         common: &Common,
     ) -> anyhow::Result<Arc<Self>> {
-        let label = label_of(name.as_ref());
         let stdio = common.supervisor.clone().and_then(|supervisor| config.stdio(supervisor));
         let (headers, auth) = (&config.header_env, &config.auth);
         let processes = stdio.map(|stdio| stdio_backend(stdio, headers, auth)).transpose()?;
         let sessions = match &processes {
-            Some(processes) => common.create_manager(processes.clone(), label, &config)?,
-            None => common.create_manager(Demo, label, &config)?,
+            Some(processes) => common.create_manager(processes.clone(), name.as_ref(), &config)?,
+            None => common.create_manager(Demo, name.as_ref(), &config)?,
         };
         let auth = common.auth.as_ref();
         let service = Auth::service(auth, sessions.clone(), config.http())?;
@@ -119,6 +124,7 @@ impl Server {
             sessions,
             processes,
             service,
+            requests: TaskTracker::new(),
             was_single: AtomicBool::new(false),
             is_superseded: CancellationToken::new(),
         }))
@@ -142,8 +148,11 @@ impl Server {
         self.was_single.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until it has no sessions.
+    /// Waits until it has no sessions. One may be opened by a request that had reached it before it
+    /// was replaced.
     pub(super) async fn emptied(&self) {
+        self.requests.close();
+        self.requests.wait().await;
         while self.sessions.sessions() > 0 {
             tokio::time::sleep(EMPTY_INTERVAL).await;
         }
