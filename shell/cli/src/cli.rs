@@ -1,5 +1,6 @@
 //! The command line.
 
+mod generate;
 mod hints;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -9,8 +10,10 @@ use clap::{
     builder::{Resettable, StyledStr},
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use clap_complete::Shell;
 use serde_json::Value;
 
+pub(crate) use self::generate::{print_completions, write_manual};
 use crate::{
     config::{self, Options, ProgramConfig},
     connect::{Connect, ConnectConfig},
@@ -21,6 +24,8 @@ pub(crate) enum Task {
     Serve(Box<ProgramConfig>),
     Connect(Box<ConnectConfig>),
     Replay(Replay),
+    Completions(Shell),
+    Manual(PathBuf),
     Watchdog,
 }
 
@@ -57,6 +62,16 @@ enum Subtask {
     Connect(Box<Connect>),
     /// Replay a recorded session and print what it did
     Replay(Replay),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages to a directory
+    Manual {
+        /// Directory, which must exist
+        directory: PathBuf,
+    },
     /// Kill the children that are left when stdin is closed
     #[command(hide = true)]
     Watchdog,
@@ -113,6 +128,8 @@ fn parse(arguments: &[OsString]) -> Result<Task, clap::Error> {
             };
         }
         Subtask::Replay(replay) => return Ok(Task::Replay(replay)),
+        Subtask::Completions { shell } => return Ok(Task::Completions(shell)),
+        Subtask::Manual { directory } => return Ok(Task::Manual(directory)),
         Subtask::Watchdog => return Ok(Task::Watchdog),
     };
     match ProgramConfig::resolve(serve.options, serve.config.as_deref()) {

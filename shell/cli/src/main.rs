@@ -17,6 +17,8 @@ fn main() -> anyhow::Result<()> {
         cli::Task::Serve(config) => serve::run(*config),
         cli::Task::Connect(config) => connect::run(*config),
         cli::Task::Replay(replay) => replay::run(&replay.file, replay.json),
+        cli::Task::Completions(shell) => Ok(cli::print_completions(shell)?),
+        cli::Task::Manual(directory) => cli::write_manual(&directory),
         cli::Task::Watchdog => Ok(rejoin::watchdog::run()?),
     }
 }
