@@ -22,7 +22,7 @@ fn packaging(file: &str) -> String {
 }
 
 fn run(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    command.output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -136,7 +136,7 @@ fn the_dockerfile_builds_this_program_for_an_image_that_can_run_it() {
     // The program is where the build has it, and listens by the option that is set.
     assert!(instructions(&dockerfile, "COPY")[1].contains(" /src/target/release/rejoin "));
     let variables = instructions(&dockerfile, "ENV");
-    let (variable, address) = variables[0].split_once("=").unwrap();
+    let (variable, address) = variables[0].split_once('=').unwrap();
     let mut program = Command::new(program_path());
     program.args(["serve", "--max-connections", "500"]).env(variable, "no address");
     let error = text(&run(&mut program).stderr);
