@@ -6,11 +6,18 @@ mod cli;
 mod config;
 mod connect;
 mod demo;
+mod https;
 mod logging;
+mod observers;
 mod readiness;
 mod replay;
 mod serve;
 mod signals;
+#[cfg(feature = "otel")]
+mod telemetry;
+#[cfg(not(feature = "otel"))]
+#[path = "telemetry/disabled.rs"]
+mod telemetry;
 
 fn main() -> anyhow::Result<()> {
     match cli::read() {

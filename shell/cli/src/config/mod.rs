@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use http::Uri;
 use rejoin::{
     ChildSupervisor, HttpConfig, ManagerConfig, SessionManager, StdioConfig, StreamableHttp,
     rejoin_core::UnrelatedRouting,
@@ -38,6 +39,8 @@ pub(crate) struct ProgramConfig {
     pub(crate) listen: SocketAddr,
     /// The address of the listener for operators.
     pub(crate) admin: Option<SocketAddr>,
+    /// The base URL of the OpenTelemetry collector.
+    pub(crate) otlp_endpoint: Option<String>,
     pub(crate) path: String,
     pub(crate) http: HttpConfig,
     pub(crate) auth: AuthConfig,
@@ -86,6 +89,7 @@ impl Default for ProgramConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], values::DEFAULT_PORT)),
             admin: None,
+            otlp_endpoint: None,
             path: "/mcp".to_owned(),
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
@@ -201,6 +205,12 @@ impl ProgramConfig {
             anyhow::ensure!(!self.path.starts_with("/servers/"), path);
         }
         self.auth.check(self.tls_client_ca.is_some())?;
+        if let Some(url) = &self.otlp_endpoint {
+            anyhow::ensure!(
+                is_base_url(url),
+                "--otlp-endpoint: `{url}`: expected a URL such as `http://127.0.0.1:4318`"
+            );
+        }
         anyhow::ensure!(
             self.tls_cert.is_some() == self.tls_key.is_some(),
             "--tls-cert and --tls-key need each other"
@@ -233,6 +243,13 @@ pub(crate) fn defaults() -> serde_json::Map<String, serde_json::Value> {
         Ok(serde_json::Value::Object(defaults)) => defaults,
         _ => serde_json::Map::new(),
     }
+}
+
+/// Returns whether a text is a URL that a path can be appended to.
+fn is_base_url(text: &str) -> bool {
+    text.parse::<Uri>().is_ok_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.query().is_none()
+    })
 }
 
 fn read(file: &Path) -> anyhow::Result<Options> {
@@ -324,6 +341,8 @@ mod tests {
                 "--connection-idle-timeout must be greater than zero",
             ),
             ("path = \"mcp\"", "--path"),
+            ("otlp-endpoint = \"127.0.0.1:4318\"", "--otlp-endpoint: `127.0.0.1:4318`"),
+            ("otlp-endpoint = \"http://a/?b\"", "--otlp-endpoint: `http://a/?b`"),
             ("log-level = \"=,=\"", "log-level"),
             ("listen = \"here\"", "listen"),
             ("cwd = \"/no/such\"", "--cwd: `/no/such` is not a directory"),

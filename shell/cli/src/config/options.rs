@@ -150,6 +150,11 @@ options! {
         /// `HOST:PORT`, or a port on the loopback address. Serves /livez, /readyz, /metrics and
         /// /sessions.
         admin: OptionalListen => admin;
+        /// OpenTelemetry collector that gets traces and metrics by OTLP over HTTP; or `off`
+        ///
+        /// For example `http://127.0.0.1:4318`; `/v1/traces` and `/v1/metrics` are appended. The
+        /// variables `OTEL_*` apply.
+        otlp_endpoint: OptionalUrl => otlp_endpoint;
         /// URL path of the MCP endpoint
         path: String => path;
         /// Additional allowed host name of the server (`Host` header); repeatable

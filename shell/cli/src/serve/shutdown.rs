@@ -12,7 +12,7 @@ const FLUSH_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// Shuts down: the program is not ready any more, and serves everything for `drain_delay`. Then
 /// sessions drain for up to `drain_timeout`. Finally the remaining sessions and connections are
-/// closed.
+/// closed, and the remaining telemetry is sent.
 pub(super) async fn shut_down(
     listener: Listener,
     router: &Router,
@@ -40,6 +40,9 @@ pub(super) async fn shut_down(
     servers.close_all();
     let left = deadline.saturating_duration_since(Instant::now()).max(FLUSH_TIMEOUT_MIN);
     tokio::join!(drain_listener(listener, left), servers.processes_ended());
+    if let Some(telemetry) = servers.telemetry() {
+        telemetry.flush().await;
+    }
 }
 
 async fn drain_listener(listener: Listener, timeout: Duration) {

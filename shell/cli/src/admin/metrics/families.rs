@@ -8,12 +8,7 @@ use prometheus_client::{
 use super::labels::{
     AuthFailureLabels, OperationLabels, ReasonLabels, RefusalLabels, ServerLabels,
 };
-
-/// Upper bounds of the buckets of durations, in seconds.
-///
-/// Specification: OpenTelemetry semantic conventions for MCP, "Metrics".
-const SECONDS: [f64; 14] =
-    [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+use crate::observers::labels::DURATION_BUCKETS;
 
 type Counters<L> = Family<L, Counter>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -28,7 +23,7 @@ pub(super) struct Durations {
 
 impl Default for Durations {
     fn default() -> Self {
-        let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
+        let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS);
         Self {
             session: Family::new_with_constructor(histogram),
             operation: Family::new_with_constructor(histogram),

@@ -4,15 +4,14 @@ mod families;
 mod gauges;
 mod labels;
 mod observer;
-mod tools;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use prometheus_client::{encoding::text, registry::Registry};
 
-use self::{families::Families, labels::AuthFailureLabels, observer::ServerObserver, tools::Tools};
-use crate::serve::Servers;
+use self::{families::Families, labels::AuthFailureLabels, observer::ServerObserver};
+use crate::{observers::KnownNames, serve::Servers};
 
 /// The metrics of all servers. A clone is the same.
 #[derive(Clone, Debug)]
@@ -23,7 +22,7 @@ struct Inner {
     registry: Registry,
     families: Arc<Families>,
     /// The tools of each server, by name: a reload does not make others known.
-    tools: Mutex<HashMap<Arc<str>, Arc<Tools>>>,
+    tools: Mutex<HashMap<Arc<str>, Arc<KnownNames>>>,
     /// Locked while the gauges are set and read.
     scraping: Mutex<()>,
 }

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use rejoin::{
     ObservedRequest, Observer, Refused, RequestEnd, SessionEvent, SessionId,
-    rejoin_core::{CutReason, Report, SessionCloseReason, UndeliverableReason},
+    rejoin_core::{Report, UndeliverableReason},
 };
 
 use super::{
     families::Families,
-    labels::{self, OperationLabels, ReasonLabels, RefusalLabels, ServerLabels},
-    tools::Tools,
+    labels::{OperationLabels, ReasonLabels, RefusalLabels, ServerLabels},
 };
+use crate::observers::{KnownNames, labels};
 
 /// Counts the events of one server.
 pub(super) struct ServerObserver {
     families: Arc<Families>,
     labels: ServerLabels,
-    tools: Arc<Tools>,
+    tools: Arc<KnownNames>,
 }
 
 impl ServerObserver {
-    pub(super) fn new(server: Arc<str>, families: Arc<Families>, tools: Arc<Tools>) -> Self {
+    pub(super) fn new(server: Arc<str>, families: Arc<Families>, tools: Arc<KnownNames>) -> Self {
         let labels = ServerLabels { server };
         // So that rates of what did not happen yet are zero.
         drop(families.sessions_opened.get_or_create(&labels));
@@ -36,7 +36,7 @@ impl ServerObserver {
 
     fn on_request_ended(&self, request: &ObservedRequest, end: RequestEnd, seconds: f64) {
         let details = &request.details;
-        let tool = details.target.as_deref().filter(|_| &*details.method == "tools/call");
+        let tool = labels::tool(details);
         let labels = OperationLabels {
             server: Arc::clone(&self.labels.server),
             mcp_method_name: labels::method(details),
@@ -78,7 +78,10 @@ impl Observer for ServerObserver {
                 families.sessions_opened.get_or_create(labels).inc();
             }
             SessionEvent::Closed { reason, was_opened: true, age, .. } => {
-                families.sessions_closed.get_or_create(&self.because(close_reason(*reason))).inc();
+                families
+                    .sessions_closed
+                    .get_or_create(&self.because(labels::close_reason(*reason)))
+                    .inc();
                 families.durations.session.get_or_create(labels).observe(age.as_secs_f64());
             }
             SessionEvent::RequestEnded { request, end, duration } => {
@@ -97,11 +100,8 @@ impl Observer for ServerObserver {
                 families.connections_lost.get_or_create(labels).inc();
             }
             SessionEvent::ConnectionCut { reason, .. } => {
-                let reason = match reason {
-                    CutReason::Replaced => "replaced",
-                    CutReason::Stalled => "stalled",
-                };
-                families.connections_cut.get_or_create(&self.because(reason)).inc();
+                let reason = self.because(labels::cut_reason(*reason));
+                families.connections_cut.get_or_create(&reason).inc();
             }
             SessionEvent::Report(report) => self.on_report(report),
             SessionEvent::ProcessStarted { duration, .. } => {
@@ -135,21 +135,5 @@ impl Observer for ServerObserver {
             option: refused.option.unwrap_or_default(),
         };
         self.families.refusals.get_or_create(&labels).inc();
-    }
-}
-
-fn close_reason(reason: SessionCloseReason) -> &'static str {
-    match reason {
-        SessionCloseReason::Deleted => "deleted",
-        SessionCloseReason::ServerShutdown => "server_shutdown",
-        SessionCloseReason::Cancelled => "cancelled",
-        SessionCloseReason::InternalError => "internal_error",
-        SessionCloseReason::ExpectedInitialize => "expected_initialize",
-        SessionCloseReason::InitializeRejected => "initialize_rejected",
-        SessionCloseReason::InitializeTimeout => "initialize_timeout",
-        SessionCloseReason::InitializeUnacknowledged => "initialize_unacknowledged",
-        SessionCloseReason::Idle => "idle",
-        SessionCloseReason::BackendGone => "backend_gone",
-        SessionCloseReason::Exhausted => "exhausted",
     }
 }

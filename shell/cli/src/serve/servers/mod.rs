@@ -24,6 +24,7 @@ use crate::{
     admin::Metrics,
     auth::{Auth, described_path},
     config::{NamedServer, ProgramConfig},
+    telemetry::Telemetry,
 };
 
 /// All servers. A clone is the same.
@@ -85,6 +86,11 @@ impl Servers {
     /// Returns the metrics, if there is a listener for operators.
     pub(super) fn metrics(&self) -> Option<Metrics> {
         self.0.common.metrics.clone()
+    }
+
+    /// Returns the telemetry, if there is a collector.
+    pub(super) fn telemetry(&self) -> Option<&Telemetry> {
+        self.0.common.telemetry.as_ref()
     }
 
     /// Returns the service that a request reaches. The token must be kept until the request has its

@@ -21,6 +21,8 @@ use crate::{
     auth::{Auth, stdio_backend},
     config::{ProgramConfig, ServerName},
     demo::Demo,
+    observers,
+    telemetry::Telemetry,
 };
 
 /// How long a process may take to end after `stop_timeout`, when it was killed.
@@ -52,11 +54,13 @@ pub(super) struct Common {
     journal: Option<Journal>,
     /// `None` without a listener for operators.
     pub(super) metrics: Option<Metrics>,
+    /// `None` without a collector.
+    pub(super) telemetry: Option<Telemetry>,
 }
 
 impl Common {
-    /// Sets up authentication, and starts the watchdog and the writer of journals, if they are
-    /// needed.
+    /// Sets up authentication, and starts the watchdog, the writer of journals and telemetry, if
+    /// they are needed.
     pub(super) fn start(config: &ProgramConfig) -> anyhow::Result<Self> {
         let has_processes = !config.command.is_empty() || config.servers.is_some();
         let supervisor = has_processes.then(|| {
@@ -75,6 +79,7 @@ impl Common {
             supervisor: supervisor.transpose().context("cannot start the watchdog")?,
             journal: journal.transpose()?,
             metrics,
+            telemetry: Telemetry::start(config)?,
         })
     }
 
@@ -88,8 +93,11 @@ impl Common {
         if let Some(name) = name {
             manager = manager.name(name.as_str());
         }
-        if let Some(metrics) = &self.metrics {
-            manager = manager.observer(metrics.observer(label_of(name)));
+        let label = label_of(name);
+        let metrics = self.metrics.as_ref().map(|metrics| metrics.observer(label));
+        let telemetry = self.telemetry.as_ref().map(|telemetry| telemetry.observer(label));
+        if let Some(observer) = observers::combine(metrics.into_iter().chain(telemetry).collect()) {
+            manager = manager.observer(observer);
         }
         if let Some(journal) = &self.journal {
             manager = manager.journal(journal.clone());

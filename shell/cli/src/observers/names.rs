@@ -1,4 +1,4 @@
-//! The names of tools that are labels.
+//! Names that clients choose, as labels.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,39 +6,40 @@ use parking_lot::RwLock;
 
 use super::labels::OTHER;
 
-/// The names of the tools of one server: those that have answered, at most [`TOOLS_MAX`].
+/// The names of the tools, or of the prompts, of one server: those that have answered, at most
+/// [`NAMES_MAX`].
 #[derive(Debug)]
-pub(super) struct Tools {
+pub(crate) struct KnownNames {
     known: RwLock<HashSet<Arc<str>>>,
     none: Arc<str>,
     other: Arc<str>,
 }
 
 /// Maximum number of names. Clients choose them, so that they would be unlimited.
-const TOOLS_MAX: usize = 200;
+const NAMES_MAX: usize = 200;
 
-impl Default for Tools {
+impl Default for KnownNames {
     fn default() -> Self {
         Self { known: RwLock::default(), none: "".into(), other: OTHER.into() }
     }
 }
 
-impl Tools {
-    /// Returns the label of a tool, or the empty one for a request without a tool. A tool that has
+impl KnownNames {
+    /// Returns the label of a name, or the empty one for a request without a name. What has
     /// answered without an error becomes known.
-    pub(super) fn label(&self, tool: Option<&str>, is_answered: bool) -> Arc<str> {
-        let Some(tool) = tool else { return Arc::clone(&self.none) };
-        if let Some(known) = self.known.read().get(tool) {
+    pub(crate) fn label(&self, name: Option<&str>, is_answered: bool) -> Arc<str> {
+        let Some(name) = name else { return Arc::clone(&self.none) };
+        if let Some(known) = self.known.read().get(name) {
             return Arc::clone(known);
         }
         if !is_answered {
             return Arc::clone(&self.other);
         }
         let mut known = self.known.write();
-        if known.len() >= TOOLS_MAX {
+        if known.len() >= NAMES_MAX {
             return Arc::clone(&self.other);
         }
-        let name: Arc<str> = tool.into();
+        let name: Arc<str> = name.into();
         known.insert(Arc::clone(&name));
         name
     }
@@ -49,13 +50,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tool_is_known_once_it_has_answered() {
-        let tools = Tools::default();
+    fn a_name_is_known_once_it_has_answered() {
+        let tools = KnownNames::default();
         assert_eq!(&*tools.label(None, true), "");
         assert_eq!(&*tools.label(Some("add"), false), OTHER);
         assert_eq!(&*tools.label(Some("add"), true), "add");
         assert_eq!(&*tools.label(Some("add"), false), "add");
-        for number in 1..TOOLS_MAX {
+        for number in 1..NAMES_MAX {
             tools.label(Some(&number.to_string()), true);
         }
         assert_eq!(&*tools.label(Some("sub"), true), OTHER);

@@ -1,0 +1,34 @@
+//! An HTTPS client that trusts the certificates of the system.
+
+use std::sync::Arc;
+
+use bytes::Buf;
+use http_body::Body;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+/// A client of HTTP and HTTPS. It does not follow redirects.
+pub(crate) type HttpsClient<B> = Client<HttpsConnector<HttpConnector>, B>;
+
+/// Creates a client without a pool: for requests so rare that connections would be idle for much
+/// longer than servers keep them.
+///
+/// # Errors
+///
+/// TLS cannot be set up.
+pub(crate) fn client<B: Body<Data: Buf + Send> + Send>() -> anyhow::Result<HttpsClient<B>> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    let mut client = Client::builder(TokioExecutor::new());
+    client.pool_max_idle_per_host(0);
+    Ok(client.build(https.enable_http1().build()))
+}
