@@ -26,6 +26,7 @@ mod process;
 mod report;
 mod server;
 mod service;
+mod tls;
 mod workloads;
 
 use anyhow::Result;
@@ -40,7 +41,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     rlimit::increase_nofile_limit(20_000)?;
     match options.role {
-        Some(Role::Serve { kind, text }) => server::serve(kind, &text),
+        Some(Role::Serve { kind, text, tls }) => server::serve(kind, &text, tls.as_deref()),
         Some(Role::Hold { layer, count, timeout }) => idle::hold_sessions(layer, count, timeout),
         Some(Role::Busy { layer, sessions, calls }) => busy::keep_busy(layer, sessions, calls),
         Some(Role::Stdio) => gateway::stdio(),
@@ -72,6 +73,10 @@ fn measure_all(options: &Options) -> Result<()> {
     if is_wanted(Section::Http) {
         report::print_section("HTTP, each server in its own process");
         load::run(&sizing, options.seed, &mut report)?;
+    }
+    if is_wanted(Section::Tls) {
+        report::print_section("the program and bare hyper, with TLS and without");
+        tls::run(&sizing, options.seed, &mut report)?;
     }
     if is_wanted(Section::Gateways) {
         report::print_section("gateways in front of a stdio server");

@@ -38,6 +38,8 @@ pub(crate) enum Section {
     DropIn,
     /// HTTP servers
     Http,
+    /// `rejoin serve` and bare hyper, with TLS and without
+    Tls,
     /// Gateways in front of a stdio server
     Gateways,
 }
@@ -51,6 +53,9 @@ pub(crate) enum Role {
         kind: Kind,
         /// Text that every call echoes; the bare hyper server needs it in advance
         text: String,
+        /// Directory of the certificate and its key, for TLS
+        #[arg(long)]
+        tls: Option<PathBuf>,
     },
     /// Hold idle sessions and print their cost
     Hold {

@@ -9,8 +9,11 @@ use std::{cell::RefCell, env, path::PathBuf, rc::Rc};
 use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
-pub(crate) use self::stdio::serve as stdio;
-use self::{packages::Packages, running::Gateway};
+pub(crate) use self::{
+    packages::Packages,
+    running::{Gateway, free_port},
+    stdio::serve as stdio,
+};
 use crate::{
     load::{Random, Session, Wrk, measure, warm_up},
     measure::{Flavor, Readings, Trial, interleave, plural},
@@ -120,7 +123,7 @@ fn by_wrk(
 
 /// Starts a gateway, and checks that a session can be created.
 fn start(kind: Kind, packages: &Packages, child: &[PathBuf], runtime: &Runtime) -> Result<Gateway> {
-    let port = running::free_port()?;
+    let port = free_port()?;
     let command = match kind {
         Kind::Rejoin => packages.rejoin(port, child)?,
         Kind::Supergateway => packages.supergateway(port, child)?,

@@ -19,29 +19,40 @@ const PYPI_PROXY: &str = "mcp-proxy==0.13.0";
 const CRATE_PROXY: &str = "mcp-proxy@0.6.0";
 
 /// The build directory of cargo.
-pub(super) struct Packages {
+pub(crate) struct Packages {
     build_directory: PathBuf,
 }
 
 impl Packages {
     /// Locates the build directory by the path of this program.
-    pub(super) fn in_build_directory() -> Result<Self> {
+    pub(crate) fn in_build_directory() -> Result<Self> {
         let program = env::current_exe()?;
         let build =
             program.ancestors().nth(2).context("this program is not in a build directory")?;
         Ok(Self { build_directory: build.to_owned() })
     }
 
+    /// Returns the directory for files of this benchmark.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.build_directory.join("bench")
+    }
+
     /// Builds rejoin, and returns its command: one child per session.
     pub(super) fn rejoin(&self, port: u16, child: &[PathBuf]) -> Result<Command> {
+        let mut command = self.rejoin_demo(port)?;
+        command.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
+        command.arg("--").args(child);
+        Ok(command)
+    }
+
+    /// Builds rejoin, and returns the command of its demo server.
+    pub(crate) fn rejoin_demo(&self, port: u16) -> Result<Command> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--release", "--quiet", "--package", "rejoin-cli", "--bin", "rejoin"]);
         cargo.arg("--target-dir").arg(&self.build_directory);
         run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
         let mut command = Command::new(self.build_directory.join("release/rejoin"));
-        command.env("REJOIN_MAX_STARTS_PER_SECOND", "unlimited");
         command.args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}")]);
-        command.arg("--").args(child);
         Ok(command)
     }
 

@@ -14,14 +14,14 @@ use crate::process::Process;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running gateway, killed on drop.
-pub(super) struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Gateway {
     /// Starts a gateway, and waits until it listens.
-    pub(super) fn start(mut command: Command, port: u16) -> Result<Self> {
+    pub(crate) fn start(mut command: Command, port: u16) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut gateway = Self { child: command.spawn()?, address };
@@ -39,7 +39,7 @@ impl Gateway {
     }
 
     /// Returns its process, without its children.
-    pub(super) fn process(&self) -> Process {
+    pub(crate) fn process(&self) -> Process {
         Process::new(self.child.id())
     }
 }
@@ -53,6 +53,6 @@ impl Drop for Gateway {
 }
 
 /// Returns a free port.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -1,22 +1,29 @@
 //! Minimal HTTP/1.1 client on a TCP connection.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, Result, bail, ensure};
 use memchr::memmem;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tokio_rustls::client::TlsStream;
+
+use super::endpoint::Endpoint;
 
 /// Minimum free space of the buffer for each read.
 const READ_BYTES: usize = 4 << 10;
 
 /// A keep-alive connection, with one request at a time.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// The part of the current response that was received.
     read: Vec<u8>,
+}
+
+/// The bytes of a connection.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The head of a response.
@@ -34,9 +41,8 @@ enum Framing {
 
 impl Client {
     /// Connects.
-    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+    pub(crate) async fn connect(endpoint: impl Into<Endpoint>) -> Result<Self> {
+        let stream = endpoint.into().connect().await?;
         Ok(Self { stream, read: Vec::with_capacity(READ_BYTES) })
     }
 
@@ -77,12 +83,22 @@ impl Client {
 
     async fn send(&mut self, request: &[u8]) -> Result<()> {
         self.read.clear();
-        Ok(self.stream.write_all(request).await?)
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.write_all(request).await?,
+            Stream::Tls(stream) => {
+                stream.write_all(request).await?;
+                stream.flush().await?;
+            }
+        }
+        Ok(())
     }
 
     async fn read_more(&mut self) -> Result<()> {
         self.read.reserve(READ_BYTES);
-        let count = self.stream.read_buf(&mut self.read).await?;
+        let count = match &mut self.stream {
+            Stream::Tcp(stream) => stream.read_buf(&mut self.read).await?,
+            Stream::Tls(stream) => stream.read_buf(&mut self.read).await?,
+        };
         ensure!(count > 0, "connection closed by the server");
         Ok(())
     }

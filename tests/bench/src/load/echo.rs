@@ -97,7 +97,7 @@ struct EchoClient {
 
 impl EchoClient {
     async fn connect(session: Session, text: &str) -> Result<Self> {
-        let client = Client::connect(session.address).await?;
+        let client = Client::connect(session.endpoint.clone()).await?;
         Ok(Self { session, client, text: text.to_owned(), latencies: Vec::new() })
     }
 

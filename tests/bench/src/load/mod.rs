@@ -2,6 +2,7 @@
 
 mod client;
 mod echo;
+mod endpoint;
 mod random;
 mod session;
 mod streams;
@@ -15,6 +16,7 @@ use tokio::runtime::Runtime;
 use self::streams::StreamClients;
 pub(crate) use self::{
     echo::{measure, warm_up},
+    endpoint::Endpoint,
     random::Random,
     session::Session,
     wrk::Wrk,

@@ -1,17 +1,17 @@
 //! HTTP requests of a client session.
 
-use std::{io::Write as _, net::SocketAddr};
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 use memchr::memmem;
 
-use super::client::Client;
+use super::{client::Client, endpoint::Endpoint};
 use crate::message::{self, REVISION, Tool};
 
-/// A session and the address of its server.
+/// A session and where its server is.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    pub(crate) address: SocketAddr,
+    pub(crate) endpoint: Endpoint,
     pub(crate) path: &'static str,
     /// Prefix of tool names.
     prefix: &'static str,
@@ -26,21 +26,29 @@ pub(crate) struct Session {
 
 impl Session {
     /// Creates a session over a new connection.
-    pub(crate) async fn create(address: SocketAddr, path: &'static str) -> Result<Self> {
-        let mut client = Client::connect(address).await?;
-        Self::create_on(&mut client, address, path).await
+    pub(crate) async fn create(endpoint: impl Into<Endpoint>, path: &'static str) -> Result<Self> {
+        let endpoint = endpoint.into();
+        let mut client = Client::connect(endpoint.clone()).await?;
+        Self::create_on(&mut client, endpoint, path).await
     }
 
     /// Creates a session over a connection.
     pub(crate) async fn create_on(
         client: &mut Client,
-        address: SocketAddr,
+        endpoint: impl Into<Endpoint>,
         path: &'static str,
     ) -> Result<Self> {
         let (request, body) = (Vec::new(), message::initialize());
         // All ids from here on have the same length.
-        let mut session =
-            Self { address, path, prefix: "", id: None, next: 1_000_000, request, body };
+        let mut session = Self {
+            endpoint: endpoint.into(),
+            path,
+            prefix: "",
+            id: None,
+            next: 1_000_000,
+            request,
+            body,
+        };
         session.write_post();
         let (status, response) = client.exchange(&session.request).await?;
         ensure!(status == 200, "{}", String::from_utf8_lossy(response));
@@ -96,7 +104,7 @@ impl Session {
     }
 
     fn write_head(&self, method: &str, request: &mut Vec<u8>) {
-        let (path, port) = (self.path, self.address.port());
+        let (path, port) = (self.path, self.endpoint.address.port());
         let accept = match method {
             "GET" => "text/event-stream",
             _ => "application/json, text/event-stream",

@@ -79,7 +79,7 @@ impl StreamClients {
         let mut disconnected = Vec::new();
         for StreamClient { mut session, client, last_event_id } in self.members {
             drop(client);
-            let mut announcer = Client::connect(session.address).await?;
+            let mut announcer = Client::connect(session.endpoint.clone()).await?;
             let (status, _) = announcer.exchange(session.call(Tool::Announce, "done")).await?;
             ensure!(status == 200, "announcement failed with status {status}");
             disconnected.push((session, last_event_id));
@@ -111,7 +111,7 @@ impl StreamClient {
     }
 
     async fn resume(session: Session, last_event_id: String) -> Result<Self> {
-        let mut client = Client::connect(session.address).await?;
+        let mut client = Client::connect(session.endpoint.clone()).await?;
         let request = session.get(Some(&last_event_id));
         let response = client.read_until(&request, b"notifications/news").await?;
         let last_event_id = event_id(response).context("the replayed event has no id")?;

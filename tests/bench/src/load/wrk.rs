@@ -48,7 +48,7 @@ impl Wrk {
             command.args(["--threads", "1", "--connections", &sessions.len().to_string()]);
             // `wrk` takes whole seconds.
             command.args(["--duration", &window.as_secs().max(1).to_string(), "--script"]);
-            command.arg(&self.script).arg(format!("http://{}", first.address)).arg("--");
+            command.arg(&self.script).arg(format!("http://{}", first.endpoint.address)).arg("--");
             command.args([first.path, &first.tool("echo"), &text]);
             command.args(sessions.iter().map(|session| session.id.as_deref().unwrap_or("-")));
             let before = process.cpu_seconds()?;

@@ -1,4 +1,4 @@
-//! TCP listener of all servers.
+//! Listener of all servers: TCP, with or without TLS.
 #![expect(clippy::print_stdout, reason = "the parent process needs the port")]
 
 use std::{convert::Infallible, error::Error, net::Ipv4Addr};
@@ -10,6 +10,7 @@ use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 /// Listen backlog. With a smaller one, some of many concurrent clients would wait a second until
@@ -17,7 +18,7 @@ use tower_service::Service;
 const BACKLOG: u32 = 4_096;
 
 /// Serves on a free loopback port, and prints it.
-pub(super) fn serve<S, B>(service: S) -> Result<()>
+pub(super) fn serve<S, B>(service: S, tls: Option<TlsAcceptor>) -> Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -29,11 +30,11 @@ where
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let listener = socket.listen(BACKLOG)?;
     println!("{}", listener.local_addr()?.port());
-    tokio::spawn(accept(listener, service));
+    tokio::spawn(accept(listener, service, tls));
     Ok(())
 }
 
-async fn accept<S, B>(listener: TcpListener, service: S)
+async fn accept<S, B>(listener: TcpListener, service: S, tls: Option<TlsAcceptor>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -47,10 +48,20 @@ where
             continue;
         }
         let service = TowerToHyperService::new(service.clone());
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let tls = tls.clone();
         tokio::spawn(async move {
             // Clients may disconnect at any time.
-            let _ = connection.await;
+            match tls {
+                None => drop(http1().serve_connection(TokioIo::new(stream), service).await),
+                Some(tls) => {
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    drop(http1().serve_connection(TokioIo::new(stream), service).await);
+                }
+            }
         });
     }
+}
+
+fn http1() -> http1::Builder {
+    http1::Builder::new()
 }

@@ -5,7 +5,7 @@ mod listen;
 mod spawn;
 mod tower_mcp;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use anyhow::Result;
 use rejoin::{Backend, HttpConfig, ManagerConfig, RmcpBackend, SessionManager, StreamableHttp};
@@ -21,6 +21,7 @@ use crate::{
     backend::{Handler, Inline, MessageForm},
     measure::Flavor,
     service::Service,
+    tls,
 };
 
 /// Kind of server.
@@ -78,21 +79,24 @@ impl Kind {
 }
 
 /// Serves until stdin is closed.
-pub(crate) fn serve(kind: Kind, text: &str) -> Result<()> {
+pub(crate) fn serve(kind: Kind, text: &str, tls: Option<&Path>) -> Result<()> {
+    let tls = tls.map(tls::acceptor).transpose()?;
     let text = text.to_owned();
     Flavor::MultiThread.runtime()?.block_on(async move {
         match kind {
-            Kind::HyperOnePart => listen::serve(BareHyper::new(ResponseParts::One, &text))?,
-            Kind::HyperTwoParts => listen::serve(BareHyper::new(ResponseParts::Two, &text))?,
-            Kind::HyperTwoWrites => listen::serve(BareHyper::new(ResponseParts::TwoWrites, &text))?,
-            Kind::Rejoin => listen::serve(rejoin(Handler(MessageForm::WithHead))?)?,
-            Kind::RejoinInline => listen::serve(rejoin(Inline(MessageForm::WithHead))?)?,
+            Kind::HyperOnePart => listen::serve(BareHyper::new(ResponseParts::One, &text), tls)?,
+            Kind::HyperTwoParts => listen::serve(BareHyper::new(ResponseParts::Two, &text), tls)?,
+            Kind::HyperTwoWrites => {
+                listen::serve(BareHyper::new(ResponseParts::TwoWrites, &text), tls)?
+            }
+            Kind::Rejoin => listen::serve(rejoin(Handler(MessageForm::WithHead))?, tls)?,
+            Kind::RejoinInline => listen::serve(rejoin(Inline(MessageForm::WithHead))?, tls)?,
             Kind::RejoinService => {
                 let backend = RmcpBackend::new(|| Ok(Service::default()));
-                listen::serve(rejoin(backend)?)?;
+                listen::serve(rejoin(backend)?, tls)?;
             }
-            Kind::Rmcp => listen::serve(rmcp())?,
-            Kind::TowerMcp => listen::serve(tower_mcp::router())?,
+            Kind::Rmcp => listen::serve(rmcp(), tls)?,
+            Kind::TowerMcp => listen::serve(tower_mcp::router(), tls)?,
         }
         wait_for_stdin_eof().await;
         Ok(())

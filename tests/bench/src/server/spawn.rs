@@ -4,6 +4,7 @@ use std::{
     env,
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -21,9 +22,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server, and waits until it listens.
     pub(crate) fn start(kind: Kind, text: &str) -> Result<Self> {
+        Self::start_with(kind, text, None)
+    }
+
+    /// The same with TLS, by the files of a directory.
+    pub(crate) fn start_with(kind: Kind, text: &str, tls: Option<&Path>) -> Result<Self> {
         let name = clap::ValueEnum::to_possible_value(&kind).context("no name of the server")?;
         let mut command = Command::new(env::current_exe()?);
         command.args(["serve", name.get_name(), text]);
+        if let Some(directory) = tls {
+            command.arg("--tls").arg(directory);
+        }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let stdout = child.stdout.take().context("no stdout")?;
