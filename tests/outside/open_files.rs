@@ -3,13 +3,16 @@
 use std::{
     fs,
     process::{Command, Stdio},
+    time::Duration,
 };
 
+use http::StatusCode;
 use rejoin_test_support::{
     Client, Program, program_path,
     script::{PRELUDE, result},
 };
 use serde_json::json;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn open_files_limit_is_raised_for_the_program_only() {
@@ -27,12 +30,17 @@ async fn open_files_limit_is_raised_for_the_program_only() {
     assert_eq!(result(&client, 1, json!({})).await["files"], 256);
 }
 
-/// Returns what the program logs at its start, with a limit of open files.
-fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
+/// Starts the program with a limit of open files.
+fn start_with_open_files(limit: u32, args: &[&str]) -> Program {
     let limited = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
     let mut command = Command::new("/bin/sh");
     command.args(["-c", &limited, &program_path()]).args(args).stderr(Stdio::piped());
-    Program::start(&mut command).stop()
+    Program::start(&mut command)
+}
+
+/// Returns what the program logs at its start, with a limit of open files.
+fn logged_with_open_files(limit: u32, args: &[&str]) -> String {
+    start_with_open_files(limit, args).stop()
 }
 
 #[test]
@@ -47,4 +55,25 @@ fn open_files_limit_that_is_too_low_is_logged() {
 fn default_number_of_connections_fits_the_open_files_limit() {
     let log = logged_with_open_files(1024, &["--", "/bin/cat"]);
     assert!(!log.contains("open files"), "{log}");
+}
+
+#[tokio::test]
+async fn open_files_limit_that_is_too_low_for_reloaded_servers_is_logged() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |servers| {
+        fs::write(file.path(), json!({ "mcpServers": servers }).to_string()).unwrap();
+    };
+    let server =
+        |sessions: u32| json!({ "command": "/bin/cat", "rejoin": { "max-sessions": sessions } });
+    write(json!({ "a": server(10) }));
+    let path = file.path().to_str().unwrap();
+    let program =
+        start_with_open_files(1024, &["serve", "--max-connections", "500", "--servers", path]);
+    write(json!({ "a": server(10), "b": server(1_000) }));
+    program.signal("HUP");
+    let added = Client::new(&program.address).with_path("/servers/b/mcp");
+    let is_added = async { while added.get(None).await.status == StatusCode::NOT_FOUND {} };
+    timeout(Duration::from_secs(20), is_added).await.unwrap();
+    let log = program.stop();
+    assert!(log.contains("limit of 1024") && log.contains("--max-sessions 1010"), "{log}");
 }

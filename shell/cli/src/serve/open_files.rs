@@ -27,12 +27,7 @@ pub(super) fn raise_limit(config: &mut ProgramConfig) {
 /// user had set that option, or if there may be more sessions than connections.
 pub(super) fn limit_connections(config: &mut ProgramConfig, named: Option<&[NamedServer]>) {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return };
-    let sessions_max = match named {
-        Some(servers) => servers
-            .iter()
-            .fold(0_usize, |sum, server| sum.saturating_add(server.config.sessions.sessions_max)),
-        None => config.sessions.sessions_max,
-    };
+    let sessions_max = named.map_or(config.sessions.sessions_max, sum_of_sessions);
     let has_processes = named.is_some() || !config.command.is_empty();
     let connections = connections_allowed(limit, if has_processes { sessions_max } else { 0 });
     if connections < connections_needed(config, sessions_max) {
@@ -45,6 +40,26 @@ pub(super) fn limit_connections(config: &mut ProgramConfig, named: Option<&[Name
     }
     config.tcp_connections_max =
         config.tcp_connections_max.min(usize::try_from(connections).unwrap_or(usize::MAX));
+}
+
+/// Warns if the limit is too low for the servers of a file that was read again. The number of
+/// connections stays the same.
+pub(super) fn check_reloaded(config: &ProgramConfig, named: &[NamedServer]) {
+    let Some(limit) = getrlimit(Resource::Nofile).current else { return };
+    let sessions_max = sum_of_sessions(named);
+    if connections_allowed(limit, sessions_max) < connections_needed(config, sessions_max) {
+        tracing::warn!(
+            "the limit of {limit} open files is too low for {} connections and the reloaded \
+             --max-sessions {sessions_max}: connections and sessions may fail. Restart with a \
+             higher limit (`ulimit -n`, `LimitNOFILE=`), or lower --max-sessions",
+            config.tcp_connections_max,
+        );
+    }
+}
+
+/// Returns the maximum number of sessions of all servers.
+fn sum_of_sessions(servers: &[NamedServer]) -> usize {
+    servers.iter().fold(0, |sum, server| sum.saturating_add(server.config.sessions.sessions_max))
 }
 
 /// Returns the number of connections below which a warning is due: what the user set, else one

@@ -174,6 +174,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_does_not_stop_the_fetch() {
+        let (issuer, cache) = cache(Some("a"));
+        let left = tokio::time::timeout(Duration::ZERO, find(&cache, "a")).await;
+        assert!(left.is_err());
+        assert_eq!(find(&cache, "a").await, Ok(()));
+        assert_eq!(issuer.fetches.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn keys_stay_valid_for_a_day_during_an_outage() {
         let (issuer, cache) = cache(None);
         assert_eq!(find(&cache, "a").await, Err(Reason::KeysUnavailable));

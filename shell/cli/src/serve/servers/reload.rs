@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 
 use super::{Server, Servers, server::Common};
-use crate::config::{NamedServer, ProgramConfig, ServerName};
+use crate::{
+    config::{NamedServer, ProgramConfig, ServerName},
+    serve::open_files,
+};
 
 /// What a reload has changed: numbers of servers.
 #[derive(Debug, Default)]
@@ -64,7 +67,9 @@ impl Servers {
         let current = self.0.table.load_full();
         let mut changes = Changes::default();
         let mut named = BTreeMap::new();
-        for server in self.0.config.read_servers()?.unwrap_or_default() {
+        let servers = self.0.config.read_servers()?.unwrap_or_default();
+        open_files::check_reloaded(&self.0.config, &servers);
+        for server in servers {
             let name = server.name.clone();
             let old = current.named.get(&name);
             let created = match old {
