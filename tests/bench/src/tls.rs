@@ -49,8 +49,8 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
             let endpoint = Endpoint { address: server.address, tls: tls.clone() };
             let process = server.process();
             let subject = (workload.clone(), kind.subject());
-            let served = (endpoint, "/", process);
-            trials.push(trial(subject, served, server, (&runtime, &text, sizing))?);
+            let target = (endpoint, "/", process);
+            trials.push(trial(subject, target, server, (&runtime, &text, sizing))?);
         }
         let port = free_port()?;
         let mut command = packages.rejoin_demo(port)?;
@@ -61,9 +61,9 @@ pub(crate) fn run(sizing: &Sizing, seed: u64, report: &mut Report) -> Result<()>
         let program = Gateway::start(command, port)?;
         let endpoint = Endpoint { address: program.address, tls };
         let process = program.process();
-        let served = (endpoint, "/mcp", process);
+        let target = (endpoint, "/mcp", process);
         let subject = (workload.clone(), PROGRAM);
-        trials.push(trial(subject, served, program, (&runtime, &text, sizing))?);
+        trials.push(trial(subject, target, program, (&runtime, &text, sizing))?);
         workloads.push((workload, trials));
     }
     // All of them in the same rounds.

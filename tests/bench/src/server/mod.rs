@@ -87,7 +87,7 @@ pub(crate) fn serve(kind: Kind, text: &str, tls: Option<&Path>) -> Result<()> {
             Kind::HyperOnePart => listen::serve(BareHyper::new(ResponseParts::One, &text), tls)?,
             Kind::HyperTwoParts => listen::serve(BareHyper::new(ResponseParts::Two, &text), tls)?,
             Kind::HyperTwoWrites => {
-                listen::serve(BareHyper::new(ResponseParts::TwoWrites, &text), tls)?
+                listen::serve(BareHyper::new(ResponseParts::TwoWrites, &text), tls)?;
             }
             Kind::Rejoin => listen::serve(rejoin(Handler(MessageForm::WithHead))?, tls)?,
             Kind::RejoinInline => listen::serve(rejoin(Inline(MessageForm::WithHead))?, tls)?,
