@@ -82,6 +82,11 @@ pub enum Content<C> {
         /// The request of the server.
         request: RequestId,
     },
+    /// An error response: the response of the application could not be sent.
+    Dropped {
+        /// The request of the server.
+        request: RequestId,
+    },
 }
 
 /// A notification that the machine itself sends to the application.
@@ -218,6 +223,12 @@ pub enum Report {
     },
     /// A notification or response of the application was dropped.
     DroppedMessage,
+    /// A request of the server was dropped: it came on a stream of a lost session, its id is that
+    /// of another one without a response, or there are too many.
+    DroppedServerRequest {
+        /// The request.
+        request: RequestId,
+    },
     /// An event of the server was dropped, because it is too large.
     EventTooLarge,
     /// A session id or event id of the server is not used, because it is invalid or too long.

@@ -3,8 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    Action, CallFailure, Client, Phase, Place, Report,
-    outgoing::{Kind, Outgoing},
+    Action, CallFailure, Client, Content, Phase, Place, Report, outgoing::Kind, timers::Timer,
 };
 use crate::{Head, Message, Method, Notification, RequestId};
 
@@ -12,8 +11,6 @@ use crate::{Head, Message, Method, Notification, RequestId};
 enum Effect {
     /// It is sent, as this kind.
     Send(Kind),
-    /// It cancels a request that was not sent, and need not be sent itself.
-    Withdraw { request: RequestId },
     /// It is dropped.
     Drop,
 }
@@ -25,15 +22,24 @@ impl<C: Clone, S> Client<C, S> {
         is_initialized: bool,
         out: &mut Vec<Action<C, S>>,
     ) {
+        if let Head::Notification(Notification::Cancelled { request }) = &message.head
+            && matches!(self.phase, Phase::Live | Phase::Renewing)
+            && !self.withdraw(request, out)
+        {
+            return;
+        }
         match self.check_message(&message, is_initialized) {
-            Ok(Effect::Send(kind)) => self.accept(message, kind, out),
-            Ok(Effect::Withdraw { request }) => {
-                self.withdraw(&request, out);
-            }
+            Ok(Effect::Send(kind)) => self.accept(message, kind),
             Ok(Effect::Drop) => out.push(Action::Report(Report::DroppedMessage)),
             Err(failure) => match message.head {
                 Head::Request { id, .. } => out.push(Action::Fail { request: id, failure }),
-                Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => {
+                Head::Response { id, .. } | Head::Error { id: Some(id) } => {
+                    out.push(Action::Report(Report::DroppedMessage));
+                    if self.server_requests.remove(&id) {
+                        self.refuse_server_request(Content::Dropped { request: id }, out);
+                    }
+                }
+                Head::Notification(_) | Head::Error { id: None } => {
                     out.push(Action::Report(Report::DroppedMessage));
                 }
             },
@@ -53,7 +59,7 @@ impl<C: Clone, S> Client<C, S> {
             }
             Head::Response { id, .. } | Head::Error { id: Some(id) } => {
                 let is_awaited = self.server_requests.contains(id);
-                if is_awaited { Effect::Send(Kind::Other) } else { Effect::Drop }
+                if is_awaited { Effect::Send(Kind::Bound) } else { Effect::Drop }
             }
             Head::Error { id: None } => Effect::Drop,
         };
@@ -102,35 +108,34 @@ impl<C: Clone, S> Client<C, S> {
             Phase::New | Phase::Initializing | Phase::Closing | Phase::Closed => {
                 return Err(CallFailure::NotInitialized);
             }
-            // The new session gets one from the machine.
-            Phase::Renewing if is_initialized => return Ok(Effect::Drop),
-            Phase::Live if is_initialized => {
-                let is_first = self.session.generation == 1 && self.standalone.is_none();
-                return Ok(if is_first && self.session.barrier.is_none() {
+            Phase::Live | Phase::Renewing => {}
+        }
+        Ok(match notification {
+            // A session that replaces a lost one gets it from the machine.
+            Notification::Other if is_initialized => {
+                if self.session.awaits_initialized {
                     Effect::Send(Kind::Initialized)
                 } else {
                     Effect::Drop
-                });
+                }
             }
-            Phase::Live | Phase::Renewing => {}
-        }
-        if let Notification::Cancelled { request } = notification
-            && let Some(Place::Outgoing(number)) = self.requests.get(request)
-            && self.outgoing.get(number).is_some_and(Outgoing::is_unsent)
-        {
-            return Ok(Effect::Withdraw { request: request.clone() });
-        }
-        Ok(Effect::Send(Kind::Other))
+            Notification::Other | Notification::Log => Effect::Send(Kind::Other),
+            // What they are about is lost.
+            Notification::Progress { .. } | Notification::Cancelled { .. }
+                if self.phase == Phase::Renewing =>
+            {
+                Effect::Drop
+            }
+            Notification::Progress { .. } | Notification::Cancelled { .. } => {
+                Effect::Send(Kind::Bound)
+            }
+        })
     }
 
     /// Queues a message that was checked.
-    fn accept(&mut self, message: Message<C>, kind: Kind, out: &mut Vec<Action<C, S>>) {
+    fn accept(&mut self, message: Message<C>, kind: Kind) {
         let request = match message.head {
             Head::Request { id, .. } => Some(id),
-            Head::Notification(Notification::Cancelled { request }) => {
-                self.withdraw(&request, out);
-                None
-            }
             Head::Response { id, .. } | Head::Error { id: Some(id) } => {
                 self.server_requests.remove(&id);
                 None
@@ -139,20 +144,37 @@ impl<C: Clone, S> Client<C, S> {
         };
         if let (Kind::Initialize, Some(id)) = (kind, &request) {
             self.phase = Phase::Initializing;
+            self.session.generation += 1;
             self.session.initialize = Some((id.clone(), message.body.clone()));
         }
         let number = self.queue(kind, request, message.body, message.bytes);
         if kind == Kind::Initialized {
+            self.session.awaits_initialized = false;
             self.session.barrier = Some(number);
+            self.timers.set(Timer::Open, self.now.saturating_add(self.config.send_timeout));
         }
     }
 
-    /// Stops waiting for a request that the application has cancelled.
-    fn withdraw(&mut self, request: &RequestId, out: &mut Vec<Action<C, S>>) {
-        match self.requests.remove(request) {
-            Some(Place::Outgoing(number)) => self.remove_outgoing(number, out),
-            Some(Place::Stream(number)) => self.remove_stream(number, out),
-            None => {}
-        }
+    /// Stops waiting for a request that the application has cancelled. Returns whether the present
+    /// session can know the request.
+    fn withdraw(&mut self, request: &RequestId, out: &mut Vec<Action<C, S>>) -> bool {
+        let generation = self.session.generation;
+        let is_known = match self.requests.remove(request) {
+            Some(Place::Outgoing(number)) => {
+                let outgoing = self.outgoing.get(&number);
+                let is_known =
+                    outgoing.is_some_and(|it| !it.is_unsent() && it.generation == generation);
+                self.remove_outgoing(number, out);
+                is_known
+            }
+            Some(Place::Stream(number)) => {
+                let stream = self.streams.get(&number);
+                let is_known = stream.is_some_and(|stream| stream.generation == generation);
+                self.remove_stream(number, out);
+                is_known
+            }
+            None => true,
+        };
+        is_known && self.phase == Phase::Live
     }
 }

@@ -16,14 +16,16 @@ impl<C: Clone, S> Client<C, S> {
             stream.retry = Some(retry.min(self.config.retry_max));
         }
         let is_known = event.id.as_ref().is_some_and(|id| stream.seen.contains(id));
+        let is_current = stream.generation == self.session.generation;
         match event.id {
             Some(id) if id.is_empty() => stream.seen.forget_last(),
             Some(id) if id.len() > self.config.event_id_bytes_max => {
                 stream.seen.forget_last();
                 out.push(Action::Report(Report::InvalidId));
             }
-            Some(id) if !is_known => stream.seen.push(id, self.config.event_ids_max),
-            Some(_) | None => {}
+            Some(id) if is_known => stream.seen.see_again(id),
+            Some(id) => stream.seen.push(id, self.config.event_ids_max),
+            None => {}
         }
         if is_known && !event.messages.is_empty() {
             out.push(Action::Report(Report::DuplicateEvent));
@@ -31,7 +33,9 @@ impl<C: Clone, S> Client<C, S> {
             stream.attempts = 0;
         }
         for message in event.messages {
-            self.on_server_message(number, message, event.lists, is_known, out);
+            if is_current || self.concerns_lost_session(number, &message.head, out) {
+                self.on_server_message(number, message, event.lists, is_known, out);
+            }
         }
         if event.is_too_large {
             out.push(Action::Report(Report::EventTooLarge));
@@ -44,6 +48,25 @@ impl<C: Clone, S> Client<C, S> {
 
     fn role(&self, stream: u64) -> Option<Role> {
         self.streams.get(&stream).map(|stream| stream.role)
+    }
+
+    /// Returns whether a message on a stream of a lost session is handled, although another session
+    /// may have begun: the response to the request of the stream, and notifications.
+    fn concerns_lost_session(&self, number: u64, head: &Head, out: &mut Vec<Action<C, S>>) -> bool {
+        let report = match head {
+            Head::Response { id, .. } | Head::Error { id: Some(id) } => {
+                if self.requests.get(id) == Some(&Place::Stream(number)) {
+                    return true;
+                }
+                Report::DroppedResponse { request: id.clone() }
+            }
+            Head::Request { id, .. } => Report::DroppedServerRequest { request: id.clone() },
+            // The next session may use the id for another request.
+            Head::Notification(Notification::Cancelled { .. }) => return false,
+            Head::Notification(_) | Head::Error { id: None } => return true,
+        };
+        out.push(Action::Report(report));
+        false
     }
 
     /// Handles a message of the server. `is_known` is whether its event was received before.
@@ -100,21 +123,33 @@ impl<C: Clone, S> Client<C, S> {
         out.push(Action::Deliver { message: body });
         match place {
             // It came on another stream, before the head of its own response.
-            Place::Outgoing(number) => {
-                if let Some(outgoing) = self.outgoing.get_mut(&number) {
-                    outgoing.request = None;
-                }
-            }
+            Place::Outgoing(number) => self.remove_outgoing(number, out),
             Place::Stream(number) => self.settle(number, out),
         }
     }
 
     fn on_server_request(&mut self, id: RequestId, body: S, out: &mut Vec<Action<C, S>>) {
-        if self.server_requests.len() < self.config.server_requests_max {
+        if self.server_requests.contains(&id) {
+            out.push(Action::Report(Report::DroppedServerRequest { request: id }));
+        } else if self.server_requests.len() < self.config.server_requests_max {
             self.server_requests.insert(id);
             out.push(Action::Deliver { message: body });
-        } else if self.outgoing.len() < self.config.queued_max {
-            self.push_outgoing(Kind::Other, None, Content::Busy { request: id }, 0);
+        } else {
+            self.refuse_server_request(Content::Busy { request: id }, out);
+        }
+    }
+
+    /// Sends the server an error in place of a response of the application.
+    pub(super) fn refuse_server_request(
+        &mut self,
+        content: Content<C>,
+        out: &mut Vec<Action<C, S>>,
+    ) {
+        let max = self.config.queued_max.saturating_add(self.config.server_requests_max);
+        if self.outgoing.len() < max {
+            self.push_outgoing(Kind::Bound, None, content, 0);
+        } else if let Content::Busy { request } | Content::Dropped { request } = content {
+            out.push(Action::Report(Report::DroppedServerRequest { request }));
         }
     }
 
@@ -130,6 +165,7 @@ impl<C: Clone, S> Client<C, S> {
         self.session.first_version = initialized.version;
         self.session.logging = initialized.logging;
         self.session.lists = lists;
-        self.session.generation += 1;
+        self.session.live_since = self.now;
+        self.session.awaits_initialized = true;
     }
 }

@@ -96,7 +96,7 @@ pub struct Client<C, S = C> {
     phase: Phase,
     session: SessionState<C>,
     /// Messages that the server has not accepted yet, by number; at most `queued_max`, and those
-    /// of the machine itself: one for a new session, and one for each of `server_requests_max`.
+    /// of the machine itself: one for a new session, and errors up to `server_requests_max`.
     outgoing: BTreeMap<u64, Outgoing<C>>,
     /// The size of the messages in `outgoing`; at most `queued_bytes_max`.
     queued_bytes: usize,
@@ -112,8 +112,8 @@ pub struct Client<C, S = C> {
     exchanges: BTreeMap<ExchangeId, Purpose>,
     /// The pending requests of the application; at most `requests_max`.
     requests: BTreeMap<RequestId, Place>,
-    /// The requests of the server that the application has not answered; at most
-    /// `server_requests_max`.
+    /// The requests that the server of the present session has made, and the application has not
+    /// answered; at most `server_requests_max`.
     server_requests: BTreeSet<RequestId>,
     timers: Timers,
     /// The last number of a message, stream or exchange.
@@ -151,12 +151,18 @@ struct SessionState<C> {
     initialize: Option<(RequestId, C)>,
     /// The lists that the server of the present session announces.
     lists: Lists,
-    /// Counts the sessions: an exchange belongs to the one that it was sent in.
+    /// Counts the attempts to open a session: an exchange belongs to the one that it was sent in.
     generation: u64,
-    /// Whether the session has accepted more than its `notifications/initialized`.
+    /// When it became live.
+    live_since: Instant,
+    /// Whether it has accepted a message of the application, apart from the handshake.
     is_proven: bool,
     /// Sessions that were lost, or not opened, since one was proven.
     attempts: u32,
+    /// When the server wants the next attempt to open a session, at the earliest.
+    not_before: Instant,
+    /// Whether `notifications/initialized` is expected from the application.
+    awaits_initialized: bool,
     /// The message that must be accepted before others are sent: `notifications/initialized`.
     barrier: Option<u64>,
 }
@@ -196,8 +202,11 @@ impl<C: Clone, S> Client<C, S> {
                 initialize: None,
                 lists: Lists::default(),
                 generation: 0,
+                live_since: now,
                 is_proven: false,
                 attempts: 0,
+                not_before: now,
+                awaits_initialized: false,
                 barrier: None,
             },
             outgoing: BTreeMap::new(),
@@ -300,6 +309,7 @@ impl<C: Clone, S> Client<C, S> {
                 Timer::Send(number) => self.post(number, out),
                 Timer::Resume(number) => self.resume(number, out),
                 Timer::Renew => self.begin_session(out),
+                Timer::Open => self.on_not_opened(out),
                 Timer::Close => self.finish(out),
             }
         }

@@ -41,8 +41,11 @@ pub(super) enum Kind {
     Initialized,
     /// Another request of the application.
     Request,
-    /// A notification or response of the application, or an error of the machine.
+    /// A notification of the application.
     Other,
+    /// A response or error to a request of the server, or a notification about a request. It is
+    /// dropped with its session.
+    Bound,
     /// `initialize` of the machine, for a new session.
     Renew,
     /// `notifications/initialized` of the machine, in a new session.
@@ -130,7 +133,7 @@ impl<C: Clone, S> Client<C, S> {
         let Some(outgoing) = self.outgoing.get(&number) else { return };
         let may_send = match outgoing.kind {
             Kind::Initialize | Kind::Renew | Kind::Renewed => true,
-            Kind::Initialized | Kind::Request | Kind::Other => is_live,
+            Kind::Initialized | Kind::Request | Kind::Other | Kind::Bound => is_live,
         };
         let headers = if outgoing.begins_session() {
             SessionHeaders::default()
@@ -179,12 +182,15 @@ impl<C: Clone, S> Client<C, S> {
         if outgoing.kind == Kind::Renew {
             return false;
         }
-        let delay = self.backoff.delay(outgoing.attempts).max(retry_after.unwrap_or_default());
         let since = outgoing.since.unwrap_or(self.now);
-        let at = self.now.saturating_add(delay);
-        if at > since.saturating_add(self.config.send_timeout) {
+        let limit = since.saturating_add(self.config.send_timeout);
+        let asked = self.now.saturating_add(retry_after.unwrap_or_default());
+        if self.now >= limit || asked > limit {
             return false;
         }
+        let chosen = self.now.saturating_add(self.backoff.delay(outgoing.attempts));
+        let at = chosen.min(limit).max(asked);
+        let delay = at.since(self.now);
         outgoing.attempts = outgoing.attempts.saturating_add(1);
         outgoing.stage = Stage::Waiting;
         self.timers.set(Timer::Send(number), at);
@@ -208,7 +214,7 @@ impl<C: Clone, S> Client<C, S> {
                 Kind::Renew | Kind::Renewed => self.on_not_renewed(out),
                 // The server did not get it, or has refused it; its requests will tell more.
                 Kind::Initialized => self.open_standalone(out),
-                Kind::Initialize | Kind::Request | Kind::Other => {
+                Kind::Initialize | Kind::Request | Kind::Other | Kind::Bound => {
                     out.push(Action::Report(Report::DroppedMessage));
                 }
             },
@@ -230,7 +236,9 @@ impl<C: Clone, S> Client<C, S> {
         let outgoing = self.outgoing.remove(&number)?;
         self.queued_bytes -= outgoing.bytes;
         self.timers.clear(Timer::Send(number));
-        self.session.barrier.take_if(|barrier| *barrier == number);
+        if self.session.barrier.take_if(|barrier| *barrier == number).is_some() {
+            self.timers.clear(Timer::Open);
+        }
         Some(Box::new(outgoing))
     }
 }

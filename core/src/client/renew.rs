@@ -17,40 +17,62 @@ impl<C: Clone, S> Client<C, S> {
             return;
         }
         self.phase = Phase::Renewing;
-        self.session.id = None;
-        self.session.version = None;
-        self.session.generation += 1;
-        self.session.barrier = None;
+        let lived = self.now.since(self.session.live_since);
+        let was_useful = self.session.is_proven || lived >= self.config.backoff_max;
         out.push(Action::Report(Report::SessionLost));
         if self.session.logging {
             out.push(Action::Notify(Notice::SessionLost));
         }
-        for request in core::mem::take(&mut self.server_requests) {
-            out.push(Action::Notify(Notice::Cancelled { request }));
-        }
+        self.forget_session(out);
         let streams: Vec<u64> = self.streams.keys().copied().collect();
         for number in streams {
             self.fail_stream(number, CallFailure::SessionLost, out);
         }
-        if self.session.is_proven {
+        if was_useful {
+            self.session.attempts = 0;
             self.begin_session(out);
         } else {
             self.begin_session_later(out);
         }
     }
 
+    /// Forgets the session, and what belongs to it alone.
+    fn forget_session(&mut self, out: &mut Vec<Action<C, S>>) {
+        self.session.id = None;
+        self.session.version = None;
+        self.session.generation += 1;
+        self.session.is_proven = false;
+        self.session.awaits_initialized = false;
+        self.timers.clear(Timer::Open);
+        for request in core::mem::take(&mut self.server_requests) {
+            out.push(Action::Notify(Notice::Cancelled { request }));
+        }
+        let ended = self.outgoing.iter().filter(|(_, outgoing)| outgoing.ends_with_session());
+        let ended: Vec<u64> = ended.map(|(number, _)| *number).collect();
+        for number in ended {
+            let is_of_application = self.outgoing.get(&number).is_some_and(|outgoing| {
+                outgoing.kind == Kind::Bound && matches!(outgoing.content, Content::Message(_))
+            });
+            self.remove_outgoing(number, out);
+            if is_of_application {
+                out.push(Action::Report(Report::DroppedMessage));
+            }
+        }
+    }
+
     /// Begins a new session after a delay.
     fn begin_session_later(&mut self, out: &mut Vec<Action<C, S>>) {
-        let delay = self.backoff.delay(self.session.attempts);
+        let chosen = self.now.saturating_add(self.backoff.delay(self.session.attempts));
+        let at = chosen.max(self.session.not_before);
         self.session.attempts = self.session.attempts.saturating_add(1);
-        self.timers.set(Timer::Renew, self.now.saturating_add(delay));
-        out.push(Action::Report(Report::NotRenewed { delay }));
+        self.timers.set(Timer::Renew, at);
+        out.push(Action::Report(Report::NotRenewed { delay: at.since(self.now) }));
     }
 
     /// Begins a new session.
     pub(super) fn begin_session(&mut self, out: &mut Vec<Action<C, S>>) {
         let Some((_, body)) = self.session.initialize.clone() else { return };
-        self.session.is_proven = false;
+        self.timers.set(Timer::Open, self.now.saturating_add(self.config.send_timeout));
         let number = self.push_outgoing(Kind::Renew, None, Content::Message(body), 0);
         self.post(number, out);
     }
@@ -81,6 +103,8 @@ impl<C: Clone, S> Client<C, S> {
     /// Handles that the server has accepted the `notifications/initialized` of a new session.
     pub(super) fn on_renewed(&mut self, out: &mut Vec<Action<C, S>>) {
         self.phase = Phase::Live;
+        self.session.live_since = self.now;
+        self.timers.clear(Timer::Open);
         let version_changed = self.session.version != self.session.first_version;
         out.push(Action::Report(Report::SessionRenewed { version_changed }));
         if self.session.lists != Lists::default() {
@@ -89,21 +113,32 @@ impl<C: Clone, S> Client<C, S> {
         self.open_standalone(out);
     }
 
+    /// Handles that the session was not opened in time.
+    pub(super) fn on_not_opened(&mut self, out: &mut Vec<Action<C, S>>) {
+        match self.session.barrier {
+            Some(barrier) => self.fail_outgoing(barrier, CallFailure::ConnectionLost, out),
+            None => self.on_not_renewed(out),
+        }
+    }
+
     /// Handles that no new session could be opened: what waits for it fails.
     pub(super) fn on_not_renewed(&mut self, out: &mut Vec<Action<C, S>>) {
         if self.phase != Phase::Renewing {
             return;
         }
-        self.session.id = None;
-        self.session.version = None;
+        let generation = self.session.generation;
+        self.forget_session(out);
+        let streams = self.streams.iter().filter(|(_, stream)| stream.generation == generation);
+        let streams: Vec<u64> = streams.map(|(number, _)| *number).collect();
+        for number in streams {
+            self.remove_stream(number, out);
+        }
         let unsent = self.outgoing.iter().filter(|(_, outgoing)| outgoing.is_unsent());
         let unsent: Vec<u64> = unsent.map(|(number, _)| *number).collect();
         for number in unsent {
             self.fail_outgoing(number, CallFailure::NoSession, out);
         }
-        if !self.timers.is_set(Timer::Renew) && !self.outgoing.values().any(Outgoing::renews) {
-            self.begin_session_later(out);
-        }
+        self.begin_session_later(out);
     }
 
     /// Forgets the `initialize` of the application, if this is its request.
@@ -118,8 +153,11 @@ impl<C: Clone, S> Client<C, S> {
 }
 
 impl<C> Outgoing<C> {
-    /// Returns whether it is part of the beginning of a new session.
-    fn renews(&self) -> bool {
-        matches!(self.kind, Kind::Renew | Kind::Renewed)
+    /// Returns whether it is of no use after the end of its session.
+    fn ends_with_session(&self) -> bool {
+        match self.kind {
+            Kind::Initialized | Kind::Bound | Kind::Renew | Kind::Renewed => true,
+            Kind::Initialize | Kind::Request | Kind::Other => false,
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Heads of HTTP responses.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::time::Duration;
 
 use super::{
     Action, CallFailure, Client, ExchangeId, Phase, Place, Purpose, Report, Response,
@@ -40,6 +39,10 @@ impl<C: Clone, S> Client<C, S> {
             outgoing.stage = Stage::Queued;
             return;
         }
+        if matches!(outgoing.kind, Kind::Renew | Kind::Renewed) {
+            let asked = response.retry_after.unwrap_or_default().min(self.config.retry_max);
+            self.session.not_before = self.now.saturating_add(asked);
+        }
         let may_send_later = match status {
             429 => true,
             503 => response.retry_after.is_some(),
@@ -63,7 +66,9 @@ impl<C: Clone, S> Client<C, S> {
         let role = match outgoing.kind {
             Kind::Initialize => Role::Initialize,
             Kind::Renew => Role::Renew,
-            Kind::Request | Kind::Initialized | Kind::Other | Kind::Renewed => Role::Post,
+            Kind::Request | Kind::Initialized | Kind::Other | Kind::Bound | Kind::Renewed => {
+                Role::Post
+            }
         };
         if outgoing.begins_session() {
             self.session.version = None;
@@ -87,13 +92,13 @@ impl<C: Clone, S> Client<C, S> {
         match outgoing.kind {
             Kind::Renewed => self.on_renewed(out),
             Kind::Initialized => self.open_standalone(out),
-            Kind::Initialize | Kind::Renew => {}
+            Kind::Initialize | Kind::Renew | Kind::Bound => {}
             Kind::Request | Kind::Other => self.prove_session(generation),
         }
     }
 
-    /// Notes that the session has accepted something.
-    pub(super) fn prove_session(&mut self, generation: u64) {
+    /// Notes that the session has accepted a message of the application.
+    fn prove_session(&mut self, generation: u64) {
         if generation == self.session.generation && self.phase == Phase::Live {
             self.session.is_proven = true;
             self.session.attempts = 0;
@@ -113,6 +118,7 @@ impl<C: Clone, S> Client<C, S> {
             }
             // The new session gets one from the machine.
             Kind::Initialized => drop(self.take_outgoing(number)),
+            Kind::Bound => self.fail_outgoing(number, CallFailure::NoSession, out),
             Kind::Request | Kind::Other if is_resent => {
                 self.fail_outgoing(number, CallFailure::Refused { status: 404 }, out);
             }
@@ -152,16 +158,14 @@ impl<C: Clone, S> Client<C, S> {
             stream.since = now;
             stream.was_open = true;
             stream.is_reauthorized = false;
-            let generation = stream.generation;
-            self.prove_session(generation);
             return;
         }
         self.exchanges.remove(&exchange);
         stream.exchange = None;
         let (status, generation) = (response.status, stream.generation);
+        let (was_open, is_standalone) = (stream.was_open, self.standalone == Some(number));
         match status {
-            // Of a standalone stream that was never open, 404 says that the server has none.
-            404 if self.session.id.is_some() && stream.was_open => {
+            404 if self.session.id.is_some() && was_open => {
                 self.on_session_lost(generation, out);
                 self.fail_stream(number, CallFailure::SessionLost, out);
             }
@@ -170,17 +174,20 @@ impl<C: Clone, S> Client<C, S> {
                 self.resume(number, out);
             }
             // 409: the server has not noticed yet that the last connection was lost.
-            408 | 409 | 429 | 500..=599 => {
+            401 | 403 | 408 | 409 | 429 | 500..=599 => {
                 out.push(Action::Report(Report::Refused { status }));
-                self.resume_later(number, response.retry_after, out);
+                self.resume_later(number, false, response.retry_after, out);
             }
-            401 | 403 if self.standalone == Some(number) => {
-                out.push(Action::Report(Report::Refused { status }));
-                self.resume_later(number, Some(Duration::ZERO), out);
-            }
-            _ if self.standalone == Some(number) => {
+            // 404: the server has none, if it was never open.
+            204 | 404 | 405 if is_standalone && (status != 404 || !was_open) => {
                 self.remove_stream(number, out);
                 out.push(Action::Report(Report::NoStandalone { status }));
+            }
+            // Perhaps the server does not know the event any more.
+            _ if is_standalone => {
+                stream.seen.forget_last();
+                out.push(Action::Report(Report::Refused { status }));
+                self.resume_later(number, false, response.retry_after, out);
             }
             204 => self.fail_stream(number, CallFailure::Unanswered, out),
             _ => {

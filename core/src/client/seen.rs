@@ -6,33 +6,37 @@ use alloc::{boxed::Box, collections::VecDeque};
 #[derive(Debug, Default)]
 pub(super) struct SeenIds {
     newest: VecDeque<Box<str>>,
-    /// Whether `newest` ends with the id to resume after.
-    can_resume: bool,
+    last: Option<Box<str>>,
 }
 
 impl SeenIds {
     /// Returns the id to resume after.
     pub(super) fn last(&self) -> Option<&str> {
-        self.newest.back().filter(|_| self.can_resume).map(AsRef::as_ref)
+        self.last.as_deref()
     }
 
     pub(super) fn contains(&self, id: &str) -> bool {
         self.newest.iter().rev().any(|seen| **seen == *id)
     }
 
-    /// Adds an id that was not seen before. Forgets the oldest one, if there are more than `max`;
-    /// the last one is always kept.
+    /// Adds an id that was not seen before. Forgets the oldest one, if there are more than `max`.
     pub(super) fn push(&mut self, id: Box<str>, max: usize) {
+        self.last = Some(id.clone());
         self.newest.push_back(id);
-        self.can_resume = true;
-        if self.newest.len() > max.max(1) {
+        while self.newest.len() > max {
             self.newest.pop_front();
         }
     }
 
+    /// Notes that an id came again: an event that is sent again does not change what to resume
+    /// after, unless that was forgotten.
+    pub(super) fn see_again(&mut self, id: Box<str>) {
+        self.last.get_or_insert(id);
+    }
+
     /// Forgets which id to resume after.
     pub(super) fn forget_last(&mut self) {
-        self.can_resume = false;
+        self.last = None;
     }
 }
 
@@ -52,5 +56,10 @@ mod tests {
         seen.forget_last();
         assert_eq!(seen.last(), None);
         assert!(seen.contains("c"));
+        seen.see_again("b".into());
+        seen.see_again("c".into());
+        assert_eq!(seen.last(), Some("b"));
+        seen.push("d".into(), 0);
+        assert!(!seen.contains("d") && seen.last() == Some("d"));
     }
 }

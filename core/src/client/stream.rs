@@ -85,7 +85,7 @@ impl<C: Clone, S> Client<C, S> {
             stream.since = now;
         }
         match stream.role {
-            Role::Standalone => self.resume_later(number, None, out),
+            Role::Standalone => self.resume_later(number, was_reached, None, out),
             Role::Renew => {
                 self.remove_stream(number, out);
                 self.on_not_renewed(out);
@@ -98,7 +98,7 @@ impl<C: Clone, S> Client<C, S> {
                 } else if !is_current {
                     self.fail_stream(number, CallFailure::SessionLost, out);
                 } else if stream.seen.last().is_some() {
-                    self.resume_later(number, None, out);
+                    self.resume_later(number, was_reached, None, out);
                 } else {
                     self.fail_stream(number, CallFailure::ConnectionLost, out);
                 }
@@ -106,28 +106,32 @@ impl<C: Clone, S> Client<C, S> {
         }
     }
 
-    /// Resumes a stream after a delay: that of the server, or a growing one.
+    /// Resumes a stream after a delay: that of the server, or a growing one. `was_reached` is
+    /// whether the server has accepted the last exchange.
     pub(super) fn resume_later(
         &mut self,
         number: u64,
+        was_reached: bool,
         retry_after: Option<Duration>,
         out: &mut Vec<Action<C, S>>,
     ) {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let is_standalone = stream.role == Role::Standalone;
-        let is_told = stream.attempts == 0 || stream.since == self.now;
-        let delay = match stream.retry {
-            Some(retry) if is_told => retry,
-            retry => self.backoff.delay(stream.attempts).max(retry.unwrap_or_default()),
-        };
-        let delay = delay.max(retry_after.unwrap_or_default()).min(self.config.retry_max);
-        let at = self.now.saturating_add(delay);
-        stream.attempts = stream.attempts.saturating_add(1);
-        let latest = stream.since.saturating_add(self.config.resume_timeout.max(delay));
-        if !is_standalone && at > latest {
+        // A server that asks for no delay must not be asked in a loop.
+        let retry = stream.retry.map(|retry| retry.max(self.config.backoff_min));
+        let asked = retry.max(retry_after).unwrap_or_default().min(self.config.retry_max);
+        let limit = stream.since.saturating_add(self.config.resume_timeout.max(asked));
+        if !is_standalone && self.now >= limit {
             self.fail_stream(number, CallFailure::NotResumed, out);
             return;
         }
+        let is_told = retry.is_some() && (was_reached || stream.attempts == 0);
+        let chosen = if is_told { Duration::ZERO } else { self.backoff.delay(stream.attempts) };
+        let chosen = self.now.saturating_add(chosen);
+        let chosen = if is_standalone { chosen } else { chosen.min(limit) };
+        let at = chosen.max(self.now.saturating_add(asked));
+        let delay = at.since(self.now);
+        stream.attempts = stream.attempts.saturating_add(1);
         self.timers.set(Timer::Resume(number), at);
         out.push(Action::Report(Report::Reconnecting { delay, is_standalone }));
     }

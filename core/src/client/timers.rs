@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Resume(u64),
     /// A new session is begun.
     Renew,
+    /// The session is not open yet.
+    Open,
     /// The DELETE is not awaited any longer.
     Close,
 }
@@ -36,10 +38,6 @@ impl Timers {
         if let Some(deadline) = self.deadlines.remove(&timer) {
             self.ordered.remove(&(deadline, timer));
         }
-    }
-
-    pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.deadlines.contains_key(&timer)
     }
 
     /// Returns the earliest deadline.

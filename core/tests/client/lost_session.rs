@@ -169,6 +169,7 @@ fn what_waits_fails_if_no_session_can_be_opened_and_the_delay_grows() {
         > 12: event - initialized 0 2025-06-18
           post 13 [s3 2025-06-18] initialized
         > 13: 404
+          abort 12
           report NotRenewed
         > wait
           post 14 [-] initialize 0
@@ -242,6 +243,8 @@ fn standalone_stream_that_was_open_notices_a_lost_session() {
           get 4 [s1 2025-11-25]
         > 4: 404
           report SessionLost
+          report NotRenewed
+        > wait
           post 5 [-] initialize 0
         ",
     );

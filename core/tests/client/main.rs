@@ -8,5 +8,7 @@ mod limits;
 mod lost_session;
 mod messages;
 mod refusals;
+mod renewal;
 mod resume;
+mod server_requests;
 mod standalone;

@@ -62,7 +62,7 @@ fn resume_is_sent_again_once_if_the_credentials_have_changed() {
           get 6 [s1 2025-11-25] after a
         > 6: 401 changed
           report Refused { status: 401 }
-          fail 7: the response could not be fetched again; it is not known whether the server executed the request
+          report Reconnecting
         ",
     );
 }

@@ -233,3 +233,105 @@ fn refused_resume_fails_the_request() {
         ));
     }
 }
+
+#[test]
+fn server_that_asks_for_no_delay_is_not_polled_without_one() {
+    let mut run = Run::live(ClientConfig::default());
+    run.step("> app request 7");
+    run.step("> 4: 200");
+    run.step("> 4: event a retry 0s");
+    for exchange in 4..20 {
+        assert_eq!(run.step(&format!("> {exchange}: ended")), ["report Reconnecting"]);
+        assert_eq!(run.delay(), ClientConfig::default().backoff_min);
+        run.step("> wait");
+        run.step(&format!("> {}: 200", exchange + 1));
+    }
+}
+
+#[test]
+fn resume_is_tried_until_its_timeout_has_passed() {
+    let mut config = ClientConfig::default();
+    config.resume_timeout = Duration::from_secs(10);
+    config.backoff_min = Duration::from_secs(100);
+    config.backoff_max = Duration::from_secs(100);
+    let mut run = Run::live(config);
+    run.check(
+        "
+        > app request 7
+          post 4 [s1 2025-11-25] request 7
+        > 4: 200
+        > 4: event a
+        > 4: ended
+          report Reconnecting
+        ",
+    );
+    assert_eq!(run.delay(), Duration::from_secs(10));
+    run.check(
+        "
+        > wait
+          get 5 [s1 2025-11-25] after a
+        > 5: unsent
+          fail 7: the response could not be fetched again; it is not known whether the server executed the request
+        > app request 8
+          post 6 [s1 2025-11-25] request 8
+        > 6: 200
+        > 6: event a retry 200s
+        > 6: ended
+          report Reconnecting
+        > +199s tick
+        > +1s tick
+          get 7 [s1 2025-11-25] after a
+        ",
+    );
+}
+
+#[test]
+fn event_id_is_used_again_after_an_empty_one() {
+    check_live(
+        "
+        > app request 7
+          post 4 [s1 2025-11-25] request 7
+        > 4: 200
+        > 4: event a notification p
+          deliver notification p
+        > 4: event empty
+        > 4: event a notification p
+          report DuplicateEvent
+        > 4: ended
+          report Reconnecting
+        > wait
+          get 5 [s1 2025-11-25] after a
+        ",
+    );
+}
+
+#[test]
+fn resume_that_is_not_authorized_is_tried_again_until_the_timeout() {
+    check_live(
+        "
+        > app request 7
+          post 4 [s1 2025-11-25] request 7
+        > 4: 200
+        > 4: event a
+        > 4: ended
+          report Reconnecting
+        > wait
+          get 5 [s1 2025-11-25] after a
+        > 5: 401
+          report Refused { status: 401 }
+          report Reconnecting
+        > wait
+          get 6 [s1 2025-11-25] after a
+        > 6: 401 changed
+          get 7 [s1 2025-11-25] after a
+        > 7: 403 changed
+          report Refused { status: 403 }
+          report Reconnecting
+        > wait
+          get 8 [s1 2025-11-25] after a
+        > +300s 8: 401
+          report Refused { status: 401 }
+          fail 7: the response could not be fetched again; it is not known whether the server executed the request
+        ",
+    );
+}

@@ -23,7 +23,7 @@ pub(crate) fn check(script: &str) {
 }
 
 /// Checks a script with a client whose session `s1` is live and has no standalone stream. The next
-/// exchange has the number 20.
+/// exchange is 4.
 pub(crate) fn check_live(script: &str) {
     Run::live(ClientConfig::default()).check(script);
 }
@@ -148,6 +148,7 @@ impl Run {
                     Content::Message(body) => body,
                     Content::Initialized => "initialized".to_owned(),
                     Content::Busy { request } => format!("busy {request}"),
+                    Content::Dropped { request } => format!("dropped {request}"),
                 };
                 format!("post {} {} {content}", self.name(exchange), headers(&session))
             }

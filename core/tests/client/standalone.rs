@@ -74,7 +74,7 @@ fn standalone_stream_without_an_event_id_begins_anew() {
 
 #[test]
 fn server_without_a_standalone_stream_is_not_asked_again() {
-    for status in [405, 404, 400, 204] {
+    for status in [405, 404, 204] {
         let mut run = initialized();
         run.check(&format!(
             "
@@ -112,12 +112,47 @@ fn response_on_another_stream_ends_its_request() {
         > 5: 200
         > 5: event - response 7
           deliver response 7
+          abort 4
+        > 4: 404
+        > 5: event - response 7
+          report DroppedResponse { request: 7 }
+        > app request 9
+          post 6 [s1 2025-11-25] request 9
+        > 6: unsent
+          report Reconnecting
+        > 5: event - response 9
+          deliver response 9
+        > +60s tick
         > 5: event - response 8
           deliver response 8
-        > 4: 200
-        > 4: event - response 7
-          report DroppedResponse { request: 7 }
-        > 4: ended
+        ",
+    );
+}
+
+#[test]
+fn standalone_stream_that_is_refused_for_a_time_begins_anew() {
+    initialized().check(
+        "
+        > 3: 200
+        > 3: event a notification p
+          deliver notification p
+        > 3: ended
+          report Reconnecting
+        > wait
+          get 4 [s1 2025-11-25] after a
+        > 4: 400
+          report Refused { status: 400 }
+          report Reconnecting
+        > wait
+          get 5 [s1 2025-11-25]
+        > 5: 400
+          report Refused { status: 400 }
+          report Reconnecting
+        > wait
+          get 6 [s1 2025-11-25]
+        > 6: 200
+        > 6: event b notification q
+          deliver notification q
         ",
     );
 }

@@ -72,11 +72,17 @@ pub(super) fn content(content: Content<Bytes>) -> Bytes {
         Content::Message(body) => body,
         Content::Initialized => notification("notifications/initialized", None),
         Content::Busy { request } => {
-            let message = "too many requests to the client have no response";
-            let error = json!({ "code": INTERNAL_ERROR, "message": message });
-            bytes(&json!({ "jsonrpc": "2.0", "id": id_value(&request), "error": error }))
+            internal_error(&request, "too many requests to the client have no response")
+        }
+        Content::Dropped { request } => {
+            internal_error(&request, "the response of the client is too large, or too many wait")
         }
     }
+}
+
+fn internal_error(request: &RequestId, message: &str) -> Bytes {
+    let error = json!({ "code": INTERNAL_ERROR, "message": message });
+    bytes(&json!({ "jsonrpc": "2.0", "id": id_value(request), "error": error }))
 }
 
 fn notification(method: &str, params: Option<Value>) -> Bytes {
@@ -114,6 +120,7 @@ mod tests {
         for (text, head) in [
             (failure(&id, &CallFailure::SessionLost), error()),
             (content(Content::Busy { request: id.clone() }), error()),
+            (content(Content::Dropped { request: id.clone() }), error()),
             (notice(&Notice::SessionLost).remove(0), Head::Notification(Notification::Log)),
             (
                 notice(&Notice::Cancelled { request: id.clone() }).remove(0),

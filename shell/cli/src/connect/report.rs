@@ -37,6 +37,9 @@ pub(super) fn log(report: &Report) {
         Report::DroppedMessage => {
             tracing::warn!("a notification or response of the application was dropped");
         }
+        Report::DroppedServerRequest { request } => {
+            tracing::warn!(%request, "a request of the server was dropped");
+        }
         Report::EventTooLarge => {
             tracing::warn!("an event was dropped, because it is too large");
         }

@@ -1,7 +1,7 @@
 //! The behavior of the application, and what it gets.
 
 use rejoin_core::client::{CallFailure, Input};
-use rejoin_core::{Head, Initialized, Method, Notification, RequestId};
+use rejoin_core::{Head, Initialized, Message, Method, Notification, RequestId};
 
 use super::world::{Event, Phase, World};
 
@@ -40,7 +40,7 @@ impl World {
         let delay = if self.rng.chance(20) {
             self.rng.millis(5_000, 30_000)
         } else {
-            self.rng.millis(0, 400)
+            self.rng.millis(0, 2_500)
         };
         if self.phase == Phase::Closing {
             return Ok(());
@@ -50,10 +50,10 @@ impl World {
             let is_pending = self.requests.values().any(|request| request.outcome.is_none());
             return if is_pending { Ok(()) } else { self.send_request(true) };
         }
-        // Some requests are left for the phase without faults.
-        let is_left = self.requests_left > if self.phase == Phase::Quiet { 0 } else { 20 };
-        if is_left && self.unsettled().len() < PENDING_MAX {
-            self.requests_left -= 1;
+        // As many as there is time for, and some more in the phase without faults.
+        let is_quiet = self.phase == Phase::Quiet;
+        if !(is_quiet && self.requests_left == 0) && self.unsettled().len() < PENDING_MAX {
+            self.requests_left -= usize::from(is_quiet);
             self.send_request(false)?;
         }
         if self.phase == Phase::Faults && self.rng.chance(60) {
@@ -75,6 +75,7 @@ impl World {
         let head = Head::Request { id: id.clone(), method, progress_token: None };
         let message = self.messages.create(0, head, 100);
         let must_be_answered = self.phase == Phase::Quiet;
+        self.coverage.hit(if must_be_answered { "requests: without faults" } else { "requests" });
         let request = Request { body: message.body, outcome: None, must_be_answered };
         self.requests.insert(id, request);
         self.feed(Input::Message { message, is_initialized: false })
@@ -84,12 +85,13 @@ impl World {
         let pending: Vec<RequestId> = self.unsettled().into_iter().cloned().collect();
         let nth = self.rng.size(0, pending.len().saturating_sub(1));
         let Some(id) = pending.get(nth) else { return Ok(()) };
-        if let Some(request) = self.requests.get_mut(id) {
-            request.outcome = Some(Outcome::Cancelled);
-        }
+        let Some(request) = self.requests.get_mut(id) else { return Ok(()) };
+        request.outcome = Some(Outcome::Cancelled);
+        let body = request.body;
         self.coverage.hit("cancelled");
         let head = Head::Notification(Notification::Cancelled { request: id.clone() });
         let message = self.messages.create(0, head, 60);
+        self.cancellations.insert(message.body, body);
         self.feed(Input::Message { message, is_initialized: false })
     }
 
@@ -110,16 +112,28 @@ impl World {
             }
             Head::Request { id, .. } => {
                 self.coverage.hit("delivered: server request");
+                self.server_requests.insert(id.clone());
                 let initialized = Initialized::default();
-                let head = Head::Response { id, initialized, creates_task: false };
+                let head = Head::Response { id: id.clone(), initialized, creates_task: false };
                 let message = self.messages.create(0, head, 80);
-                let delay = self.latency();
+                self.answers.insert(message.body, (sent.server, id));
+                let delay = self.rng.millis(0, 3_000);
                 self.schedule(delay, Event::Send(message));
             }
             Head::Notification(_) => self.coverage.hit("delivered: notification"),
             Head::Error { id: None } => {}
         }
         Ok(())
+    }
+
+    /// Sends the response to a request of the server, unless it was cancelled.
+    pub(super) fn send_response(&mut self, message: Message<u64>) -> Result<(), String> {
+        let Some((server, id)) = self.answers.get(&message.body) else { return Ok(()) };
+        if self.session != Some(*server) || !self.server_requests.remove(id) {
+            self.coverage.hit("responses to cancelled server requests");
+            return Ok(());
+        }
+        self.feed(Input::Message { message, is_initialized: false })
     }
 
     /// Handles an error of the machine in place of a response.
@@ -129,20 +143,20 @@ impl World {
         failure: &CallFailure,
     ) -> Result<(), String> {
         self.coverage.hit(match failure {
+            CallFailure::NotInitialized => "failed: not initialized",
+            CallFailure::AlreadyInitialized => "failed: already initialized",
+            CallFailure::RequestIdInUse => "failed: id in use",
+            CallFailure::TooManyMessages => "failed: too many messages",
+            CallFailure::MessageTooLarge { .. } => "failed: message too large",
+            CallFailure::Unreachable => "failed: unreachable",
+            CallFailure::NoSession => "failed: no session",
+            CallFailure::Refused { .. } => "failed: refused",
             CallFailure::ConnectionLost => "failed: connection lost",
             CallFailure::SessionLost => "failed: session lost",
-            CallFailure::NotInitialized
-            | CallFailure::AlreadyInitialized
-            | CallFailure::RequestIdInUse
-            | CallFailure::TooManyMessages
-            | CallFailure::MessageTooLarge { .. }
-            | CallFailure::Unreachable
-            | CallFailure::NoSession
-            | CallFailure::Refused { .. }
-            | CallFailure::NotResumed
-            | CallFailure::Unanswered
-            | CallFailure::ResponseTooLarge
-            | _ => "failed: other",
+            CallFailure::NotResumed => "failed: not resumed",
+            CallFailure::Unanswered => "failed: unanswered",
+            CallFailure::ResponseTooLarge => "failed: response too large",
+            _ => "failed: unknown",
         });
         self.settle(id, Outcome::Failed(failure.clone()))
     }
@@ -152,8 +166,11 @@ impl World {
         if let Some(known) = &request.outcome {
             return Err(format!("request {id} has ended twice: {known:?}, then {outcome:?}"));
         }
-        // A limit of the session can be reached without faults.
-        let is_limit = outcome == Outcome::Failed(CallFailure::Refused { status: 429 });
+        // Limits can be reached without faults.
+        let is_limit = matches!(
+            outcome,
+            Outcome::Failed(CallFailure::Refused { status: 429 } | CallFailure::TooManyMessages)
+        );
         if request.must_be_answered && outcome != Outcome::Answered && !is_limit {
             return Err(format!("request {id} has ended without faults: {outcome:?}"));
         }
@@ -176,10 +193,10 @@ impl World {
                 return Err(format!("request {id} was answered, but never executed"));
             }
         }
-        let open = self.servers.iter().position(|it| !it.is_lost && it.is_last_open());
-        match open.filter(|open| open + 1 == self.servers.len()) {
-            Some(open) => Err(format!("session {open} was not deleted")),
-            None => Ok(()),
+        let session = self.session.ok_or("the machine has no session at its end")?;
+        match self.servers.get(session).filter(|server| !server.is_lost) {
+            Some(server) if server.is_open() => Err(format!("session {session} was not deleted")),
+            Some(_) | None => Ok(()),
         }
     }
 }

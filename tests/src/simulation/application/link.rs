@@ -1,15 +1,12 @@
 //! Links: the HTTP exchanges of the machine, which break.
 
-#![expect(clippy::indexing_slicing, reason = "servers are never removed")]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rejoin_core::client::{self, ExchangeId, Input, Response};
-use rejoin_core::{ConnectionId, EventId, Head, Message};
+use rejoin_core::client::{ExchangeId, Input, Response};
+use rejoin_core::{ConnectionId, EventId, Head, Message, Method, StreamId};
 
 use super::world::{Event, World};
-use crate::kit::checker::StreamChecker;
 
 /// The HTTP request of a link.
 #[derive(Clone, Debug)]
@@ -22,7 +19,7 @@ pub(super) enum HttpRequest {
 /// What a client reads.
 #[derive(Clone, Debug)]
 pub(super) enum Item {
-    Head { status: u16, session: Option<usize> },
+    Head { status: u16, session: Option<usize>, retry_after: Option<Duration> },
     Event { id: Option<EventId>, event: rejoin_core::Event<u64> },
     End,
 }
@@ -44,6 +41,8 @@ enum Fault {
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing of its own")]
 pub(super) struct Link {
     pub(super) request: HttpRequest,
+    /// The credentials that it has.
+    pub(super) credential: u64,
     fault: Fault,
     pub(super) server: Option<usize>,
     pub(super) connection: Option<ConnectionId>,
@@ -55,14 +54,24 @@ pub(super) struct Link {
     is_read_scheduled: bool,
 }
 
-/// Checks a request stream until its number is known.
-#[derive(Debug, Default)]
-pub(super) struct Unnumbered(Option<StreamChecker>);
+impl Link {
+    /// Returns whether it opens the standalone stream.
+    pub(super) fn is_standalone(&self) -> bool {
+        let HttpRequest::Get { last_event_id, .. } = &self.request else { return false };
+        last_event_id.is_none_or(|id| id.stream == StreamId::Standalone)
+    }
+
+    /// Returns whether its request is `initialize`.
+    fn opens_session(&self) -> bool {
+        let HttpRequest::Post { message, .. } = &self.request else { return false };
+        matches!(message.head, Head::Request { method: Method::Initialize { .. }, .. })
+    }
+}
 
 impl World {
     /// Opens a link, and sends its request.
     pub(super) fn open_link(&mut self, exchange: ExchangeId, request: HttpRequest) {
-        let fault = if self.is_fault(3) {
+        let fault = if self.is_down() || self.is_fault(3) {
             Fault::Unsent
         } else if self.is_fault(1) {
             Fault::BeforeRequest
@@ -73,6 +82,7 @@ impl World {
         };
         let link = Link {
             request,
+            credential: self.credentials.present,
             fault,
             server: None,
             connection: None,
@@ -84,7 +94,13 @@ impl World {
             is_read_scheduled: false,
         };
         self.links.insert(exchange, link);
-        let delay = self.latency();
+        self.open_links += 1;
+        let delay = if self.is_fault(3) {
+            self.coverage.hit("delayed");
+            self.rng.millis(500, 20_000)
+        } else {
+            self.latency()
+        };
         match fault {
             Fault::Unsent | Fault::BeforeRequest => {
                 self.coverage.hit("cut: before the request arrives");
@@ -98,7 +114,9 @@ impl World {
     pub(super) fn heal(&mut self) {
         let exchanges: Vec<ExchangeId> = self.links.keys().copied().collect();
         for exchange in exchanges {
-            if let Some(link) = self.links.get_mut(&exchange) {
+            if let Some(link) = self.links.get_mut(&exchange)
+                && matches!(link.fault, Fault::AfterItems(_))
+            {
                 link.fault = Fault::None;
             }
             self.wake(exchange);
@@ -125,7 +143,7 @@ impl World {
     /// Ends a link at the client; the server notices that later.
     pub(super) fn close_at_client(&mut self, exchange: ExchangeId) {
         let Some(link) = self.links.get_mut(&exchange) else { return };
-        link.is_open_at_client = false;
+        self.open_links -= usize::from(std::mem::take(&mut link.is_open_at_client));
         link.items.clear();
         let delay = if self.is_fault(5) {
             self.coverage.hit("cut: half open at the server");
@@ -157,16 +175,37 @@ impl World {
         link.has_head = true;
         let server = link.server;
         match item {
-            Item::Head { status, session } => {
+            Item::Head { status, session, retry_after } => {
                 let mut response = Response::new(status);
                 response.session_id = session.map(|session| format!("s{session}").into());
+                response.retry_after = retry_after;
+                response.credentials_changed = link.credential != self.credentials.present;
+                if status == 400
+                    && let HttpRequest::Get { session: Some(session), .. } = link.request
+                    && link.is_standalone()
+                {
+                    // The machine begins anew, and may miss events.
+                    let stream = (session, StreamId::Standalone);
+                    if let Some(checker) = self.streams.get_mut(&stream) {
+                        checker.is_strict = false;
+                    }
+                }
                 if !(200..300).contains(&status) {
                     self.close_at_client(exchange);
                     self.coverage.hit(match status {
+                        401 => "refused: 401",
                         404 => "refused: 404",
                         429 => "refused: 429",
+                        503 => "refused: 503",
                         _ => "refused: other",
                     });
+                    if retry_after.is_some() {
+                        self.coverage.hit("refused: with Retry-After");
+                    }
+                } else if status == 204 {
+                    self.close_at_client(exchange);
+                } else if link.opens_session() {
+                    self.session = session;
                 }
                 self.feed(Input::Response { exchange, response })?;
             }
@@ -181,82 +220,6 @@ impl World {
         }
         self.wake(exchange);
         Ok(())
-    }
-
-    /// Passes an event to the machine. What that does not drop is checked as delivered.
-    fn receive(
-        &mut self,
-        exchange: ExchangeId,
-        server: usize,
-        id: Option<EventId>,
-        event: &rejoin_core::Event<u64>,
-    ) -> Result<(), String> {
-        let mut input =
-            client::Event { id: id.map(|id| id.to_string().into()), ..Default::default() };
-        match event {
-            rejoin_core::Event::Priming { retry } => input.retry = *retry,
-            // A comment, which the machine does not see.
-            rejoin_core::Event::Gap { first } => {
-                if let Some(id) = id {
-                    let checker = self.checker(exchange, server, Some(id));
-                    // What was delivered may have been evicted since.
-                    let next = checker.last.map_or(0, |last| last + 1);
-                    if next <= id.index {
-                        checker.on_gap(next.max(*first)..=id.index)?;
-                    }
-                }
-                return Ok(());
-            }
-            rejoin_core::Event::Failure(failure) => {
-                let head = Head::Error { id: Some(failure.id.clone()) };
-                let message = self.messages.create(server, head, 80);
-                self.failures.insert(message.body, failure.id.clone());
-                input.messages.push(message);
-            }
-            rejoin_core::Event::Message(body) => {
-                let sent = self.messages.get(*body).ok_or("an unknown message was sent")?;
-                input.messages.push(Message { head: sent.head.clone(), body: *body, bytes: 100 });
-            }
-        }
-        let is_duplicate = self.feed_event(exchange, input)?;
-        if is_duplicate {
-            self.coverage.hit("duplicate: dropped");
-            return Ok(());
-        }
-        let mut checker = self.checker(exchange, server, id).clone();
-        let ground_truth = &self.servers[server].server.ground_truth;
-        let is_priming = matches!(event, rejoin_core::Event::Priming { .. });
-        let is_old = id.is_some_and(|id| {
-            checker.stream.is_some() && checker.last.is_some_and(|last| id.index <= last)
-        });
-        if !(is_priming && is_old) {
-            checker.on_event(ground_truth, id, event)?;
-        }
-        *self.checker(exchange, server, id) = checker;
-        Ok(())
-    }
-
-    /// Returns the checker of the stream that an event belongs to.
-    fn checker(
-        &mut self,
-        exchange: ExchangeId,
-        server: usize,
-        id: Option<EventId>,
-    ) -> &mut StreamChecker {
-        let own = &mut self.checkers.entry(exchange).or_default().0;
-        match id {
-            None => own.get_or_insert_with(StreamChecker::from_start),
-            Some(EventId { stream: rejoin_core::StreamId::Standalone, .. }) => self
-                .streams
-                .entry((server, rejoin_core::StreamId::Standalone))
-                .or_insert_with(StreamChecker::standalone),
-            Some(EventId { stream, .. }) => {
-                let own = own.take();
-                self.streams
-                    .entry((server, stream))
-                    .or_insert_with(|| own.unwrap_or_else(StreamChecker::from_start))
-            }
-        }
     }
 
     /// Handles that the client notices that a link has broken.

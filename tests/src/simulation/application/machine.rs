@@ -13,16 +13,16 @@ impl World {
         self.handle(input).map(drop)
     }
 
-    /// Passes an event to the machine. Returns whether it was dropped as a duplicate.
+    /// Passes an event to the machine. Returns what the application gets.
     pub(super) fn feed_event(
         &mut self,
         exchange: ExchangeId,
         event: Event<u64>,
-    ) -> Result<bool, String> {
+    ) -> Result<Vec<u64>, String> {
         self.handle(Input::Event { exchange, event })
     }
 
-    fn handle(&mut self, input: Input<u64>) -> Result<bool, String> {
+    fn handle(&mut self, input: Input<u64>) -> Result<Vec<u64>, String> {
         self.note(&format_args!("machine <- {input:?}"));
         let mut actions = Vec::new();
         self.machine.handle(self.now, input, &mut actions);
@@ -38,27 +38,38 @@ impl World {
         if self.is_finished && !actions.is_empty() {
             return Err(format!("actions after the end: {actions:?}"));
         }
-        let is_duplicate = actions.contains(&Action::Report(Report::DuplicateEvent));
-        let responds = |action: &Action<u64>| matches!(action, Action::Deliver { message } if self.is_response(*message));
-        let is_dropped = is_duplicate && !actions.iter().any(responds);
+        let (exchanges, pending) = (self.machine.exchanges(), self.machine.pending_requests());
+        let mut delivered = Vec::new();
         for action in actions {
             self.note(&format_args!("machine -> {action:?}"));
+            if let Action::Deliver { message } = action {
+                delivered.push(message);
+            }
             self.carry_out(action)?;
         }
-        if self.machine.exchanges() > self.machine.pending_requests() + 1_024 + 64 {
-            return Err("too many exchanges".to_owned());
+        self.check_bounds(exchanges, pending)?;
+        if self.session.is_none() && !self.server_requests.is_empty() {
+            return Err(format!("{:?} were not cancelled", self.server_requests));
         }
-        Ok(is_dropped)
+        Ok(delivered)
     }
 
-    fn is_response(&self, body: u64) -> bool {
-        let sent = self.messages.get(body);
-        sent.is_some_and(|sent| matches!(sent.head, Head::Response { .. } | Head::Error { .. }))
+    /// Checks that a number of exchanges is within the limits of the machine: one for each pending
+    /// request and each other outgoing message, and those that linger or open a session.
+    fn check_bounds(&self, exchanges: usize, pending: usize) -> Result<(), String> {
+        let config = &self.config;
+        let others = config.queued_max + config.server_requests_max + config.lingering_max + 3;
+        if pending > config.requests_max || exchanges > pending + others {
+            return Err(format!("{exchanges} exchanges, {pending} pending requests"));
+        }
+        Ok(())
     }
 
     fn carry_out(&mut self, action: Action<u64>) -> Result<(), String> {
         match action {
             Action::Post { exchange, session, content } => {
+                let session = session_no(session.id.as_deref());
+                self.check_session(session, &content)?;
                 let message = match content {
                     Content::Message(body) => {
                         let sent = self.messages.get(body).ok_or("an unknown message")?;
@@ -68,11 +79,10 @@ impl World {
                         let head = Head::Notification(Notification::Other);
                         self.messages.create(0, head, 60)
                     }
-                    Content::Busy { request } => {
+                    Content::Busy { request } | Content::Dropped { request } => {
                         self.messages.create(0, Head::Error { id: Some(request) }, 60)
                     }
                 };
-                let session = session_no(session.id.as_deref());
                 self.open_link(exchange, HttpRequest::Post { session, message });
             }
             Action::Get { exchange, session, last_event_id } => {
@@ -100,14 +110,65 @@ impl World {
             Action::Fail { request, failure } => self.on_failed(&request, &failure)?,
             Action::Notify(Notice::SessionLost) => self.coverage.hit("notified: session lost"),
             Action::Report(Report::SessionRenewed { .. }) => self.coverage.hit("sessions: renewed"),
+            Action::Report(Report::SessionLost) => {
+                self.coverage.hit("sessions: lost");
+                self.session = None;
+            }
+            Action::Report(Report::NotRenewed { .. }) => {
+                self.coverage.hit("sessions: begun after a delay");
+                self.session = None;
+            }
+            Action::Report(Report::DroppedServerRequest { .. }) => {
+                self.coverage.hit("dropped: server request");
+            }
             Action::Report(Report::DroppedResponse { .. }) => {
                 self.coverage.hit("dropped: response");
             }
-            Action::Notify(Notice::Cancelled { .. } | Notice::ListsChanged(_))
-            | Action::Report(_) => {}
+            Action::Notify(Notice::Cancelled { request }) => {
+                self.coverage.hit("notified: cancelled");
+                if !self.server_requests.remove(&request) {
+                    return Err(format!("{request} was cancelled, but is not pending"));
+                }
+            }
+            Action::Notify(Notice::ListsChanged(_)) | Action::Report(_) => {}
             Action::Finish => self.is_finished = true,
         }
         Ok(())
+    }
+
+    /// Checks that a message is posted in the session that it belongs to.
+    fn check_session(
+        &mut self,
+        session: Option<usize>,
+        content: &Content<u64>,
+    ) -> Result<(), String> {
+        let expected = match content {
+            Content::Message(body) => {
+                self.posted.insert(*body, session);
+                if let Some((server, _)) = self.answers.get(body) {
+                    self.coverage.hit("posted: response");
+                    Some(*server)
+                } else if let Some(request) = self.cancellations.get(body) {
+                    self.coverage.hit("posted: cancellation");
+                    self.posted.get(request).copied().flatten()
+                } else {
+                    return Ok(());
+                }
+            }
+            Content::Busy { .. } => {
+                self.coverage.hit("posted: busy");
+                self.session
+            }
+            Content::Dropped { .. } => {
+                self.coverage.hit("posted: dropped");
+                self.session
+            }
+            Content::Initialized => self.session,
+        };
+        if session == expected {
+            return Ok(());
+        }
+        Err(format!("{content:?} belongs to session {expected:?}, but was posted in {session:?}"))
     }
 
     /// Checks that a stream is resumed after the last event that was delivered of it.

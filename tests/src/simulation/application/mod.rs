@@ -3,10 +3,16 @@
 //!
 //! The application sends requests, notifications and responses, and cancels. The driver of the
 //! machine sends its HTTP requests over `link`s that break: before the request arrives, before
-//! the head of the response, or later. Sessions end because they are idle, and servers restart
-//! and lose them; some replay more events than they should. Sessions are checked against the
-//! laws, and each stream as delivered to the application by [`StreamChecker`]. Besides:
+//! the head of the response, or later. Sessions end because they are idle, drain, and servers restart
+//! and lose them; some replay more events than they should, and let clients poll. Servers cannot be
+//! reached for a while, want other credentials, and refuse requests with various statuses. Sessions
+//! are checked against the laws, and each stream as delivered to the application by
+//! [`StreamChecker`]. Besides:
 //!
+//! - The application gets exactly the messages of an event that it should get.
+//! - Each response, cancellation and error is sent in the session that it belongs to, and each
+//!   request of a lost session is cancelled.
+//! - The machine keeps its limits.
 //! - Each request has one outcome: a response, a failure, or its cancellation.
 //! - No message reaches the backends twice, and none whose failure says that it was not executed.
 //! - Without faults, every request gets a response.
@@ -15,6 +21,8 @@
 //! [`StreamChecker`]: crate::kit::checker::StreamChecker
 
 mod behavior;
+mod delivery;
+mod faults;
 mod link;
 mod machine;
 mod server;
@@ -28,7 +36,36 @@ use self::world::{Phase, World};
 use crate::kit::Coverage;
 
 /// Counters that many simulations must hit.
-pub const EXPECTED: [&str; 19] = [
+pub const EXPECTED: [&str; 48] = [
+    "requests",
+    "requests: without faults",
+    "deliveries: compared",
+    "deliveries: none is expected",
+    "delayed",
+    "dropped: server request",
+    "posted: response",
+    "posted: cancellation",
+    "posted: busy",
+    "posted: dropped",
+    "responses to cancelled server requests",
+    "notified: session lost",
+    "notified: cancelled",
+    "disconnected to poll",
+    "events: too large",
+    "outages",
+    "failed: unreachable",
+    "failed: no session",
+    "failed: refused",
+    "failed: not resumed",
+    "failed: unanswered",
+    "failed: too many messages",
+    "failed: response too large",
+    "refused: credentials",
+    "refused: draining",
+    "refused: with Retry-After",
+    "refused: by a proxy",
+    "sessions: drained",
+    "sessions: begun after a delay",
     "cut: before the request arrives",
     "cut: before the head arrives",
     "cut: within the events",
@@ -72,8 +109,7 @@ fn run_phases(world: &mut World) -> Result<(), String> {
     world.start();
     let end = Instant::EPOCH.saturating_add(FAULTS_TIME);
     world.run_until(end, |_| false)?;
-    world.phase = Phase::Quiet;
-    world.heal();
+    world.end_faults()?;
     let end = world.now.saturating_add(SETTLE_TIME);
     world.run_until(end, World::is_settled)?;
     if !world.is_settled() {

@@ -7,22 +7,23 @@ use std::time::Duration;
 use rejoin_core::client::ExchangeId;
 use rejoin_core::{
     ANSWER_INDEX, Action, AnswerFormat, ClientFault, ConnectionId, Head, Initialized, Input,
-    Message, Method, Notification, Overflow, Post, Rejection, RequestId, SessionCloseReason,
+    Message, Method, Notification, Overflow, Post, Rejection, RequestId,
 };
 
 use super::link::{HttpRequest, Item};
-use super::world::{Event, Phase, World};
+use super::world::{Event, World};
 use crate::kit::Rng;
 use crate::laws::event_of;
 use crate::simulation::backend::Backend;
 use crate::simulation::invalid_input::CONNECTION;
 use crate::simulation::server::Server;
 
-/// A server, and whether it has lost its session.
+/// A server, and what has become of its session.
 pub(super) struct AppServer {
     pub(super) server: Server,
     pub(super) is_lost: bool,
-    next_server_request: i64,
+    pub(super) is_draining: bool,
+    pub(super) next_server_request: i64,
 }
 
 /// The result of an input, and its actions.
@@ -30,7 +31,7 @@ type Stepped = (Result<(), Rejection>, Vec<Action<u64>>);
 
 impl AppServer {
     /// Returns whether its session is open.
-    pub(super) fn is_last_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.server.view.closed.is_none()
     }
 }
@@ -38,6 +39,10 @@ impl AppServer {
 impl World {
     /// Handles that the request of an exchange arrives.
     pub(super) fn arrive(&mut self, exchange: ExchangeId) -> Result<(), String> {
+        if let Some(status) = self.refusal(exchange) {
+            self.respond(exchange, status);
+            return Ok(());
+        }
         let Some(link) = self.links.get(&exchange) else { return Ok(()) };
         match link.request.clone() {
             HttpRequest::Post { session, message } => self.arrive_post(exchange, session, message),
@@ -112,7 +117,8 @@ impl World {
         let config = self.parameters.config.clone().validate().map_err(|it| it.to_string())?;
         let rngs = (Rng::new(seed, 8, nth), Rng::new(seed, 9, nth));
         let server = Server::new(config, self.now, rngs, Backend::new(Rng::new(seed, 10, nth)));
-        self.servers.push(AppServer { server, is_lost: false, next_server_request: 0 });
+        let (is_lost, is_draining) = (false, false);
+        self.servers.push(AppServer { server, is_lost, is_draining, next_server_request: 0 });
         let no = self.servers.len() - 1;
         self.arm(no);
         Ok(no)
@@ -120,7 +126,8 @@ impl World {
 
     /// Sends the head of a response without a body.
     fn respond(&mut self, exchange: ExchangeId, status: u16) {
-        self.push_item(exchange, Item::Head { status, session: None });
+        let retry_after = self.retry_after(status);
+        self.push_item(exchange, Item::Head { status, session: None, retry_after });
         self.push_item(exchange, Item::End);
     }
 
@@ -136,14 +143,20 @@ impl World {
         let (result, actions) = self.step(no, input)?;
         match result {
             Ok(()) => {
-                self.push_item(exchange, Item::Head { status: success, session: Some(no) });
+                let (status, session) = (success, Some(no));
+                self.push_item(exchange, Item::Head { status, session, retry_after: None });
                 if success == 202 {
                     self.push_item(exchange, Item::End);
                 } else if let Some(link) = self.links.get_mut(&exchange) {
                     link.is_open_at_server = true;
                 }
             }
-            Err(rejection) => self.respond(exchange, status_of(&rejection)),
+            Err(rejection) => {
+                if rejection == Rejection::Draining {
+                    self.coverage.hit("refused: draining");
+                }
+                self.respond(exchange, status_of(&rejection));
+            }
         }
         self.apply(no, actions)?;
         let is_gone = self.links.get(&exchange).is_some_and(|link| !link.is_open_at_client);
@@ -166,9 +179,10 @@ impl World {
 
     fn step(&mut self, no: usize, input: Input<u64>) -> Result<Stepped, String> {
         self.note(&format_args!("session {no} <- {input:?}"));
-        let was_open = self.servers[no].is_last_open();
+        let was_open = self.servers[no].is_open();
+        self.servers[no].is_draining |= matches!(input, Input::Drain { .. });
         let (step, _) = self.servers[no].server.step(self.now, input, &mut self.coverage)?;
-        if was_open && !self.servers[no].is_last_open() {
+        if was_open && !self.servers[no].is_open() {
             self.coverage.hit("sessions: closed");
         }
         self.arm(no);
@@ -283,6 +297,12 @@ impl World {
     /// Plans what a backend sends for a request.
     fn plan(&mut self, no: usize, id: &RequestId) {
         let mut delay = Duration::ZERO;
+        if self.rng.chance(100) {
+            let choices = [None, Some(0), Some(10), Some(1_000), Some(5_000)];
+            let retry = self.rng.choose(&choices).flatten().map(Duration::from_millis);
+            let delay = self.rng.millis(0, 4_000);
+            self.schedule(delay, Event::Disconnect(no, id.clone(), retry));
+        }
         for _ in 0..self.rng.below(5) {
             delay += self.rng.millis(0, 1_500);
             let related = self.rng.chance(800).then(|| id.clone());
@@ -311,7 +331,7 @@ impl World {
         related: Option<RequestId>,
     ) -> Result<(), String> {
         let server = &mut self.servers[no];
-        if server.is_lost || !server.is_last_open() {
+        if server.is_lost || !server.is_open() {
             return Ok(());
         }
         if let Head::Request { id, .. } = &message.head {
@@ -321,37 +341,12 @@ impl World {
         // It may be too late.
         self.session_input(no, input).map(drop)
     }
-
-    /// Restarts the server: it knows no session any more.
-    pub(super) fn crash(&mut self) {
-        if self.phase != Phase::Faults {
-            return;
-        }
-        let next = self.rng.millis(20_000, 200_000);
-        self.schedule(next, Event::Crash);
-        if self.fault_rate == 0 || self.servers.is_empty() {
-            return;
-        }
-        self.coverage.hit("sessions: crashed");
-        self.servers.iter_mut().for_each(|server| server.is_lost = true);
-        let open = self.links.iter().filter(|(_, link)| link.is_open_at_client);
-        let open: Vec<ExchangeId> = open.map(|(exchange, _)| *exchange).collect();
-        for exchange in open {
-            if let Some(link) = self.links.get_mut(&exchange)
-                && link.server.is_some()
-            {
-                link.is_open_at_server = false;
-                let delay = self.restart_delay();
-                self.schedule(delay, Event::Broken(exchange));
-            }
-        }
-    }
 }
 
 /// Returns the status of a rejection.
 fn status_of(rejection: &Rejection) -> u16 {
     match rejection {
-        Rejection::Closed(SessionCloseReason::ServerShutdown) | Rejection::Draining => 503,
+        Rejection::Draining => 503,
         Rejection::Closed(_) => 404,
         Rejection::Client(ClientFault::StandaloneConflict) => 409,
         Rejection::Client(

@@ -1,6 +1,6 @@
 //! The state of a simulation, and its virtual time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use rejoin_core::client::{Client, ClientConfig, ExchangeId, Input};
 use rejoin_core::{Instant, Message, RequestId, StreamId};
 
 use super::behavior::Request;
-use super::link::{Link, Unnumbered};
+use super::delivery::Unnumbered;
+use super::faults::{Credentials, client_config};
+use super::link::Link;
 use super::server::AppServer;
 use crate::kit::checker::StreamChecker;
 use crate::kit::{Coverage, Parameters, Rng};
@@ -48,8 +50,20 @@ pub(super) enum Event {
     SessionTick(usize),
     /// The deadline of the machine.
     MachineTick,
+    /// A backend lets the client of a request poll.
+    Disconnect(usize, RequestId, Option<Duration>),
     /// The server restarts, and loses its session.
     Crash,
+    /// The operator drains the session.
+    Drain,
+    /// A session has drained for long enough.
+    DrainTimeout(usize),
+    /// The server cannot be reached for a while.
+    Outage,
+    /// The server wants other credentials.
+    Expire,
+    /// The application has other credentials.
+    Renew,
 }
 
 pub(super) struct World {
@@ -61,10 +75,28 @@ pub(super) struct World {
     count: u64,
     trace: VecDeque<String>,
     pub(super) machine: Client<u64>,
+    pub(super) config: ClientConfig,
+    /// The session that the machine has, or is opening.
+    pub(super) session: Option<usize>,
+    /// The requests of that session that the application got, and has not answered.
+    pub(super) server_requests: BTreeSet<RequestId>,
+    /// Responses of the application, with the sessions whose requests they answer.
+    pub(super) answers: BTreeMap<u64, (usize, RequestId)>,
+    /// Cancellations of the application, with the bodies of their requests.
+    pub(super) cancellations: BTreeMap<u64, u64>,
+    /// The session that each message was last posted in.
+    pub(super) posted: BTreeMap<u64, Option<usize>>,
     /// The rates of faults of this simulation, per thousand.
     pub(super) fault_rate: u32,
+    /// Whether the servers have standalone streams.
+    pub(super) has_standalone: bool,
+    /// Until when the server cannot be reached.
+    pub(super) down_until: Instant,
+    pub(super) credentials: Credentials,
     pub(super) machine_timer: Option<Instant>,
     pub(super) links: BTreeMap<ExchangeId, Link>,
+    /// The number of links that the client has not ended.
+    pub(super) open_links: usize,
     pub(super) servers: Vec<AppServer>,
     /// What the application got of each stream.
     pub(super) streams: BTreeMap<(usize, StreamId), StreamChecker>,
@@ -96,6 +128,8 @@ impl World {
         let mut rng = Rng::new(seed, 7, 0);
         let fault_rate = [0, 20, 100, 300];
         let fault_rate = rng.choose(&fault_rate).unwrap_or(0);
+        let mut client_rng = Rng::new(seed, 7, 1);
+        let client_config = client_config(&mut client_rng);
         Ok(Self {
             parameters,
             phase: Phase::Faults,
@@ -104,16 +138,26 @@ impl World {
             events: BTreeMap::new(),
             count: 0,
             trace: VecDeque::new(),
-            machine: Client::new(ClientConfig::default(), seed, Instant::EPOCH),
+            machine: Client::new(client_config.clone(), seed, Instant::EPOCH),
+            config: client_config,
+            session: None,
+            server_requests: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            cancellations: BTreeMap::new(),
+            posted: BTreeMap::new(),
             fault_rate,
+            has_standalone: client_rng.chance(850),
+            down_until: Instant::EPOCH,
+            credentials: Credentials::default(),
             machine_timer: None,
             links: BTreeMap::new(),
+            open_links: 0,
             servers: Vec::new(),
             streams: BTreeMap::new(),
             checkers: BTreeMap::new(),
             messages: MessageLog::default(),
             requests: BTreeMap::new(),
-            requests_left: 100,
+            requests_left: 20,
             next_id: 1,
             is_initialized: false,
             executed: BTreeMap::new(),
@@ -125,8 +169,10 @@ impl World {
 
     pub(super) fn start(&mut self) {
         self.schedule(Duration::ZERO, Event::Turn);
-        let crash = self.rng.millis(1_000, 60_000);
-        self.schedule(crash, Event::Crash);
+        for event in [Event::Crash, Event::Drain, Event::Outage, Event::Expire] {
+            let delay = self.rng.millis(1_000, 200_000);
+            self.schedule(delay, event);
+        }
     }
 
     /// Draws whether a fault happens.
@@ -174,6 +220,11 @@ impl World {
             self.now = self.now.max(entry.key().0);
             let event = entry.remove();
             self.dispatch(event)?;
+            let exchanges = self.machine.exchanges();
+            if self.phase != Phase::Closing && exchanges != self.open_links {
+                let open = self.open_links;
+                return Err(format!("{exchanges} exchanges have not ended, but {open} are open"));
+            }
             dispatched += 1;
             if dispatched > EVENTS_MAX {
                 return Err("the simulation is livelocked".to_owned());
@@ -185,7 +236,7 @@ impl World {
     fn dispatch(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Turn => self.turn(),
-            Event::Send(message) => self.feed(Input::Message { message, is_initialized: false }),
+            Event::Send(message) => self.send_response(message),
             Event::Arrive(exchange) => self.arrive(exchange),
             Event::Read(exchange) => self.read(exchange),
             Event::Broken(exchange) => self.broken(exchange),
@@ -200,8 +251,23 @@ impl World {
                 self.machine_timer = None;
                 self.feed(Input::Tick)
             }
+            Event::Disconnect(server, request, retry) => self.disconnect(server, &request, retry),
             Event::Crash => {
                 self.crash();
+                Ok(())
+            }
+            Event::Drain => self.drain(),
+            Event::DrainTimeout(server) => self.end_drain(server),
+            Event::Outage => {
+                self.outage();
+                Ok(())
+            }
+            Event::Expire => {
+                self.expire_credentials();
+                Ok(())
+            }
+            Event::Renew => {
+                self.credentials.renew();
                 Ok(())
             }
         }
