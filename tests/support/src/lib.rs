@@ -10,6 +10,7 @@
 mod build;
 mod client;
 mod http_response;
+mod port;
 #[cfg(target_os = "linux")]
 pub mod processes;
 mod program;
@@ -20,4 +21,5 @@ pub mod sse;
 pub use self::build::{build_released_program, test_server_path};
 pub use self::client::{Client, LATEST_REVISION, initialize};
 pub use self::http_response::HttpResponse;
+pub use self::port::free_port;
 pub use self::program::{Program, program_path};

@@ -165,7 +165,7 @@ impl Exchanges {
         let mut head = Response::new(status.as_u16());
         head.retry_after = retry_after(response.headers());
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            head.credentials_changed = self.credentials.reload(token.as_ref());
+            head.credentials_changed = self.credentials.reload(token.as_ref()).await;
         }
         let body = read(response.into_body(), ERROR_BYTES_MAX);
         if let Ok(Ok(Some(body))) = tokio::time::timeout(ERROR_TIMEOUT, body).await {

@@ -1,6 +1,13 @@
 //! The HTTP client: connections, TLS and timeouts.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -16,12 +23,16 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
+use tower_service::Service;
 
 /// An HTTP client with a pool of connections.
-pub(super) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(super) type HttpClient = Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>;
 
 /// Timeout for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Timeout for a connection with all that it needs: the lookup of the name, TCP, and TLS.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a connection may be silent until the system asks whether the other side is alive, and
 /// how often it asks then. A connection is given up after four times this.
@@ -78,7 +89,32 @@ pub(super) fn create(url: &Uri, ca: Option<&Path>) -> anyhow::Result<HttpClient>
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(POOL_IDLE_MAX)
         .http1_max_buf_size(READ_BUFFER_BYTES)
-        .build(connector))
+        .build(Timed(connector)))
+}
+
+/// A connector with a timeout.
+#[derive(Clone, Debug)]
+pub(super) struct Timed<S>(S);
+
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn Error + Send + Sync>>> + Send>>;
+
+impl<S> Service<Uri> for Timed<S>
+where
+    S: Service<Uri, Error = Box<dyn Error + Send + Sync>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = Connecting<S::Response>;
+
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let connecting = self.0.call(url);
+        Box::pin(async move { tokio::time::timeout(READY_TIMEOUT, connecting).await? })
+    }
 }
 
 fn add_system_roots(roots: &mut RootCertStore) {
@@ -105,9 +141,35 @@ fn add_file(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, future};
 
     use super::*;
+
+    /// A connector that never connects.
+    struct Silent;
+
+    impl Service<Uri> for Silent {
+        type Response = ();
+        type Error = Box<dyn Error + Send + Sync>;
+        type Future = future::Pending<Result<(), Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Uri) -> Self::Future {
+            future::pending()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn server_that_does_not_finish_a_connection_is_given_up() {
+        let begin = tokio::time::Instant::now();
+        let connecting = Timed(Silent).call(Uri::from_static("https://localhost/mcp"));
+        let error = connecting.await.unwrap_err();
+        assert!(error.is::<tokio::time::error::Elapsed>(), "{error}");
+        assert_eq!(begin.elapsed(), READY_TIMEOUT);
+    }
 
     #[test]
     fn file_without_a_certificate_is_an_error() {

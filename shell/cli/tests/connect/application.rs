@@ -11,8 +11,8 @@ use std::{
 use rejoin_test_support::{LATEST_REVISION, initialize, program_path};
 use serde_json::{Value, json};
 
-/// Maximum time until a message arrives.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum time until a message arrives: longer than `rejoin connect` tries to send one.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An application, whose `rejoin connect` is killed on drop.
 pub(crate) struct Application {

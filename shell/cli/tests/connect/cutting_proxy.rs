@@ -17,12 +17,11 @@ pub(crate) struct CuttingProxy {
 }
 
 impl CuttingProxy {
-    /// Starts a proxy that cuts each connection when it has passed on `events` events, up to
-    /// `cuts_max` connections.
+    /// Starts a proxy that cuts each connection when it has passed on `events` events.
     ///
     /// It cuts between two events, and never after the last bytes of a response: the client may
     /// then have sent the next request on the connection.
-    pub(crate) fn start(server: &str, events: usize, cuts_max: usize) -> Self {
+    pub(crate) fn start(server: &str, events: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let cuts = Arc::new(AtomicUsize::new(0));
@@ -40,13 +39,9 @@ impl CuttingProxy {
                         passed +=
                             bytes.windows(4).filter(|it| it == b"\nid:" || it == b"id: ").count();
                         let is_end = bytes.ends_with(b"0\r\n\r\n");
-                        passed >= events
-                            && !is_end
-                            && count
-                                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
-                                    (count < cuts_max).then_some(count + 1)
-                                })
-                                .is_ok()
+                        let cuts = passed >= events && !is_end;
+                        count.fetch_add(usize::from(cuts), Ordering::SeqCst);
+                        cuts
                     });
                 });
             }

@@ -1,8 +1,9 @@
 //! No call is executed twice, and no message delivered twice.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
 use crate::{
@@ -27,24 +28,17 @@ fn call_is_not_sent_again_if_the_server_may_have_received_it() {
 
 #[test]
 fn call_is_sent_once_the_server_can_be_reached() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = ScriptedServer::start_on(listener, |_| None);
-    let mut application = Application::initialize(&server.url, &[]);
-    application.call(1, "tool", &json!({}));
-    application.response(1);
-    // The next server listens only after the call was tried.
-    let unreachable = format!("http://{address}/mcp");
-    assert_eq!(unreachable, server.url);
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed_address = closed.local_addr().unwrap();
-    drop(closed);
-    let mut application = Application::start(&format!("http://{closed_address}/mcp"), &[]);
+    // It has a port, but does not listen yet.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut application = Application::start(&format!("http://{address}/mcp"), &[]);
     application.send(&rejoin_test_support::initialize("2025-11-25", &json!({})));
     application.send(&json!({ "jsonrpc": "2.0", "method": "ping", "id": 7 }));
     // Rejected at once, so the attempt before it has begun.
     assert!(application.next()["error"].is_object());
-    let server = ScriptedServer::start_on(TcpListener::bind(closed_address).unwrap(), |_| None);
+    socket.listen(16).unwrap();
+    let server = ScriptedServer::start_on(socket.into(), |_| None);
     assert!(application.next()["result"].is_object());
     assert_eq!(server.count(Received::is_initialize), 1);
 }

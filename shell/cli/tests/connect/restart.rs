@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_test_support::Program;
+use rejoin_test_support::{Program, free_port};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,8 +16,8 @@ fn methods(messages: &[Value]) -> Vec<&str> {
 
 #[tokio::test]
 async fn restarted_server_gets_a_new_session_and_pending_calls_fail() {
-    let program = Program::serve(&[]);
-    let address = program.address.clone();
+    let address = format!("127.0.0.1:{}", free_port());
+    let program = Program::serve(&["--listen", &address]);
     let mut application = Application::initialize(&program.url, &[]);
     application.call(1, "count", &json!({ "total": 1_000, "interval_ms": 10 }));
     assert_eq!(application.next()["method"], "notifications/progress");

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::TcpListener,
     path::Path,
     sync::{
         Arc,
@@ -14,7 +13,7 @@ use std::{
 
 use http::{Method, StatusCode};
 use rejoin_test_support::{
-    Client, HttpResponse, LATEST_REVISION, Program, initialize, processes::wait_until,
+    Client, HttpResponse, LATEST_REVISION, Program, free_port, initialize, processes::wait_until,
     script::with_prelude,
 };
 use serde_json::{Value, json};
@@ -34,13 +33,6 @@ done"#;
 struct Progress {
     calls: AtomicUsize,
     stop: AtomicBool,
-}
-
-/// Returns a free port that the system does not choose for clients, which could otherwise take it,
-/// or connect to themselves, while no program listens.
-fn free_port() -> u16 {
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 fn start(port: u16, record: &Path) -> Program {
