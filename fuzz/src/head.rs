@@ -4,7 +4,7 @@ use std::str;
 
 use rejoin_core::{
     Head, ID_BYTES_MAX, IdValue, Initialized, MessageFault, Method, Notification, ParseError,
-    Parsed, ProtocolVersion,
+    Parsed, ProtocolVersion, RequestId,
 };
 use serde_json::{Value, value::RawValue};
 
@@ -21,6 +21,13 @@ pub fn head(data: &[u8]) {
         Ok(_) => assert!(is_json),
         Err(error) => assert_eq!(error.code() == -32_600, is_json, "{error}"),
     }
+
+    let mut requests = Vec::new();
+    let detailed = rejoin_core::parse_head_with_details(data, usize::MAX, &mut |id, _| {
+        requests.push(id.clone());
+    });
+    assert_eq!(detailed, parsed);
+    assert!(detailed.is_err() || requests == requests_of(&parsed));
 
     let limited = rejoin_core::parse_head(data, 2);
     if limited != Err(ParseError::BatchTooLong { max: 2 }) {
@@ -74,6 +81,20 @@ pub fn head(data: &[u8]) {
         ) => assert_eq!(tree, None),
         Err(error) => unreachable!("an error that is not listed: {error}"),
     }
+}
+
+/// Returns the ids of the requests.
+fn requests_of(parsed: &Result<Parsed<'_>, ParseError>) -> Vec<RequestId> {
+    let heads: Vec<&Head> = match parsed {
+        Ok(Parsed::Single(head)) => vec![head],
+        Ok(Parsed::Batch(entries)) => entries.iter().map(|entry| &entry.head).collect(),
+        Err(_) => Vec::new(),
+    };
+    let ids = heads.into_iter().map(|head| match head {
+        Head::Request { id, .. } => Some(id.clone()),
+        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
+    });
+    ids.flatten().collect()
 }
 
 /// Builds a tree, if possible: a `Value` does not represent all valid JSON, nor any depth.
