@@ -122,7 +122,7 @@ impl Checker {
             (4, law4_without_gap::check_in_flight(before, step, &self.readers)),
             (5, law5_one_stream::check(&mut self.locations, step, &sent)),
             (6, law6_no_request_lost::check(&mut self.requests, config, (before, step), &sent)),
-            (6, law6_reports::check(config, before, step)),
+            (6, law6_reports::check(config, now, before, step)),
             (6, law6_drained::check(&mut self.drained, now, before, step)),
             (6, self.server_requests.follow(step)),
             (7, law7_bounded::check(&self.server_requests, config, step, &self.readers)),

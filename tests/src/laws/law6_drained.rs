@@ -2,13 +2,13 @@
 //!
 //! It closes by itself only when no request is pending, nothing is in flight on a closed connection,
 //! and every client that can come back has acknowledged the end of its complete streams. If it has
-//! nothing left, it is closed.
+//! nothing left to wait for, it is closed, by a tick at the latest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_core::{Action, ConnectionId, Input, Instant, SessionCloseReason, StreamId};
 
-use super::{ConnectionView, Position, Step, View, posted};
+use super::{ConnectionView, LogView, Position, Step, View, posted};
 
 /// Whether a session drains, and what it may have to wait for.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Drained {
     streams: BTreeMap<ConnectionId, StreamId>,
     /// The upper bound of the acknowledged index of a stream.
     acknowledged: BTreeMap<StreamId, u64>,
+    /// The lower bound of it: what was acknowledged on a connection that was attached to it.
+    surely_acknowledged: BTreeMap<StreamId, u64>,
     /// The request streams whose clients have an event id to resume after.
     resumable: BTreeSet<StreamId>,
 }
@@ -51,23 +53,27 @@ pub(super) fn check(
             }
             if is_own { drained.check_acknowledged(now, before, step) } else { Ok(()) }
         }
-        _ if step.after.closed.is_none() && step.input != Input::Tick && step.result.is_ok() => {
-            check_waits(&step.after)
-        }
+        _ if step.after.closed.is_none() && step.result.is_ok() => drained.check_waits(&step.after),
         _ => Ok(()),
     }
 }
 
-/// Checks that a session that drains, and is open, may have something to wait for.
-fn check_waits(view: &View) -> Result<(), String> {
-    let has_stream = view.logs.iter().any(|log| log.stream != StreamId::Standalone);
-    if view.pending > 0 || has_stream || view.connections.iter().any(is_draining) {
-        return Ok(());
-    }
-    Err("it drains and has nothing to wait for, but is open".to_owned())
-}
-
 impl Drained {
+    /// Checks that a session that drains, and is open, may have something to wait for.
+    fn check_waits(&self, view: &View) -> Result<(), String> {
+        let is_awaited = |log: &LogView| {
+            let acknowledged = self.surely_acknowledged.get(&log.stream).copied();
+            let is_attached = || view.connections.iter().any(|it| it.stream == Some(log.stream));
+            log.stream != StreamId::Standalone
+                && acknowledged.unwrap_or_default() < log.last
+                && (self.resumable.contains(&log.stream) || is_attached())
+        };
+        let waits = view.pending > 0
+            || view.logs.iter().any(is_awaited)
+            || view.connections.iter().any(is_draining);
+        if waits { Ok(()) } else { Err("it drains and waits for nothing, but is open".to_owned()) }
+    }
+
     fn follow(&mut self, before: &View, step: &Step) {
         self.note_acknowledged(before, step);
         for view in before.connections.iter().chain(&step.after.connections) {
@@ -91,7 +97,13 @@ impl Drained {
                 let Some(stream) = self.streams.get(connection) else { return };
                 let cursor = before.connection(*connection).and_then(|view| view.cursor);
                 let last_sent = cursor.map_or(0, |cursor| cursor.next.saturating_sub(1));
-                (*stream, last_sent.min(*through))
+                let through = last_sent.min(*through);
+                let attached = before.connection(*connection).and_then(|view| view.stream);
+                if attached == Some(*stream) && step.result.is_ok() {
+                    let surely = self.surely_acknowledged.entry(*stream).or_default();
+                    *surely = through.max(*surely);
+                }
+                (*stream, through)
             }
             Input::Get { last_event_id: Some(id), .. } if step.result.is_ok() => {
                 self.resumable.insert(id.stream);
@@ -233,7 +245,7 @@ mod tests {
     #[test]
     fn an_end_before_a_client_comes_back_is_detected() {
         let mut before = view(Vec::new());
-        before.logs.push(super::super::LogView { stream: STREAM, ..log(2) });
+        before.logs.push(LogView { stream: STREAM, ..log(2) });
         let end = closes(DRAIN, &[]);
         assert!(!run(&before, &end));
         let run = |drained: Drained| {
@@ -253,8 +265,23 @@ mod tests {
     #[test]
     fn a_session_that_stays_open_is_detected() {
         assert!(!run(&View::default(), &step(DRAIN)));
+        assert!(!run(&View::default(), &step(Input::Tick)));
         let mut waits = step(DRAIN);
         waits.after.pending = 1;
         assert!(run(&View::default(), &waits));
+    }
+
+    #[test]
+    fn a_session_that_waits_for_what_was_acknowledged_is_detected() {
+        let mut waits = step(DRAIN);
+        waits.after.logs.push(LogView { stream: STREAM, ..log(2) });
+        let run = |drained: Drained| {
+            let mut drained = drained;
+            check(&mut drained, Instant::EPOCH, &View::default(), &waits).is_ok()
+        };
+        assert!(run(draining()));
+        assert!(run(Drained { surely_acknowledged: [(STREAM, 1)].into(), ..draining() }));
+        assert!(!run(Drained { surely_acknowledged: [(STREAM, 2)].into(), ..draining() }));
+        assert!(!run(Drained { resumable: BTreeSet::new(), ..draining() }), "it cannot come back");
     }
 }
