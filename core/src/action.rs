@@ -106,6 +106,41 @@ pub enum Action<C, S = C> {
     Report(Report),
 }
 
+impl<C, S> Action<C, S> {
+    /// Returns an action with other bodies for the messages of the client and of the backend: what a
+    /// log has of them, for example.
+    pub fn map<D, T>(
+        &self,
+        client: impl FnOnce(&C) -> D,
+        server: impl FnOnce(&S) -> T,
+    ) -> Action<D, T> {
+        match *self {
+            Self::Forward { ref message } => Action::Forward { message: client(message) },
+            Self::Send { connection, id, ref event } => {
+                Action::Send { connection, id, event: event.map(server) }
+            }
+            Self::Respond { connection, ref answer } => {
+                Action::Respond { connection, answer: answer.map(server) }
+            }
+            Self::Close { connection, reason } => Action::Close { connection, reason },
+            Self::Cut { connection, reason } => Action::Cut { connection, reason },
+            Self::Discard { connection } => Action::Discard { connection },
+            Self::FailServerRequest { ref id, reason } => {
+                Action::FailServerRequest { id: id.clone(), reason }
+            }
+            Self::CancelRequest { ref id } => Action::CancelRequest { id: id.clone() },
+            Self::Hold { stream } => Action::Hold { stream },
+            Self::Release { stream } => Action::Release { stream },
+            Self::SessionClosed { reason, ref pending_requests, ref server_requests } => {
+                let (pending_requests, server_requests) =
+                    (pending_requests.clone(), server_requests.clone());
+                Action::SessionClosed { reason, pending_requests, server_requests }
+            }
+            Self::Report(ref report) => Action::Report(report.clone()),
+        }
+    }
+}
+
 /// The index by which an [`Answer`] is acknowledged.
 pub const ANSWER_INDEX: u64 = 1;
 
@@ -117,6 +152,15 @@ pub enum Answer<M> {
     Message(M),
     /// A failure, to be sent as a JSON-RPC error.
     Failure(Failure),
+}
+
+impl<M> Answer<M> {
+    fn map<N>(&self, message: impl FnOnce(&M) -> N) -> Answer<N> {
+        match self {
+            Self::Message(body) => Answer::Message(message(body)),
+            Self::Failure(failure) => Answer::Failure(failure.clone()),
+        }
+    }
 }
 
 /// The content of an SSE event.
@@ -140,6 +184,17 @@ pub enum Event<M> {
         /// The first index.
         first: u64,
     },
+}
+
+impl<M> Event<M> {
+    fn map<N>(&self, message: impl FnOnce(&M) -> N) -> Event<N> {
+        match *self {
+            Self::Message(ref body) => Event::Message(message(body)),
+            Self::Failure(ref failure) => Event::Failure(failure.clone()),
+            Self::Priming { retry } => Event::Priming { retry },
+            Self::Gap { first } => Event::Gap { first },
+        }
+    }
 }
 
 /// Why a connection is closed.

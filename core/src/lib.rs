@@ -276,7 +276,7 @@ pub use input::{AnswerFormat, Input, Message, Overflow, Post};
 pub use log::{EVENT_OVERHEAD_BYTES, Entry, Log, Logged, MessageKind};
 pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejected, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};
-pub use session::Session;
+pub use session::{Session, StreamSummary};
 #[cfg(feature = "serde")]
 pub use snapshot::{RestoreError, Snapshot, State};
 pub use time::Instant;

@@ -23,12 +23,14 @@ mod snapshot;
 mod stall_estimator;
 mod stopped;
 mod stream;
+mod summary;
 mod tick;
 mod tombstones;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{marker::PhantomData, time::Duration};
 
+pub use self::summary::StreamSummary;
 use self::{
     backpressure::HeldStream,
     check::PostEffect,
