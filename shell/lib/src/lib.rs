@@ -143,7 +143,8 @@ pub use crate::{
     principal::Principal,
     session::{
         ClientMessages, ClientSender, Connection, SendError, Sent, ServerMessage, SessionError,
-        SessionHandle, SessionStats, SseEvent,
+        SessionHandle, SessionStats, SessionWatch, SseEvent, WatchEnd, WatchError, WatchStart,
+        WatchedRequest, WatchedStep,
     },
     session_id::{SessionId, SessionIdError},
 };

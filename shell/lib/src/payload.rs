@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use rejoin_core::{EventId, Message, RequestId};
+use rejoin_core::{EventId, Head, Message, Parsed, RequestId, parse_head};
 
 use crate::{
     ClientMessage, message,
@@ -57,6 +57,10 @@ pub trait ServerPayload: private::Sealed + Clone + fmt::Debug + Send + Sync + 's
     /// Returns the size of the message in bytes, which counts towards the limits of sessions.
     #[doc(hidden)]
     fn bytes(&self) -> usize;
+
+    /// Returns its head, which the session did not keep.
+    #[doc(hidden)]
+    fn head(&self) -> Option<Head>;
 }
 
 pub(crate) mod private {
@@ -102,5 +106,12 @@ impl Payload for Bytes {
 impl ServerPayload for Bytes {
     fn bytes(&self) -> usize {
         self.len()
+    }
+
+    fn head(&self) -> Option<Head> {
+        match parse_head(self, 1).ok()? {
+            Parsed::Single(head) => Some(head),
+            Parsed::Batch(_) => None,
+        }
     }
 }

@@ -26,6 +26,8 @@ mod shared_memory;
 mod streams;
 #[path = "support/backend.rs"]
 mod support;
+#[path = "sessions/watch.rs"]
+mod watch;
 
 use rejoin::SseEvent;
 

@@ -30,6 +30,8 @@ mod stats;
 #[cfg(not(shuttle))]
 mod tests;
 mod unused;
+mod watch;
+mod watch_queue;
 
 #[cfg(feature = "http")]
 pub(crate) use self::buffer::MessagePart;
@@ -41,6 +43,8 @@ pub use self::{
     handle::{SessionError, SessionHandle},
     sent::{SendError, Sent},
     stats::SessionStats,
+    watch::{WatchError, WatchStart, WatchedRequest, WatchedStep},
+    watch_queue::{SessionWatch, WatchEnd},
 };
 pub(crate) use self::{
     inner::SessionInner,

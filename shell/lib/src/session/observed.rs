@@ -7,7 +7,7 @@ use rejoin_core::{
 };
 use smallvec::SmallVec;
 
-use super::state::LockedSession;
+use super::{WatchedRequest, state::LockedSession};
 use crate::{
     observer::{ObservedRequest, RequestEnd, ResponseFault, SessionEvent},
     payload::Payload,
@@ -44,6 +44,27 @@ pub(super) struct Begun {
 impl<P: Payload> LockedSession<'_, P> {
     pub(super) fn is_observed(&self) -> bool {
         self.state.observed.is_some()
+    }
+
+    /// Returns what is known of these requests.
+    pub(super) fn observed_requests<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a RequestId>,
+    ) -> Vec<Arc<ObservedRequest>> {
+        let Some(observed) = &self.state.observed else { return Vec::new() };
+        ids.filter_map(|id| Some(Arc::clone(&observed.requests.get(id)?.request))).collect()
+    }
+
+    /// Returns the requests that are pending, for somebody who begins to watch the session.
+    pub(super) fn watched_requests(&self) -> Vec<WatchedRequest> {
+        let requests = self.state.observed.iter().flat_map(|observed| observed.requests.iter());
+        let accepted = requests.filter(|(_, begun)| begun.is_accepted);
+        let watched = accepted.map(|(id, begun)| WatchedRequest {
+            request: Arc::clone(&begun.request),
+            stream: self.state.core.stream_of(id),
+            at: begun.at.since(self.state.created_at),
+        });
+        watched.collect()
     }
 
     /// Adds the requests of a POST, before the core handles it.

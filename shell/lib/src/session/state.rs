@@ -17,6 +17,7 @@ use super::{
     request_timeouts::RequestTimeouts,
     shared::KeptShare,
     unused::UnusedSession,
+    watch_queue::Watchers,
 };
 #[cfg(feature = "journal")]
 use crate::journal::Recorder;
@@ -60,6 +61,8 @@ pub(super) struct SessionState<P: Payload> {
     pub(super) kept_limit: KeptLimit,
     /// Counts the session for its owner.
     pub(super) owner_permits: OwnerPermits,
+    /// `None` while nobody watches the session.
+    pub(super) watchers: Option<Box<Watchers>>,
     #[cfg(feature = "journal")]
     pub(super) recorder: Option<Recorder>,
     /// Makes the next use of the core panic, as a bug in it would.
@@ -104,6 +107,7 @@ impl<P: Payload> SessionState<P> {
             kept,
             kept_limit: KeptLimit::None,
             owner_permits: OwnerPermits::default(),
+            watchers: None,
             #[cfg(feature = "journal")]
             recorder: None,
             #[cfg(all(test, not(shuttle)))]
@@ -168,8 +172,13 @@ impl<P: Payload> LockedSession<'_, P> {
         {
             recorder.record(now, &input);
         }
+        let watched = self.begin_watched_step(now, &input);
         let mut actions = Actions::new();
         let result = self.core().handle(now, input, &mut actions);
+        if let Some(step) = watched {
+            let rejection = result.as_ref().err().map(|rejected| rejected.reason.clone());
+            self.end_watched_step(step, rejection, &actions);
+        }
         // Also if the input was rejected: timers that were due have fired.
         let held_by = self.carry_out(&mut actions, permits);
         self.note_opened();

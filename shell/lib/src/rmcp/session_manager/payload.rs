@@ -102,6 +102,10 @@ impl ServerPayload for ServerMessage {
     fn bytes(&self) -> usize {
         self.bytes
     }
+
+    fn head(&self) -> Option<Head> {
+        head::of_server(&self.message).ok()
+    }
 }
 
 /// Returns the details of a request.
