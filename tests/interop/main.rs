@@ -7,6 +7,7 @@
 mod clients;
 mod conformance;
 mod install;
+mod live_page;
 mod process;
 mod process_cleanup;
 mod program;

@@ -60,7 +60,7 @@ enum Subtask {
     /// Lost connections are resumed and lost sessions replaced; no request is sent twice that the
     /// server may have executed. The log is written to stderr.
     Connect(Box<Connect>),
-    /// Replay a recorded session and print what it did
+    /// Replay a recorded session, and print or draw what it did
     Replay(Replay),
     /// Print the completions of a shell
     Completions {
@@ -84,6 +84,9 @@ pub(crate) struct Replay {
     /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write a page that draws the session as a timeline, for a browser, instead
+    #[arg(long, value_name = "PAGE", conflicts_with = "json")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Args)]

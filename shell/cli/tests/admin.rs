@@ -3,6 +3,8 @@
 
 #[path = "admin/health.rs"]
 mod health;
+#[path = "admin/live_page.rs"]
+mod live_page;
 #[path = "admin/metrics.rs"]
 mod metrics;
 #[path = "admin/sessions.rs"]

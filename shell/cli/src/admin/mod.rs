@@ -1,8 +1,12 @@
-//! The listener for operators: health, metrics, and the sessions.
+//! The listener for operators: health, metrics, the sessions, and the live page.
 
+mod history;
 mod host;
+mod live;
 mod metrics;
 mod routes;
+mod session_list;
+mod session_timeline;
 mod sessions;
 
 use std::{io, net::SocketAddr};

@@ -2,26 +2,36 @@
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
 
-use super::{host, metrics::Metrics, sessions};
-use crate::{readiness::Readiness, serve::Servers};
+use super::{
+    host,
+    live::Viewers,
+    metrics::Metrics,
+    session_list::{self, Window},
+    session_timeline, sessions,
+};
+use crate::{readiness::Readiness, serve::Servers, timeline::live_page};
 
 #[derive(Clone)]
 struct Context {
     servers: Servers,
     readiness: Readiness,
     metrics: Metrics,
+    viewers: Viewers,
 }
 
 pub(super) fn router(servers: Servers, readiness: Readiness, metrics: Metrics) -> Router {
     // A web page that has bound its name to this address must not read or end sessions.
     let sessions = Router::new()
+        .route("/", get(page))
+        .route("/live/sessions", get(live_list))
+        .route("/live/sessions/{session}", get(live_session))
         .route("/sessions", get(list))
         .route("/sessions/{session}", get(one).delete(end))
         .layer(middleware::from_fn(host::check));
@@ -30,7 +40,7 @@ pub(super) fn router(servers: Servers, readiness: Readiness, metrics: Metrics) -
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .merge(sessions)
-        .with_state(Context { servers, readiness, metrics })
+        .with_state(Context { servers, readiness, metrics, viewers: Viewers::default() })
 }
 
 async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
@@ -49,6 +59,29 @@ async fn scrape(State(context): State<Context>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+async fn page() -> Response {
+    let page = live_page();
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, page.policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::REFERRER_POLICY, "no-referrer".to_owned()),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    (headers, page.html).into_response()
+}
+
+async fn live_list(State(context): State<Context>, Query(window): Query<Window>) -> Response {
+    let histories = context.metrics.histories().clone();
+    context.viewers.stream(|events| session_list::send(events, context.servers, histories, window))
+}
+
+async fn live_session(State(context): State<Context>, Path(session): Path<String>) -> Response {
+    let histories = context.metrics.histories().clone();
+    let servers = context.servers;
+    context.viewers.stream(|events| session_timeline::send(events, servers, histories, session))
 }
 
 async fn list(State(context): State<Context>) -> Response {

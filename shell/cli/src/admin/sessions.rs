@@ -13,18 +13,24 @@ const LISTED_MAX: usize = 1_000;
 
 /// A session of a server.
 pub(super) struct Found {
-    server: String,
-    session: SessionHandle,
-    stats: SessionStats,
+    pub(super) server: String,
+    pub(super) session: SessionHandle,
+    pub(super) stats: SessionStats,
 }
 
-/// Returns the list of sessions, the oldest first, and how many there are.
-pub(super) fn list(servers: &Servers) -> Value {
+/// Returns all sessions, in no particular order.
+pub(super) fn all(servers: &Servers) -> Vec<Found> {
     let mut all = Vec::new();
     for server in servers.all() {
         let sessions = server.sessions().all().into_iter();
         all.extend(sessions.filter_map(|session| Found::new(&server, session)));
     }
+    all
+}
+
+/// Returns the list of sessions, the oldest first, and how many there are.
+pub(super) fn list(servers: &Servers) -> Value {
+    let mut all = all(servers);
     all.sort_by_key(|found| std::cmp::Reverse(found.stats.age));
     let listed: Vec<Value> = all.iter().take(LISTED_MAX).map(Found::entry).collect();
     json!({ "count": all.len(), "sessions": listed })

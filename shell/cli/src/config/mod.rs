@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use http::Uri;
+use http::{Uri, uri::PathAndQuery};
 use rejoin::{
     ChildSupervisor, HttpConfig, ManagerConfig, SessionManager, StdioConfig, StreamableHttp,
     rejoin_core::UnrelatedRouting,
@@ -42,6 +42,8 @@ pub(crate) struct ProgramConfig {
     /// The base URL of the OpenTelemetry collector.
     pub(crate) otlp_endpoint: Option<String>,
     pub(crate) path: String,
+    /// The path that says `ok`.
+    pub(crate) health_path: Option<String>,
     pub(crate) http: HttpConfig,
     pub(crate) auth: AuthConfig,
     pub(crate) sessions: ManagerConfig,
@@ -91,6 +93,7 @@ impl Default for ProgramConfig {
             admin: None,
             otlp_endpoint: None,
             path: "/mcp".to_owned(),
+            health_path: None,
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             sessions: ManagerConfig::default(),
@@ -204,6 +207,7 @@ impl ProgramConfig {
             let path = "--path must not begin with `/servers/` if --servers is used";
             anyhow::ensure!(!self.path.starts_with("/servers/"), path);
         }
+        self.check_health_path()?;
         self.auth.check(self.tls_client_ca.is_some())?;
         if let Some(url) = &self.otlp_endpoint {
             anyhow::ensure!(
@@ -233,6 +237,25 @@ impl ProgramConfig {
             .map_err(|error| anyhow::anyhow!(replace_field_names(&error.to_string())))?;
         StreamableHttp::new(sessions, self.http())
             .map_err(|error| anyhow::anyhow!(replace_field_names(&error.to_string())))?;
+        Ok(())
+    }
+}
+
+impl ProgramConfig {
+    /// Checks that no MCP endpoint and no metadata has the path.
+    fn check_health_path(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.health_path else { return Ok(()) };
+        let is_path = path.starts_with('/') && path.parse::<PathAndQuery>().is_ok();
+        anyhow::ensure!(
+            is_path && !path.contains('?'),
+            "--health-path must be a path, as `/healthz`"
+        );
+        anyhow::ensure!(*path != self.path, "--health-path must differ from --path");
+        let is_servers = self.servers.is_some() && path.starts_with("/servers/");
+        anyhow::ensure!(
+            !is_servers && !path.starts_with("/.well-known/"),
+            "--health-path must not begin with `/servers/` or `/.well-known/`"
+        );
         Ok(())
     }
 }
@@ -343,6 +366,11 @@ mod tests {
             ("path = \"mcp\"", "--path"),
             ("otlp-endpoint = \"127.0.0.1:4318\"", "--otlp-endpoint: `127.0.0.1:4318`"),
             ("otlp-endpoint = \"http://a/?b\"", "--otlp-endpoint: `http://a/?b`"),
+            ("health-path = \"healthz\"", "--health-path must be a path"),
+            ("health-path = \"/a?b\"", "--health-path must be a path"),
+            ("health-path = \"/mcp\"", "--health-path must differ from --path"),
+            ("health-path = \"/.well-known/x\"", "--health-path must not begin"),
+            ("health-path = \"/servers/a/mcp\"\nservers = \"mcp.json\"", "--health-path must not"),
             ("log-level = \"=,=\"", "log-level"),
             ("listen = \"here\"", "listen"),
             ("cwd = \"/no/such\"", "--cwd: `/no/such` is not a directory"),

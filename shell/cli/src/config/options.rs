@@ -11,7 +11,8 @@ use super::{
     choices::{ConcurrentGetArg, PrimingArg, UnrelatedRoutingArg},
     values::{
         EnvVariable, HeaderVariable, HumanDuration, Listen, OptionalDir, OptionalFile,
-        OptionalHeader, OptionalLimit, OptionalListen, OptionalUrl, RateLimit, Size, Timeout,
+        OptionalHeader, OptionalLimit, OptionalListen, OptionalPath, OptionalUrl, RateLimit, Size,
+        Timeout,
     },
 };
 
@@ -92,6 +93,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         (TypeId::of::<PathBuf>(), "DIR"),
         (TypeId::of::<OptionalDir>(), "DIR"),
         (TypeId::of::<OptionalFile>(), "FILE"),
+        (TypeId::of::<OptionalPath>(), "PATH"),
         (TypeId::of::<OptionalUrl>(), "URL"),
         (TypeId::of::<EnvVariable>(), "NAME=VALUE"),
         (TypeId::of::<HeaderVariable>(), "HEADER=NAME"),
@@ -147,14 +149,18 @@ options! {
         listen: Listen => listen;
         /// Address for operators: health, metrics and sessions, without authentication; or `off`
         ///
-        /// `HOST:PORT`, or a port on the loopback address. Serves /livez, /readyz, /metrics and
-        /// /sessions.
+        /// `HOST:PORT`, or a port on the loopback address. Serves /livez, /readyz, /metrics,
+        /// /sessions, and at / a page that shows the sessions as they happen.
         admin: OptionalListen => admin;
         /// OpenTelemetry collector that gets traces and metrics by OTLP over HTTP; or `off`
         ///
         /// For example `http://127.0.0.1:4318`; `/v1/traces` and `/v1/metrics` are appended. The
         /// variables `OTEL_*` apply.
         otlp_endpoint: OptionalUrl => otlp_endpoint;
+        /// URL path that says `ok`, as long as the program runs, to anyone; or `off`
+        ///
+        /// For a load balancer that reaches only this listener. /readyz of --admin knows more.
+        health_path: OptionalPath => health_path;
         /// URL path of the MCP endpoint
         path: String => path;
         /// Additional allowed host name of the server (`Host` header); repeatable

@@ -81,6 +81,8 @@ optional_values! {
     OptionalFile(String): "a file" or "off";
     /// A URL, or `off`.
     OptionalUrl(String): "a URL" or "off";
+    /// A URL path, or `off`.
+    OptionalPath(String): "a path" or "off";
     /// A directory, or `off`.
     OptionalDir(String): "a directory" or "off";
     /// A maximum number, or `off`.
@@ -265,6 +267,7 @@ conversions!(
     Listen(SocketAddr),
     OptionalDir(Option<String>),
     OptionalFile(Option<String>),
+    OptionalPath(Option<String>),
     OptionalUrl(Option<String>),
     OptionalHeader(Option<HeaderName>),
     OptionalLimit(Option<usize>),
@@ -313,6 +316,7 @@ mod tests {
         assert_round_trip::<Size>(&["0B", "1023B", "1KiB", "4MiB", "2GiB"]);
         assert_round_trip::<RateLimit>(&["10", "unlimited"]);
         assert_round_trip::<OptionalFile>(&["mcp.json", "off"]);
+        assert_round_trip::<OptionalPath>(&["/healthz", "off"]);
         assert_round_trip::<OptionalDir>(&["/var/log", "off"]);
         assert_round_trip::<OptionalListen>(&["127.0.0.1:9464", "off"]);
         assert_round_trip::<OptionalLimit>(&["1", "off"]);

@@ -1,7 +1,7 @@
-//! `rejoin replay`: replay of a journal in a new session, whose actions are printed.
+//! `rejoin replay`: replay of a journal in a new session, whose actions are printed or drawn.
 
 mod json;
-mod label;
+mod page;
 mod transcript;
 
 use std::{
@@ -16,6 +16,8 @@ use rejoin::{
     rejoin_core::{Actions, Head, Input, Instant, Rejection, Session},
 };
 
+use crate::timeline::describe;
+
 /// An input of a session and its result. Message bodies are replaced by labels.
 struct Step {
     now: Instant,
@@ -24,12 +26,16 @@ struct Step {
     actions: Actions<String>,
 }
 
-/// Replays a journal, and prints each input and its actions.
+/// Replays a journal, and prints each input and its actions, or writes a page that draws them.
 ///
 /// # Errors
 ///
-/// The file is not a journal, or cannot be read. The error names the line.
-pub(crate) fn run(path: &Path, as_json: bool) -> anyhow::Result<()> {
+/// The file is not a journal, or cannot be read: the error names the line. Or the page cannot be
+/// written.
+pub(crate) fn run(path: &Path, as_json: bool, html: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(html) = html {
+        return page::write(path, html);
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let printed = print(path, as_json, &mut out).and_then(|()| Ok(out.flush()?));
     match printed {
@@ -48,8 +54,8 @@ fn print(path: &Path, as_json: bool, out: &mut impl Write) -> anyhow::Result<()>
     }
     for entry in &mut journal {
         let entry = entry?;
-        let describe = |head: &Head, (): &()| label::describe(head);
-        let input = entry.input.map(describe, describe);
+        let label = |head: &Head, (): &()| describe(head);
+        let input = entry.input.map(label, label);
         let mut actions = Actions::new();
         let result = session.handle(entry.now, input.clone(), &mut actions);
         let result = result.map_err(|rejected| rejected.reason);

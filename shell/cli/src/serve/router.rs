@@ -1,9 +1,9 @@
-//! Routing: the MCP endpoint of each server, and 404 for any other path.
+//! Routing: the MCP endpoint of each server, the path for health checks, and 404 for any other.
 
 use std::{error::Error, future::Future};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use rejoin::{CredentialExpiry, PeerAddress, ResponseBody};
@@ -64,6 +64,9 @@ impl Router {
         async move {
             let found = servers.find(request.uri().path(), request.headers());
             let Some((mut service, request_token)) = found else {
+                if servers.is_health_path(request.uri().path()) {
+                    return entry.attach_to(health(request.method()));
+                }
                 let metadata = servers.metadata(request.uri().path(), request.method());
                 let response = metadata.map_or_else(
                     || not_found(&servers.not_found()),
@@ -83,10 +86,27 @@ impl Router {
     }
 }
 
+/// Says `ok` to anyone, and nothing else.
+fn health(method: &Method) -> Response<RoutedBody> {
+    match *method {
+        Method::GET | Method::HEAD => text(StatusCode::OK, "ok\n".to_owned()),
+        _ => {
+            let reason = "405 Method Not Allowed. Use GET\n".to_owned();
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, reason);
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(header::ALLOW, allowed);
+            response
+        }
+    }
+}
+
 fn not_found(reason: &str) -> Response<RoutedBody> {
-    let text = format!("404 Not Found. {reason}\n");
+    text(StatusCode::NOT_FOUND, format!("404 Not Found. {reason}\n"))
+}
+
+fn text(status: StatusCode, text: String) -> Response<RoutedBody> {
     let mut response = Response::new(Either::Right(Full::from(text)));
-    *response.status_mut() = StatusCode::NOT_FOUND;
+    *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response

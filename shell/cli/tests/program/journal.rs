@@ -76,6 +76,46 @@ async fn a_recorded_session_can_be_replayed() {
     assert!(end.as_array().unwrap().contains(&closed), "{end}");
 }
 
+/// Returns the marks of a page.
+fn marks(page: &str) -> Vec<Value> {
+    let (_, data) = page.split_once("id=\"data\">").unwrap();
+    let data: Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+    data["marks"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_page_has_the_same_marks_as_the_transcript() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = record(dir.path()).await;
+    let page = dir.path().join("page.html");
+    let file = file.to_str().unwrap();
+    lines(replay(&[file, "--html", page.to_str().unwrap()]));
+    let transcript = lines(replay(&[file]));
+    let page = fs::read_to_string(page).unwrap();
+    let marks = marks(&page);
+    let actions = |start: &str| transcript.iter().filter(|line| line.starts_with(start)).count();
+    let resumed = transcript.iter().filter(|line| line.contains("GET after ")).count();
+    for (kind, expected) in [
+        // The answer to `initialize` is no event.
+        ("sent", actions("send on ") + actions("respond on ")),
+        ("began", actions("forward request ") + actions("forward initialize ")),
+        ("ended", actions("forward request ") + actions("forward initialize ")),
+        ("posted", actions("forward notification")),
+        ("ends", actions("close ") - actions("close the session")),
+        ("resumed", resumed),
+        ("closed", actions("close the session")),
+    ] {
+        let drawn = marks.iter().filter(|mark| mark["kind"] == kind).count();
+        assert_eq!(drawn, expected, "{kind}: {transcript:#?}");
+        assert!(expected > 0, "{kind}: {transcript:#?}");
+    }
+    assert!(marks.is_sorted_by_key(|mark| mark["at"].as_f64().unwrap()));
+    let resumed = marks.iter().find(|mark| mark["kind"] == "resumed").unwrap();
+    assert_eq!((&resumed["row"], &resumed["after"]), (&json!("0"), &json!(1)));
+    // It needs nothing else: no other file, and no network.
+    assert!(!page.contains("src=") && !page.contains("connect-src"));
+}
+
 #[tokio::test]
 async fn a_full_journal_ends_without_affecting_the_session() {
     let dir = tempfile::tempdir().unwrap();

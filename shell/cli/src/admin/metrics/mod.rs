@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use prometheus_client::{encoding::text, registry::Registry};
 
 use self::{families::Families, labels::AuthFailureLabels, observer::ServerObserver};
+use super::history::Histories;
 use crate::{observers::KnownNames, serve::Servers};
 
 /// The metrics of all servers. A clone is the same.
@@ -25,22 +26,34 @@ struct Inner {
     tools: Mutex<HashMap<Arc<str>, Arc<KnownNames>>>,
     /// Locked while the gauges are set and read.
     scraping: Mutex<()>,
+    histories: Histories,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::default();
         let families = Families::register(&mut registry);
-        let (tools, scraping) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { registry, families: Arc::new(families), tools, scraping }))
+        Self(Arc::new(Inner {
+            registry,
+            families: Arc::new(families),
+            tools: Mutex::default(),
+            scraping: Mutex::default(),
+            histories: Histories::default(),
+        }))
     }
 
-    /// Returns the observer of a server.
-    pub(crate) fn observer(&self, server: &str) -> Arc<dyn rejoin::Observer> {
+    /// Returns the observers of a server: one counts, one remembers.
+    pub(crate) fn observers(&self, server: &str) -> [Arc<dyn rejoin::Observer>; 2] {
         let server: Arc<str> = server.into();
         let mut tools = self.0.tools.lock();
         let tools = Arc::clone(tools.entry(Arc::clone(&server)).or_default());
-        Arc::new(ServerObserver::new(server, Arc::clone(&self.0.families), tools))
+        let metrics = ServerObserver::new(server, Arc::clone(&self.0.families), tools);
+        [Arc::new(metrics), Arc::new(self.0.histories.clone())]
+    }
+
+    /// Returns what the observers remember of each session.
+    pub(super) fn histories(&self) -> &Histories {
+        &self.0.histories
     }
 
     /// Counts a request that was refused because of its credential or its principal. The set of

@@ -118,6 +118,11 @@ impl Servers {
         self.0.common.auth.as_ref()
     }
 
+    /// Returns whether a path is the one that says `ok`.
+    pub(super) fn is_health_path(&self, path: &str) -> bool {
+        self.0.config.health_path.as_deref() == Some(path)
+    }
+
     /// Returns the metadata of the server that a path describes, if requests are authenticated by
     /// tokens. Without a server, the path describes the one at --path.
     pub(super) fn metadata(&self, path: &str, method: &Method) -> Option<Response<Bytes>> {

@@ -94,9 +94,9 @@ impl Common {
             manager = manager.name(name.as_str());
         }
         let label = label_of(name);
-        let metrics = self.metrics.as_ref().map(|metrics| metrics.observer(label));
+        let metrics = self.metrics.iter().flat_map(|metrics| metrics.observers(label));
         let telemetry = self.telemetry.as_ref().map(|telemetry| telemetry.observer(label));
-        if let Some(observer) = observers::combine(metrics.into_iter().chain(telemetry).collect()) {
+        if let Some(observer) = observers::combine(metrics.chain(telemetry).collect()) {
             manager = manager.observer(observer);
         }
         if let Some(journal) = &self.journal {

@@ -3,7 +3,7 @@
 use rejoin::rejoin_core::{Head, Method, Notification};
 
 /// Returns the label of a message, from its head.
-pub(super) fn describe(head: &Head) -> String {
+pub(crate) fn describe(head: &Head) -> String {
     match head {
         Head::Request { id, method, progress_token } => {
             let token = progress_token.as_ref().map(|token| format!(", progress token {token}"));

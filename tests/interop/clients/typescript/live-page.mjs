@@ -1,0 +1,177 @@
+// Opens the live page of a session in Chromium, and checks its picture by structure: which marks
+// each row has, in which order, and that nothing covers anything else.
+// Arguments: the kind of session, the URL, a file for the screenshot, a file that is written when
+// the page is live, and one that is awaited before the checks.
+
+import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { chromium } from "playwright-core";
+
+const [kind, url, screenshot, ready, done] = process.argv.slice(2);
+
+/** What a page must show: the marks of each row in order, texts, and what it must not say. */
+const EXPECTED = {
+  idle: {
+    rows: { session: /^opened watched$/, standalone: /^$/ },
+    bars: { standalone: ["open"] },
+    says: ["Nothing is missing", "no request since this page was opened"],
+  },
+  busy: {
+    rows: {
+      session: /^opened watched$/,
+      standalone: /^$/,
+      0: COMPLETE(), 1: COMPLETE(), 2: COMPLETE(), 3: COMPLETE(),
+      4: /^began attached sent:priming sent:response ended ends acknowledged$/,
+      5: /^began attached sent:priming sent:response ended ends acknowledged$/,
+      6: /^began attached sent:priming( sent:message| acknowledged)+$/,
+    },
+    bars: { standalone: ["open"], 0: ["ends"], 6: ["open"] },
+    says: ["7 requests", "6 were answered", "1 is waiting", "Nothing is missing", "tools/call count", "tools/call echo"],
+  },
+  broken: {
+    rows: {
+      session: /^opened watched rejected closed$/,
+      standalone: /^$/,
+      0: /^began attached sent:priming sent:message acknowledged lost( kept)+ ended resumed( sent:message)* sent:response ends acknowledged$/,
+      1: /^began attached sent:priming( sent:message| acknowledged)+ lost( kept)+ ended( kept)* resumed gap( sent:message)+ sent:response ends acknowledged$/,
+      2: /^began attached sent:priming sent:response ended ends acknowledged$/,
+    },
+    bars: { 0: ["lost", "ends"], 1: ["lost", "ends"], 2: ["ends"] },
+    says: [
+      "A connection was lost 2 times", "The client came back 2 times", "missing for good", "1 message was refused",
+      "The session ended: the client ended it", "no longer kept when the client came back",
+      "The client came back on connection", "asked for what follows event 1",
+    ],
+  },
+}[kind];
+
+/** A call with progress: its events are drawn one by one, or as runs. */
+function COMPLETE() {
+  return /^began attached sent:priming( sent:message| acknowledged)+ sent:response ended ends acknowledged$/;
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox"],
+});
+try {
+  for (const [width, colorScheme] of [[1280, "light"], [700, "dark"]]) await run(width, colorScheme);
+} finally {
+  await browser.close();
+}
+
+async function run(width, colorScheme) {
+  const isFirst = colorScheme === "light";
+  const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+  });
+  if (!isFirst) {
+    // The session is the same: only what depends on the size is checked.
+    await page.goto(new URL("/", url).href);
+    await page.waitForFunction(() => document.querySelector("#total")?.textContent.includes("session"));
+    await checkWidth(page);
+    assert.deepEqual(complaints, []);
+    console.log(`ok: ${kind}: the list fits into ${width} pixels`);
+    return;
+  }
+  await page.goto(url);
+  await page.waitForSelector("#session[data-ready=true]");
+  writeFileSync(ready, "");
+  while (!existsSync(done)) await sleep(20);
+  const deadline = Date.now() + 20_000;
+  let rows = await read(page);
+  // The page is up to date soon, but not at once.
+  while (mismatch(rows) && Date.now() < deadline) {
+    await sleep(50);
+    rows = await read(page);
+  }
+  await page.screenshot({ path: screenshot, fullPage: true });
+  assert.equal(mismatch(rows), undefined, JSON.stringify(rows.map(({ name, marks }) => [name, marks.map(named).join(" ")]), null, 1));
+  console.log(`ok: ${kind}: each row has its marks`);
+  for (const row of rows) checkPositions(row);
+  console.log(`ok: ${kind}: marks are in order, and none covers another`);
+  await checkText(page, rows);
+  await checkWidth(page);
+  assert.deepEqual(complaints, []);
+  console.log(`ok: ${kind}: the text is there, and the page fits`);
+}
+
+/** Returns the rows of the picture, with their marks and bars. */
+function read(page) {
+  return page.evaluate(() => [...document.querySelectorAll("#picture g.row")].map((row) => ({
+    name: row.dataset.row,
+    box: row.querySelector(".band").getBBox().toJSON?.() ?? { y: row.querySelector(".band").y.baseVal.value, height: row.querySelector(".band").height.baseVal.value },
+    bars: [...row.querySelectorAll("rect.connection")].map((bar) => bar.getAttribute("class").replace("connection ", "")),
+    marks: [...row.querySelectorAll("g.mark")].map((mark) => {
+      const { x, y, width, height } = mark.getBBox();
+      return {
+        kind: mark.dataset.kind, classes: mark.getAttribute("class").split(" "), at: Number(mark.dataset.at),
+        title: mark.querySelector("title").textContent, x, y, width, height,
+      };
+    }),
+  })));
+}
+
+function named({ kind: name, classes }) {
+  const known = ["priming", "response", "failure", "message", "request"].find((word) => classes.includes(word));
+  return name === "sent" ? `sent:${known}` : name;
+}
+
+/** Returns what is not as expected. */
+function mismatch(rows) {
+  const names = rows.map((row) => row.name).sort();
+  const expected = Object.keys(EXPECTED.rows).sort();
+  if (names.join() !== expected.join()) return `rows ${names}`;
+  for (const row of rows) {
+    const marks = row.marks.map(named).join(" ");
+    if (!EXPECTED.rows[row.name].test(marks)) return `row ${row.name}: ${marks}`;
+    const bars = EXPECTED.bars[row.name];
+    if (bars && row.bars.join() !== bars.join()) return `row ${row.name}: bars ${row.bars}`;
+  }
+  return undefined;
+}
+
+function checkPositions(row) {
+  const { marks, box } = row;
+  for (const [index, mark] of marks.entries()) {
+    assert.ok(mark.title.length > 10, `a mark without a sentence: ${mark.kind}`);
+    assert.ok(mark.y >= box.y && mark.y + mark.height <= box.y + box.height, `${mark.kind} is outside of its row ${row.name}`);
+    assert.ok(mark.x >= 0, `${mark.kind} is cut off`);
+    const next = marks[index + 1];
+    if (next) {
+      assert.ok(mark.at <= next.at, `${mark.kind} at ${mark.at} is before ${next.kind} at ${next.at}`);
+      const [middle, nextMiddle] = [mark, next].map(({ x, width }) => x + width / 2);
+      assert.ok(middle <= nextMiddle + 0.5, `${mark.kind} is drawn after ${next.kind}`);
+    }
+    for (const other of marks.slice(index + 1)) {
+      const isApart = mark.x + mark.width <= other.x || other.x + other.width <= mark.x
+        || mark.y + mark.height <= other.y || other.y + other.height <= mark.y;
+      assert.ok(isApart, `${mark.kind} and ${other.kind} overlap in row ${row.name}`);
+    }
+  }
+}
+
+async function checkText(page, rows) {
+  const text = await page.locator("main").innerText();
+  for (const part of EXPECTED.says) assert.ok(text.includes(part), `the page does not say: ${part}\n${text}`);
+  const marks = rows.reduce((sum, row) => sum + row.marks.length, 0);
+  const lines = await page.locator("#text tbody tr").count();
+  assert.equal(lines, marks, "the table has a line for each mark");
+  for (const word of ["undefined", "NaN", "[object", "null"]) assert.ok(!text.includes(word), `the page says ${word}`);
+  const labels = await page.locator("#labels .label").count();
+  assert.equal(labels, rows.length);
+  const description = await page.locator("#picture desc").textContent();
+  assert.ok(description.includes(`${marks} mark`), description);
+}
+
+async function checkWidth(page) {
+  const { scroll, client } = await page.evaluate(() => ({
+    scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth,
+  }));
+  assert.ok(scroll <= client, `the page is ${scroll - client} pixels too wide`);
+}
