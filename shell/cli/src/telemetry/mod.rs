@@ -9,6 +9,8 @@ mod instruments;
 mod observer;
 mod open_spans;
 mod request_span;
+#[cfg(test)]
+mod tests;
 mod trace_context;
 
 use std::{collections::HashMap, env, mem, sync::Arc, thread, time::Duration};

@@ -68,13 +68,21 @@ impl Traced {
         Client::initialize(&self.program.address).await
     }
 
-    /// Waits for the next line with this message, and drops those before it.
+    /// Waits for the next line with this message.
     pub(crate) async fn logged(&mut self, message: &str) -> Value {
+        self.logged_until(message).await.pop().unwrap()
+    }
+
+    /// Waits for the next line with this message, and returns it after those before it.
+    pub(crate) async fn logged_until(&mut self, message: &str) -> Vec<Value> {
         let find = async {
+            let mut lines = Vec::new();
             loop {
                 let line = self.log.recv().await.unwrap();
-                if line["message"].as_str().unwrap().contains(message) {
-                    return line;
+                let is_last = line["message"].as_str().unwrap().contains(message);
+                lines.push(line);
+                if is_last {
+                    return lines;
                 }
             }
         };

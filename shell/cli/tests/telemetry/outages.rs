@@ -83,8 +83,9 @@ async fn a_collector_that_refuses_is_logged_once_until_it_accepts() {
     let refused = traced.collector.received().requests;
     traced.collector.wait(|received| (received.requests > refused + 3).then_some(())).await;
     traced.collector.set(Behaviour::Accepts);
-    let again = traced.logged("accepts telemetry again").await;
-    assert!(again["failures"].as_u64().unwrap() > 3, "{again}");
+    let lines = traced.logged_until("accepts telemetry again").await;
+    assert!(!lines.iter().any(is_refusal), "{lines:?}");
+    assert!(lines.last().unwrap()["failures"].as_u64().unwrap() > 3, "{lines:?}");
     client.call(9, "echo", json!({ "message": "m" })).await.response().await;
     traced.collector.span("9").await;
     let (_, lines) = traced.stop(Duration::from_secs(10)).await;
