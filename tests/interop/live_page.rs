@@ -35,7 +35,7 @@ impl Served {
         let client = Client::initialize(&self.program.address).await;
         let mut sessions = Client::new(&self.admin).with_path("/sessions").get(None).await;
         let list = sessions.json().await;
-        let short = list["sessions"][0]["session"].as_str().unwrap().to_owned();
+        let short = list.pointer("/sessions/0/session").unwrap().as_str().unwrap().to_owned();
         (client, Watched { admin: self.admin.clone(), short })
     }
 }
@@ -44,7 +44,7 @@ impl Watched {
     /// Waits until all responses are recorded.
     async fn has_no_pending_requests(&self) {
         let session = Client::new(&self.admin).with_path(&format!("/sessions/{}", self.short));
-        while session.get(None).await.json().await["pending_requests"] != 0 {}
+        while session.get(None).await.json().await.get("pending_requests").unwrap() != 0 {}
     }
 }
 

@@ -1,10 +1,11 @@
 //! The live page: its headers, the list of sessions, and the timeline of one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use rejoin_test_support::{Client, HttpResponse};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::Served;
 

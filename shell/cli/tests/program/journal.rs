@@ -80,7 +80,7 @@ async fn a_recorded_session_can_be_replayed() {
 fn marks(page: &str) -> Vec<Value> {
     let (_, data) = page.split_once("id=\"data\">").unwrap();
     let data: Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
-    data["marks"].as_array().unwrap().clone()
+    data.get("marks").unwrap().as_array().unwrap().clone()
 }
 
 #[tokio::test]
