@@ -51,9 +51,9 @@ impl World {
             return if is_pending { Ok(()) } else { self.send_request(true) };
         }
         // As many as there is time for, and some more in the phase without faults.
-        let is_quiet = self.phase == Phase::Quiet;
-        if !(is_quiet && self.requests_left == 0) && self.unsettled().len() < PENDING_MAX {
-            self.requests_left -= usize::from(is_quiet);
+        let is_calm = self.is_calm();
+        if !(is_calm && self.requests_left == 0) && self.unsettled().len() < PENDING_MAX {
+            self.requests_left -= usize::from(is_calm);
             self.send_request(false)?;
         }
         if self.phase == Phase::Faults && self.rng.chance(60) {
@@ -67,6 +67,11 @@ impl World {
         Ok(())
     }
 
+    /// Returns whether no fault is left, not even a delayed request.
+    fn is_calm(&self) -> bool {
+        self.phase == Phase::Quiet && self.now >= self.calm_from
+    }
+
     fn send_request(&mut self, is_initialize: bool) -> Result<(), String> {
         let id = RequestId::from(self.next_id);
         self.next_id += 1;
@@ -74,7 +79,7 @@ impl World {
             if is_initialize { Method::Initialize { version: None } } else { Method::Other };
         let head = Head::Request { id: id.clone(), method, progress_token: None };
         let message = self.messages.create(0, head, 100);
-        let must_be_answered = self.phase == Phase::Quiet;
+        let must_be_answered = self.is_calm();
         self.coverage.hit(if must_be_answered { "requests: without faults" } else { "requests" });
         let request = Request { body: message.body, outcome: None, must_be_answered };
         self.requests.insert(id, request);

@@ -186,6 +186,8 @@ impl World {
     pub(super) fn end_faults(&mut self) -> Result<(), String> {
         self.phase = Phase::Quiet;
         self.down_until = self.now;
+        // Longer than a request is delayed.
+        self.calm_from = self.now.saturating_add(Duration::from_secs(30));
         self.credentials.renew();
         for no in 0..self.servers.len() {
             if self.servers[no].is_draining {

@@ -92,6 +92,8 @@ pub(super) struct World {
     pub(super) has_standalone: bool,
     /// Until when the server cannot be reached.
     pub(super) down_until: Instant,
+    /// From when on no fault is left.
+    pub(super) calm_from: Instant,
     pub(super) credentials: Credentials,
     pub(super) machine_timer: Option<Instant>,
     pub(super) links: BTreeMap<ExchangeId, Link>,
@@ -148,6 +150,7 @@ impl World {
             fault_rate,
             has_standalone: client_rng.chance(850),
             down_until: Instant::EPOCH,
+            calm_from: Instant::EPOCH,
             credentials: Credentials::default(),
             machine_timer: None,
             links: BTreeMap::new(),
