@@ -1,5 +1,4 @@
 //! The table of features names a test for each that rejoin has.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
 
