@@ -113,19 +113,17 @@ class History {
         item.whole = whole.has(mark.connection);
         const group = groups.get(mark.row);
         if (mark.through === 0) continue;
-        if (group) {
-          group.acknowledged = item;
-        } else {
-          drawn.push({ items: [item] });
-        }
+        if (group) group.items.push(item);
+        else drawn.push({ items: [item] });
         continue;
       }
       if (mark.kind === "kept") item.absent = connection === null;
       const group = groups.get(mark.row);
-      if (group && extends_(group, item)) {
+      if (group && extendsRun(group.last, item)) {
         group.items.push(item);
+        group.last = item;
       } else {
-        const next = { items: [item] };
+        const next = { items: [item], last: item };
         drawn.push(next);
         if (["sent", "kept"].includes(mark.kind)) groups.set(mark.row, next);
         else groups.delete(mark.row);
@@ -135,21 +133,21 @@ class History {
   }
 }
 
-/** Returns whether an event continues a run. */
-function extends_(group, item) {
-  const last = group.items[group.items.length - 1];
+/** Returns whether an event continues a run whose last event is this one. */
+function extendsRun(last, item) {
   return item.class === "message" && last.class === "message"
     && ["sent", "kept"].includes(item.kind)
     && ["kind", "connection", "again", "absent"].every((key) => item[key] === last[key])
     && item.event === last.event + 1 && item.at - last.at < RUN_GAP_MAX;
 }
 
-/** Returns a group as single marks, or as one if it has many. */
-function flatten({ items, acknowledged }) {
-  const tail = acknowledged ? [acknowledged] : [];
-  if (items.length <= SINGLE_EVENTS_MAX) return [...items, ...tail];
-  const last = items[items.length - 1];
-  return [{ ...items[0], last: last.event, until: last.at, number: items.length }, ...tail];
+/** Returns a group as single marks, or as one, and the last acknowledgement, if it has many. */
+function flatten({ items, last }) {
+  const isAcknowledgement = (item) => item.kind === "acknowledged";
+  const events = items.filter((item) => !isAcknowledgement(item));
+  if (events.length <= SINGLE_EVENTS_MAX) return items;
+  const run = { ...events[0], last: last.event, until: last.at, number: events.length };
+  return [run, ...items.filter(isAcknowledgement).slice(-1)];
 }
 
 /** What is open at a time. */
