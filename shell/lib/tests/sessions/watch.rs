@@ -10,6 +10,7 @@ use crate::support::{Server, next, post};
 const CALL: &str = r#""id":7,"method":"tools/call","params":{"name":"add"}"#;
 const RESPONSE: &str = r#""id":7,"result":{}"#;
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "most inputs are described by their name")]
 fn describe(step: &WatchedStep) -> String {
     let input = match &step.input {
         Input::Post { .. } => "post".to_owned(),
@@ -19,9 +20,9 @@ fn describe(step: &WatchedStep) -> String {
         Input::ConnectionClosed { .. } => "closed".to_owned(),
         other => format!("{other:?}"),
     };
-    let sent = step.actions.iter().filter_map(|action| match action {
-        Action::Send { id, .. } => Some(format!(" {id}")),
-        _ => None,
+    let sent = step.actions.iter().filter_map(|action| {
+        let Action::Send { id, .. } = action else { return None };
+        Some(format!(" {id}"))
     });
     input + &sent.collect::<String>()
 }
