@@ -222,7 +222,7 @@ class State {
 
 /** Returns a summary of all marks in sentences, as pairs of a tone and a text. */
 function story(history, facts) {
-  const total = { began: 0, ok: 0, failed: 0, lost: 0, cut: 0, resumed: 0, again: 0, fresh: 0, missing: 0, held: 0, sent: 0, evicted: 0, expired: 0, rejected: 0 };
+  const total = { began: 0, ok: 0, failed: 0, lost: 0, cut: 0, resumed: 0, again: 0, fresh: 0, missing: 0, held: 0, sent: 0, evicted: 0, expired: 0, rejected: 0, unread: 0, replaced: 0 };
   let closed = null;
   let isUncertain = history.dropped > 0;
   for (const mark of history.marks) {
@@ -238,7 +238,11 @@ function story(history, facts) {
         break;
       case "gap": total.missing += mark.last - mark.first + 1; break;
       case "held": total.held += 1; break;
-      case "sent": total.sent += mark.class === "priming" ? 0 : 1; break;
+      case "response-lost": total.unread += 1; break;
+      case "sent":
+        total.sent += mark.class === "priming" ? 0 : 1;
+        total.replaced += mark.class === "failure" ? 1 : 0;
+        break;
       case "evicted": total.evicted += 1; break;
       case "expired": total.expired += 1; break;
       case "rejected": total.rejected += 1; break;
@@ -276,10 +280,12 @@ function story(history, facts) {
   }
   if (total.evicted) lines.push(["bad", `${count(total.evicted, "response was", "responses were")} too large to be kept: the client gets an error instead.`]);
   if (total.expired) lines.push(["bad", `${count(total.expired, "stream was", "streams were")} dropped because the client did not come back in time.`]);
+  if (total.unread) lines.push(["bad", `${count(total.unread, "response was", "responses were")} lost with the connection, because the client had asked for plain JSON.`]);
+  if (total.replaced) lines.push(["bad", `${count(total.replaced, "error was", "errors were")} sent in place of a response.`]);
   if (total.held) lines.push(["warn", `The server had to wait for the client ${times(total.held)}.`]);
   if (total.rejected) lines.push(["warn", `${count(total.rejected, "message was", "messages were")} refused.`]);
   if (closed) lines.push(["plain", `The session ended: ${closed}.`]);
-  const isWhole = !total.missing && !total.evicted && !total.expired;
+  const isWhole = !total.missing && !total.evicted && !total.expired && !total.unread && !total.replaced;
   if (isWhole && !isUncertain) lines.push(["good", "Nothing is missing: the client got, or can still get, every message."]);
   return lines;
 }
