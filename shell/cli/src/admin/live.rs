@@ -10,12 +10,13 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http_body::Frame;
 use serde::Serialize;
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Those who look at the live page: at most [`VIEWERS_MAX`]. A clone is the same.
@@ -44,14 +45,15 @@ impl Default for Viewers {
 }
 
 impl Viewers {
-    /// Responds with the events that `send` sends. It is dropped when the viewer goes.
+    /// Responds with the events that `send` sends. It is dropped when the viewer goes. One viewer
+    /// too many gets an event that says so, because scripts do not see the status of a stream.
     pub(super) fn stream<F>(&self, send: impl FnOnce(Events) -> F) -> Response
     where
         F: Future<Output = Result<(), Gone>> + Send + 'static,
     {
         let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else {
-            let reason = format!("{VIEWERS_MAX} others look at this page already\n");
-            return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
+            let reason = format!("{VIEWERS_MAX} others look at this page already.");
+            return event_stream(event("refused", &json!({ "reason": reason }).to_string()));
         };
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let closed = sender.clone();
@@ -62,18 +64,26 @@ impl Viewers {
                 () = closed.closed() => {}
             }
         });
-        let headers =
-            [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-        (headers, Body::new(EventBody { events, _permit: permit })).into_response()
+        event_stream(Body::new(EventBody { events, _permit: permit }))
     }
+}
+
+fn event_stream(body: impl Into<Body>) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, body.into()).into_response()
+}
+
+/// Returns an event, whose data has no line break.
+fn event(name: &str, data: &str) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
 }
 
 impl Events {
     /// Sends an event, and waits for a viewer who reads slowly.
     pub(super) async fn send(&self, name: &str, data: &impl Serialize) -> Result<(), Gone> {
-        // The JSON has no line break.
         let data = serde_json::to_string(data).map_err(|_| Gone)?;
-        self.send_text(format!("event: {name}\ndata: {data}\n\n")).await
+        self.send_text(event(name, &data)).await
     }
 
     /// Shows that the stream is alive.

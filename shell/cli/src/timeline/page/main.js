@@ -34,6 +34,8 @@ class Live {
     this.offset = 0;
     this.source = null;
     this.view = null;
+    /** Delays a search while somebody types. */
+    this.timer = undefined;
     addEventListener("hashchange", () => this.route());
     setInterval(() => {
       for (const cell of document.querySelectorAll("#list [data-opened]")) {
@@ -43,6 +45,7 @@ class Live {
   }
 
   route() {
+    clearTimeout(this.timer);
     this.source?.close();
     this.view?.close();
     this.view = null;
@@ -82,14 +85,18 @@ class Live {
       const parameters = new URLSearchParams({ query: this.query, sort: this.sort, offset: this.offset, limit: PAGE_ROWS });
       this.receive(`live/sessions?${parameters}`, {
         sessions: (list) => this.showList(list, body, total, pager, refresh),
+        refused: ({ reason }, source) => {
+          source.close();
+          this.say("not connected");
+          total.textContent = reason;
+        },
       });
     };
-    let timer;
     const search = (event) => {
       this.query = event.target.value;
       this.offset = 0;
-      clearTimeout(timer);
-      timer = setTimeout(refresh, 200);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(refresh, 200);
     };
     const columns = ["Session", "Server", "Client", "Open for", "Waiting requests", "Connections", "Kept", "Lost, back", "Missing"];
     byId("sessions").replaceChildren(
@@ -150,7 +157,10 @@ class Live {
     };
     const onEnd = async () => {
       if (!confirm("End this session? Its pending requests fail, and its process is stopped.")) return;
-      await fetch(`sessions/${name}`, { method: "DELETE" });
+      const response = await fetch(`sessions/${name}`, { method: "DELETE" }).catch((error) => error);
+      if (response.ok) return;
+      const reason = response instanceof Error ? response.message : await response.text();
+      alert(`The session was not ended: ${reason.trim()}`);
     };
     this.receive(`live/sessions/${name}`, {
       // Again after each reconnection, and when the page could not keep up.
