@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+/// Minimum of the nominal delay. Without a delay, attempts that fail at once would never end.
+const DELAY_MIN: Duration = Duration::from_millis(1);
+
 /// Delays that double with each attempt, with a jitter from a seed.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -19,7 +22,7 @@ impl Backoff {
     /// nominal one.
     pub(super) fn delay(&mut self, attempts: u32) -> Duration {
         let factor = 1_u32.checked_shl(attempts).unwrap_or(u32::MAX).max(1);
-        let nominal = self.min.saturating_mul(factor).min(self.max);
+        let nominal = self.min.saturating_mul(factor).min(self.max).max(DELAY_MIN);
         let half = nominal / 2;
         let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
         half + Duration::from_nanos(self.next() % nanos.saturating_add(1))
@@ -51,5 +54,7 @@ mod tests {
             }
         }
         assert_ne!(backoff.delay(9), backoff.delay(9));
+        let mut none = Backoff::new(7, Duration::ZERO, Duration::ZERO);
+        assert!(none.delay(0) >= DELAY_MIN / 2);
     }
 }

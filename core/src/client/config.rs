@@ -34,7 +34,7 @@ pub struct ClientConfig {
     /// The first delay before something is tried again. Default 250 ms.
     ///
     /// The delay doubles with each attempt that fails, and has a jitter: it is between one half
-    /// and the whole of its nominal value.
+    /// and the whole of its nominal value, which is at least 1 ms.
     pub backoff_min: Duration,
     /// Maximum delay that the machine chooses. Default 30 s.
     pub backoff_max: Duration,

@@ -16,7 +16,7 @@ impl<C: Clone, S> Client<C, S> {
             stream.retry = Some(retry.min(self.config.retry_max));
         }
         let is_known = event.id.as_ref().is_some_and(|id| stream.seen.contains(id));
-        let is_current = stream.generation == self.session.generation;
+        let generation = stream.generation;
         match event.id {
             Some(id) if id.is_empty() => stream.seen.forget_last(),
             Some(id) if id.len() > self.config.event_id_bytes_max => {
@@ -33,6 +33,8 @@ impl<C: Clone, S> Client<C, S> {
             stream.attempts = 0;
         }
         for message in event.messages {
+            // A message of the same event may have ended the session.
+            let is_current = generation == self.session.generation;
             if is_current || self.concerns_lost_session(number, &message.head, out) {
                 self.on_server_message(number, message, event.lists, is_known, out);
             }

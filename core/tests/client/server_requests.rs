@@ -234,3 +234,25 @@ fn request_of_the_server_that_is_dropped_is_reported() {
         ",
     );
 }
+
+#[test]
+fn request_after_the_message_that_ends_its_session_is_dropped() {
+    check_live(
+        "
+        > app request 7
+          post 4 [s1 2025-11-25] request 7
+        > 4: 404
+          report SessionLost
+          notify session lost
+          report NotRenewed
+        > wait
+          post 5 [-] initialize 0
+        > 5: 200 session s2
+        > 5: event - error 0 request s
+          abort 5
+          fail 7: not sent: the session was lost, and the server did not open a new one
+          report NotRenewed
+          report DroppedServerRequest { request: \"s\" }
+        ",
+    );
+}

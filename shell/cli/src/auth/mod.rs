@@ -121,6 +121,11 @@ impl Authenticate for Auth {
             })?;
             // Takes the place of that of a client certificate, which may be that of a proxy.
             head.extensions.insert(principal);
+            // The client needs both.
+            let expiry = match head.extensions.remove() {
+                Some(certificate) => first(certificate, expiry),
+                None => expiry,
+            };
             head.extensions.insert(expiry);
             // The credential is for this program, and for no backend.
             head.headers.remove(header::AUTHORIZATION);
@@ -140,6 +145,19 @@ impl Authenticate for Auth {
     fn on_foreign_session(&self, head: &Parts) {
         self.0.record(Reason::ForeignSession, head);
     }
+}
+
+/// Returns an expiry that is the earlier one of two.
+fn first(one: CredentialExpiry, other: CredentialExpiry) -> CredentialExpiry {
+    CredentialExpiry::when(move || {
+        let (one, other) = (one.expired(), other.expired());
+        async {
+            tokio::select! {
+                () = one => {}
+                () = other => {}
+            }
+        }
+    })
 }
 
 impl Inner {
@@ -183,7 +201,10 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::{Request, StatusCode};
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
@@ -214,6 +235,17 @@ mod tests {
             assert_eq!(head.extensions.get(), Some(&Principal::new(keys::ISSUER, "ada")));
             assert_eq!(head.headers.len(), 1, "{:?}", head.headers);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_credential_expires_with_the_client_certificate() {
+        let mut head = head(&[("x-api-key", "secret")]);
+        let second = Duration::from_secs(1);
+        head.extensions.insert(CredentialExpiry::at(Instant::now() + second));
+        auth().authenticate(&mut head).await.unwrap();
+        let expiry = head.extensions.get::<CredentialExpiry>().unwrap();
+        timeout(second / 2, expiry.expired()).await.unwrap_err();
+        timeout(second, expiry.expired()).await.unwrap();
     }
 
     #[tokio::test]

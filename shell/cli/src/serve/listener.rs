@@ -162,7 +162,8 @@ impl Protocols {
                 Transport::Tls(Box::new(stream))
             }
         };
-        let end = end(draining, client.certificate.as_ref().map(|known| known.expires_at));
+        // Lives until the connection ends, which a shutdown waits for.
+        let end = end(&mut draining, client.certificate.as_ref().map(|known| known.expires_at));
         let service = (router, client);
         match &transport {
             Transport::Tls(stream) if tls::is_http2(stream) => {
@@ -177,7 +178,7 @@ impl Protocols {
 }
 
 /// Waits until a connection must end after its current requests.
-async fn end(mut draining: watch::Receiver<bool>, expires_at: Option<Instant>) {
+async fn end(draining: &mut watch::Receiver<bool>, expires_at: Option<Instant>) {
     let drained = async {
         // An error means that the listener was dropped.
         let _ = draining.wait_for(|is_draining| *is_draining).await;

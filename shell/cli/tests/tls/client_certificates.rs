@@ -41,15 +41,15 @@ async fn streams_are_closed_when_the_certificate_expires_and_resumed_with_a_new_
     let opened = send_as(&served, &alice, initialization(&served.client())).await;
     let client = served.client().with_session(opened.headers["mcp-session-id"].to_str().unwrap());
     #[expect(clippy::disallowed_methods, reason = "a certificate has a time of day")]
-    let expired_at = SystemTime::now() + Duration::from_secs(3);
+    let expired_at = SystemTime::now() + Duration::from_secs(6);
     let expiring = served.ca.issue_with("alice", |params| params.not_after = expired_at.into());
     let mut idle = served.connect("http/1.1", Some(&expiring)).await.unwrap();
-    let mut call = send_as(&served, &expiring, count(&client, 1, 100, 100)).await;
+    let mut call = send_as(&served, &expiring, count(&client, 1, 200, 100)).await;
     let (seen, has_ended) = read_progress(&mut call, 0, None).await;
     assert!(seen > 0 && !has_ended, "{seen}");
     let last = call.last_event_id.clone().unwrap();
     let mut resumed = send_as(&served, &served.ca.issue("alice"), get(&client, Some(&last))).await;
-    assert_eq!(read_progress(&mut resumed, seen, None).await, (100, true));
+    assert_eq!(read_progress(&mut resumed, seen, None).await, (200, true));
     let mut byte = [0];
     let read = timeout(Duration::from_secs(20), idle.read(&mut byte)).await.unwrap();
     assert_eq!(read.unwrap(), 0, "the connection is closed");

@@ -166,6 +166,24 @@ pub(crate) fn count(client: &Client, id: i64, total: u64, interval_ms: u64) -> R
     post(client, &json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }))
 }
 
+/// Returns the request of a call of `echo`.
+pub(crate) fn echo(client: &Client, id: i64, message: &str) -> Request {
+    let params = json!({ "name": "echo", "arguments": { "message": message } });
+    post(client, &json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }))
+}
+
+/// Checks that a shutdown waits until its client has read a response, which is larger than all
+/// buffers.
+pub(crate) async fn check_slow_reader(served: Served, mut response: HttpResponse, message: &str) {
+    let Served { mut program, .. } = served;
+    program.signal("TERM");
+    assert!(program.exited(Duration::from_millis(1_500)).await.is_none(), "it waits");
+    let result = &response.response().await["result"];
+    assert_eq!(result["content"][0]["text"].as_str().unwrap().len(), message.len());
+    drop(response);
+    assert!(program.exited(Duration::from_secs(20)).await.unwrap().success());
+}
+
 /// Returns the request of a GET, which may resume.
 pub(crate) fn get(client: &Client, last_event_id: Option<&str>) -> Request {
     let extra = last_event_id.map(|id| ("last-event-id", id));

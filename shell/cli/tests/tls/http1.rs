@@ -1,6 +1,6 @@
 //! HTTP/1.1 over TLS.
 
-use super::fixture::{Served, count, get, read_gap, read_progress};
+use super::fixture::{Served, check_slow_reader, count, echo, get, read_gap, read_progress};
 
 #[tokio::test]
 async fn a_session_is_served() {
@@ -28,4 +28,13 @@ async fn what_a_stopped_reader_was_sent_is_limited() {
     let sent = read_gap(&mut resumed, 3).await;
     assert!(sent < EVENTS / 5, "{sent}");
     assert_eq!(read_progress(&mut resumed, sent, None).await, (EVENTS, true));
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_until_a_response_is_read() {
+    let served = Served::start(&["--drain-timeout", "600s"]);
+    let client = served.open().await;
+    let message = "m".repeat(1 << 20);
+    let response = served.send(echo(&client, 1, &message)).await;
+    check_slow_reader(served, response, &message).await;
 }

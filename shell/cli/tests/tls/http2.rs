@@ -13,7 +13,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::fixture::{Request, Served, count, get, initialization, read_gap, read_progress};
+use super::fixture::{
+    Request, Served, check_slow_reader, count, echo, get, initialization, read_gap, read_progress,
+};
 
 /// How much a client lets the server send on a stream, and on its connection, in bytes.
 const STREAM_WINDOW: u32 = 16 << 10;
@@ -198,4 +200,14 @@ async fn connections_end_after_their_requests_once_the_program_is_not_ready() {
     assert_eq!(read_progress(&mut call, 0, None).await, (3, true));
     let closed = timeout(Duration::from_secs(20), next.task).await.unwrap();
     assert!(closed.unwrap().is_ok(), "the connection ends by GOAWAY");
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_until_a_response_is_read() {
+    let served = Served::start(&["--drain-timeout", "600s"]);
+    let connection = Connection::open(&served).await;
+    let client = connection.open_session(&served).await;
+    let message = "m".repeat(1 << 20);
+    let response = connection.send(echo(&client, 1, &message)).await;
+    check_slow_reader(served, response, &message).await;
 }

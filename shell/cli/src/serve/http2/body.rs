@@ -17,7 +17,8 @@ pub(super) struct TrackedBody<B> {
     response: Arc<PendingResponse>,
 }
 
-/// A part of a response body. HTTP/2 drops it when it is written.
+/// A part of a response body. HTTP/2 drops it when it is written, or copied into the small buffer of
+/// the connection.
 #[derive(Debug)]
 pub(super) struct TrackedPart {
     bytes: Bytes,

@@ -69,7 +69,7 @@ pub(super) struct Timeouts {
 }
 
 /// Serves a connection until it ends. Ends it after its current requests when `end` resolves, when
-/// it has been idle for too long, and, once the program is not ready, after its next request.
+/// it has been idle for too long, and, once the program is not ready, when it has had a request.
 ///
 /// # Errors
 ///

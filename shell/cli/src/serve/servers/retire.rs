@@ -28,6 +28,8 @@ impl Servers {
     }
 
     async fn run_retirement(&self, server: Arc<Server>) {
+        // The table is replaced when this lock is free: no further request finds the server.
+        drop(self.0.replacing.lock());
         let shutdown = &self.0.shutdown;
         tokio::select! {
             biased;
