@@ -239,10 +239,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_credential_expires_with_the_client_certificate() {
+        let auth = auth();
         let mut head = head(&[("x-api-key", "secret")]);
         let second = Duration::from_secs(1);
         head.extensions.insert(CredentialExpiry::at(Instant::now() + second));
-        auth().authenticate(&mut head).await.unwrap();
+        auth.authenticate(&mut head).await.unwrap();
         let expiry = head.extensions.get::<CredentialExpiry>().unwrap();
         timeout(second / 2, expiry.expired()).await.unwrap_err();
         timeout(second, expiry.expired()).await.unwrap();
