@@ -28,6 +28,9 @@ pub(crate) struct Timeline {
     is_opened: bool,
 }
 
+/// Maximum number of messages in the description of a batch that was rejected.
+const DESCRIBED_MAX: usize = 3;
+
 /// The marks of one step.
 struct Marks<'a> {
     at: Duration,
@@ -368,10 +371,7 @@ fn describe_head(head: Option<&Head>) -> String {
 /// Describes an input that was rejected.
 fn describe(input: &Input<()>) -> String {
     match input {
-        Input::Post { post, .. } => {
-            let messages = post.messages().iter().map(|message| label::describe(&message.head));
-            messages.collect::<Vec<_>>().join(", ")
-        }
+        Input::Post { post, .. } => describe_all(post.messages()),
         Input::Get { last_event_id: Some(id), .. } => format!("to resume after event {id}"),
         Input::Get { last_event_id: None, .. } => "to open the standalone stream".to_owned(),
         Input::BackendMessage { message, .. } => label::describe(&message.head),
@@ -385,5 +385,31 @@ fn describe(input: &Input<()>) -> String {
         | Input::LimitBytes { .. }
         | Input::Drain { .. }
         | Input::Tick => "an input of rejoin".to_owned(),
+    }
+}
+
+/// Describes the first messages of a post.
+fn describe_all<M>(messages: &[Message<M>]) -> String {
+    let labels = messages.iter().take(DESCRIBED_MAX).map(|message| label::describe(&message.head));
+    let labels = labels.collect::<Vec<_>>().join(", ");
+    match messages.len().saturating_sub(DESCRIBED_MAX) {
+        0 => labels,
+        more => format!("{labels} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin::rejoin_core::Notification;
+
+    use super::*;
+
+    #[test]
+    fn a_long_batch_is_described_by_its_first_messages() {
+        let log = || Message { head: Head::Notification(Notification::Log), body: (), bytes: 0 };
+        let described = |number| describe_all(&vec![log(); number]);
+        assert_eq!(described(1), "log message");
+        assert_eq!(described(3), "log message, log message, log message");
+        assert_eq!(described(64), "log message, log message, log message and 61 more");
     }
 }

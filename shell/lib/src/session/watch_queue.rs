@@ -7,6 +7,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use rejoin_core::Input;
+
 use super::watch::{WatchError, WatchedStep};
 use crate::sync::Mutex;
 
@@ -36,7 +38,7 @@ struct WatchQueue(Mutex<QueueState>);
 
 #[derive(Debug, Default)]
 struct QueueState {
-    /// Of at most [`QUEUED_MAX`] inputs and actions together, or of one step.
+    /// Of at most [`QUEUED_MAX`] messages, other inputs and actions together, or of one step.
     steps: VecDeque<Arc<WatchedStep>>,
     queued: usize,
     waker: Option<Waker>,
@@ -46,7 +48,8 @@ struct QueueState {
 /// Maximum number of watches of one session at a time.
 const WATCHERS_MAX: usize = 4;
 
-/// Maximum number of inputs and actions in the queue of a watch.
+/// Maximum number of messages, other inputs and actions in the queue of a watch. Each has at most
+/// two ids, whose length is limited.
 const QUEUED_MAX: usize = 8_192;
 
 impl SessionWatch {
@@ -121,12 +124,16 @@ impl Watchers {
 
 impl QueueState {
     fn push(&mut self, step: &Arc<WatchedStep>) {
-        let weight = step.actions.len().saturating_add(1);
-        self.queued = self.queued.saturating_add(weight);
+        self.queued = self.queued.saturating_add(weight(step));
         if self.queued > QUEUED_MAX && !self.steps.is_empty() {
             self.end = Some(WatchEnd::TooSlow);
         } else {
             self.steps.push_back(Arc::clone(step));
         }
     }
+}
+
+fn weight(step: &WatchedStep) -> usize {
+    let inputs = if let Input::Post { post, .. } = &step.input { post.messages().len() } else { 1 };
+    step.actions.len().saturating_add(inputs.max(1))
 }

@@ -110,6 +110,24 @@ async fn a_slow_watcher_is_told_that_steps_are_missing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_message_of_a_rejected_batch_counts_for_a_slow_watcher() {
+    let server = Server::start();
+    let session = server.initialized().await;
+    let (_, mut slow) = session.watch().unwrap();
+    let ping = |id| format!(r#"{{"jsonrpc":"2.0","id":"{id:0>200}","method":"ping"}}"#);
+    let batch = format!("[{}]", (0..64).map(ping).collect::<Vec<_>>().join(","));
+    for _ in 0..1_000 {
+        let batch = rejoin::parse_message(batch.clone().into(), 64).unwrap();
+        // Its revision has no batches.
+        assert!(session.request(batch, AnswerFormat::Sse).await.is_err());
+    }
+    let steps = slow.next().await.unwrap();
+    assert!(steps.iter().all(|step| step.rejection.is_some()));
+    assert!((32..=128).contains(&steps.len()), "{}", steps.len());
+    assert_eq!(slow.next().await.unwrap_err(), WatchEnd::TooSlow);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_number_of_watchers_is_limited() {
     let server = Server::start();
     let session = server.initialized().await;
