@@ -11,17 +11,28 @@ use parking_lot::Mutex;
 use rejoin::{Observer, SessionEvent, SessionId, rejoin_core::Report};
 use tokio::time::Instant;
 
-use crate::timeline::{Mark, Row, What, cut};
+use crate::{
+    observers::ClosedSessions,
+    timeline::{Mark, Row, What, cut},
+};
 
 /// The histories of all open sessions. A clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Histories(Arc<Mutex<HashMap<SessionId, History>>>);
+pub(crate) struct Histories(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: HashMap<SessionId, History>,
+    closed: ClosedSessions,
+}
 
 /// The history of one session.
 #[derive(Debug, Default)]
 struct History {
     /// The last events, at most [`EVENTS_MAX`].
     events: VecDeque<(Instant, Row, What)>,
+    /// Whether there were more, after the first one.
+    has_dropped: bool,
     counts: Counts,
 }
 
@@ -43,34 +54,45 @@ const EVENTS_MAX: usize = 32;
 impl Histories {
     /// Returns the counts of a session.
     pub(super) fn counts(&self, session: SessionId) -> Counts {
-        self.0.lock().get(&session).map(|history| history.counts).unwrap_or_default()
+        self.0.lock().open.get(&session).map(|history| history.counts).unwrap_or_default()
     }
 
     /// Returns the marks of a session that is `age` old now.
     pub(super) fn marks(&self, session: SessionId, age: Duration) -> Vec<Mark> {
         let now = Instant::now();
         let histories = self.0.lock();
-        let events = histories.get(&session).into_iter().flat_map(|history| history.events.iter());
+        let Some(history) = histories.open.get(&session) else { return Vec::new() };
         let mark = |(at, row, what): &(Instant, Row, What)| {
             let at = age.saturating_sub(now.saturating_duration_since(*at));
             Mark::new(at, *row, what.clone())
         };
-        events.map(mark).collect()
+        let mut marks: Vec<Mark> = history.events.iter().map(mark).collect();
+        if history.has_dropped
+            && let Some(first) = marks.first()
+        {
+            let missing = Mark { at: first.at, row: Row::Session, what: What::Missing };
+            marks.insert(1, missing);
+        }
+        marks
     }
 }
 
 impl Observer for Histories {
     fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
         if let SessionEvent::Closed { .. } = event {
-            self.0.lock().remove(&session);
+            let mut histories = self.0.lock();
+            histories.open.remove(&session);
+            histories.closed.add(session);
             return;
         }
         let Some((row, what)) = rare(event) else { return };
         let mut histories = self.0.lock();
-        if let SessionEvent::Opened(_) = event {
-            histories.insert(session, History::default());
+        if let SessionEvent::Opened(_) = event
+            && !histories.closed.has(session)
+        {
+            histories.open.insert(session, History::default());
         }
-        let Some(history) = histories.get_mut(&session) else { return };
+        let Some(history) = histories.open.get_mut(&session) else { return };
         history.counts.add(event);
         history.add(Instant::now(), row, what);
     }
@@ -81,6 +103,7 @@ impl History {
         if self.events.len() >= EVENTS_MAX {
             // The first one is the beginning.
             self.events.remove(1);
+            self.has_dropped = true;
         }
         // A gap is told before the resumption that it belongs to.
         let gap = self.events.pop_back_if(|(_, last_row, last)| {
@@ -169,4 +192,80 @@ fn rare(event: &SessionEvent) -> Option<(Row, What)> {
         | SessionEvent::ProcessEnded { .. }
         | _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin::{
+        ManagerConfig, SessionManager,
+        rejoin_core::{AnswerFormat, ConnectionId, SessionCloseReason, StreamId},
+    };
+    use rejoin_local_client::{post, response};
+    use serde_json::json;
+
+    use super::*;
+    use crate::demo::Demo;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<(SessionId, SessionEvent)>>);
+
+    impl Observer for Told {
+        fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
+            self.0.lock().push((session, event.clone()));
+        }
+    }
+
+    /// Returns a session, and the event that it was opened.
+    async fn opened() -> (SessionId, SessionEvent) {
+        let told = Arc::<Told>::default();
+        let sessions = SessionManager::builder(Demo, ManagerConfig::default());
+        let sessions = sessions.observer(Arc::clone(&told) as Arc<dyn Observer>).build().unwrap();
+        let session = sessions.create_session().await.unwrap();
+        let params =
+            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {} });
+        let request =
+            json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+        let request = session.request(post(&request), AnswerFormat::Json).await.unwrap();
+        response(request).await;
+        let told = told.0.lock();
+        told.iter().find(|(_, event)| matches!(event, SessionEvent::Opened(_))).unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_a_session_that_is_told_to_be_opened_after_its_end() {
+        let (session, opened) = opened().await;
+        let histories = Histories::default();
+        let closed = SessionEvent::Closed {
+            reason: SessionCloseReason::Deleted,
+            was_opened: true,
+            age: Duration::ZERO,
+            progress_dropped: 0,
+        };
+        histories.on_session_event(session, &closed);
+        histories.on_session_event(session, &opened);
+        assert!(histories.0.lock().open.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_history_says_that_it_is_not_whole() {
+        let (session, opened) = opened().await;
+        let histories = Histories::default();
+        histories.on_session_event(session, &opened);
+        let stream = StreamId::Standalone;
+        let lose = |number| {
+            let connection = ConnectionId(number);
+            let lost = SessionEvent::ConnectionLost { connection, stream, through: None };
+            histories.on_session_event(session, &lost);
+            histories.marks(session, Duration::from_secs(1))
+        };
+        let is_missing = |mark: &Mark| mark.what == What::Missing;
+        for number in 1..EVENTS_MAX as u64 {
+            assert!(!lose(number).iter().any(is_missing));
+        }
+        let marks = lose(EVENTS_MAX as u64);
+        assert!(matches!(marks[0].what, What::Opened { .. }));
+        assert!(is_missing(&marks[1]));
+        assert!(matches!(marks[2].what, What::Lost { connection: 2, .. }));
+        assert_eq!(marks.len(), EVENTS_MAX + 1);
+    }
 }

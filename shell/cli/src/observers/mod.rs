@@ -1,7 +1,8 @@
-//! Observers of sessions: how several are combined, and what their labels have in common.
+//! Observers of sessions: how several are combined, and what they have in common.
 
+mod closed;
 mod fan_out;
 pub(crate) mod labels;
 mod names;
 
-pub(crate) use self::{fan_out::combine, names::KnownNames};
+pub(crate) use self::{closed::ClosedSessions, fan_out::combine, names::KnownNames};

@@ -36,6 +36,12 @@ impl ServerObserver {
         Self { server, tracer, instruments, names, open: Mutex::default() }
     }
 
+    /// Returns whether no span is open, and nothing is known of a session that is.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.lock().is_empty()
+    }
+
     fn begin(
         &self,
         session: SessionId,
@@ -81,11 +87,10 @@ impl ServerObserver {
         let which = Which::Request(request);
         if open.find(session, &which).is_some() {
             open.change(session, &which, set_end);
-            let is_sent = |span: &RequestSpan| !waits_for_client(span, end);
-            for span in open.take(session, &which, is_sent) {
-                span.end();
-            }
-        } else {
+            let sent = open.take(session, &which, |span| !waits_for_client(span, end));
+            drop(open);
+            sent.into_iter().for_each(RequestSpan::end);
+        } else if !open.is_closed(session) {
             open.note_ended(session, request);
             drop(open);
             let mut span = self.begin(session, request, duration);
@@ -144,9 +149,8 @@ impl Observer for ServerObserver {
                     let attributes = attributes::session(&self.server, *reason);
                     self.instruments.record_session(*age, &attributes);
                 }
-                for span in self.open.lock().close(session) {
-                    span.end_unsent();
-                }
+                let unsent = self.open.lock().close(session);
+                unsent.into_iter().for_each(RequestSpan::end_unsent);
             }
             SessionEvent::RequestBegan { .. } => {
                 self.begin_by(&mut self.open.lock(), session, event);
@@ -177,9 +181,9 @@ impl Observer for ServerObserver {
                     }
                 });
                 let has_ended = |span: &RequestSpan| span.ended_at.is_some();
-                for span in open.take(session, &on_stream(stream), has_ended) {
-                    span.end();
-                }
+                let sent = open.take(session, &on_stream(stream), has_ended);
+                drop(open);
+                sent.into_iter().for_each(RequestSpan::end);
             }
             SessionEvent::Gap { stream, first, last } => {
                 self.open.lock().change(session, &on_stream(stream), |span| {
@@ -219,9 +223,9 @@ impl ServerObserver {
         let which = Which::Stream(stream);
         open.change(session, &which, |span| span.add_event(event, Vec::new()));
         if is_gone {
-            for span in open.take(session, &which, |span| span.ended_at.is_some()) {
-                span.end_unsent();
-            }
+            let unsent = open.take(session, &which, |span| span.ended_at.is_some());
+            drop(open);
+            unsent.into_iter().for_each(RequestSpan::end_unsent);
         }
     }
 }

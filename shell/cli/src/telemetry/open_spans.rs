@@ -11,12 +11,14 @@ use rejoin::{
 };
 
 use super::request_span::RequestSpan;
+use crate::observers::ClosedSessions;
 
 /// The spans of all sessions: at most [`SPANS_MAX`] in [`SESSIONS_MAX`] sessions.
 #[derive(Default)]
 pub(super) struct OpenSpans {
     sessions: HashMap<SessionId, SessionSpans>,
     count: usize,
+    closed: ClosedSessions,
 }
 
 /// Maximum number of open spans of a server. Further requests get their span when they end,
@@ -160,15 +162,27 @@ impl OpenSpans {
         taken
     }
 
+    /// Returns whether a session was closed: what is told of it later has no span.
+    pub(super) fn is_closed(&self, session: SessionId) -> bool {
+        self.closed.has(session)
+    }
+
     /// Removes a session, and returns its spans.
     pub(super) fn close(&mut self, session: SessionId) -> Vec<RequestSpan> {
+        self.closed.add(session);
         let spans = self.sessions.remove(&session).unwrap_or_default().spans;
         self.count -= spans.len();
         spans
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.count == 0
+    }
+
     fn session(&mut self, session: SessionId) -> Option<&mut SessionSpans> {
-        if self.sessions.len() >= SESSIONS_MAX && !self.sessions.contains_key(&session) {
+        let is_full = self.sessions.len() >= SESSIONS_MAX && !self.sessions.contains_key(&session);
+        if is_full || self.closed.has(session) {
             return None;
         }
         Some(self.sessions.entry(session).or_default())
