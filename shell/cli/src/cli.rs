@@ -84,7 +84,7 @@ pub(crate) struct Replay {
     /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write a page that draws the session as a timeline, for a browser, instead
+    /// Write a page that draws the session as a timeline, for a browser, to a new file instead
     #[arg(long, value_name = "PAGE", conflicts_with = "json")]
     pub(crate) html: Option<PathBuf>,
 }

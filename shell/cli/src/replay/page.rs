@@ -1,8 +1,8 @@
 //! A recorded session as a page that draws its timeline.
 
 use std::{
-    fs::File,
-    io::{BufReader, Write as _},
+    fs::{File, OpenOptions},
+    io::{self, BufReader, Write as _},
     path::Path,
 };
 
@@ -15,11 +15,20 @@ use crate::timeline::{Mark, Page, Row, Timeline, What};
 /// Maximum number of marks in a page.
 const MARKS_MAX: usize = 200_000;
 
-/// Writes the page of a journal to a file.
+/// Writes the page of a journal to a new file, which only its owner can read.
 pub(super) fn write(journal: &Path, page: &Path) -> anyhow::Result<()> {
     let data = data(journal).with_context(|| format!("{}", journal.display()))?;
-    let write = |page: &Path| File::create(page)?.write_all(Page::recorded(&data).html.as_bytes());
+    let write = |page: &Path| create(page)?.write_all(Page::recorded(&data).html.as_bytes());
     write(page).with_context(|| format!("{}", page.display()))
+}
+
+/// Creates a file. One that exists is an error: it might be the journal.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn data(path: &Path) -> anyhow::Result<Value> {

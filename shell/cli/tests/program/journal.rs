@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -114,6 +115,26 @@ async fn a_page_has_the_same_marks_as_the_transcript() {
     assert_eq!((&resumed["row"], &resumed["after"]), (&json!("0"), &json!(1)));
     // It needs nothing else: no other file, and no network.
     assert!(!page.contains("src=") && !page.contains("connect-src"));
+}
+
+#[tokio::test]
+async fn a_page_is_a_new_file_of_its_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = record(dir.path()).await;
+    let before = fs::read(&journal).unwrap();
+    let page = dir.path().join("page.html");
+    let write =
+        |page: &Path| replay(&[journal.to_str().unwrap(), "--html", page.to_str().unwrap()]);
+    assert!(write(&page).status.success());
+    assert_eq!(fs::metadata(&page).unwrap().permissions().mode() & 0o777, 0o600);
+    for existing in [&journal, &page] {
+        let output = write(existing);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(existing.to_str().unwrap()), "{stderr}");
+        assert!(stderr.contains("File exists"), "{stderr}");
+    }
+    assert_eq!(fs::read(&journal).unwrap(), before);
 }
 
 #[tokio::test]
