@@ -18,6 +18,8 @@ class History {
     /** The state before the first mark. */
     this.base = new State();
     this.dropped = 0;
+    /** Whether a stream that is not shown has events that the client has not taken. */
+    this.hidesKept = false;
     this.row("session");
     this.row("standalone");
   }
@@ -38,6 +40,7 @@ class History {
     }
     const shown = streams.filter((stream) => !stream.complete || stream.connection !== null);
     const pending = requests.map(({ row, request }) => ({ row, request }));
+    this.hidesKept = streams.some((stream) => !shown.includes(stream) && stream.logged > 0 && stream.acknowledged < stream.last);
     const before = shown.filter((stream) => stream.last > 0)
       .map((stream) => ({ kind: "before", at, ...stream }));
     this.add([{ kind: "watched", row: "session", at, streams: shown, pending }, ...before]);
@@ -220,12 +223,60 @@ class State {
   }
 }
 
+/** What a client has been sent of one stream, by the numbers of events. */
+class Delivery {
+  constructor() {
+    this.last = 0;
+    this.sent = 0;
+    this.acknowledged = 0;
+  }
+
+  apply(mark) {
+    switch (mark.kind) {
+      case "before":
+        this.last = mark.last;
+        this.acknowledged = mark.acknowledged;
+        this.sent = mark.sent ?? mark.acknowledged;
+        break;
+      case "kept":
+        this.last = Math.max(this.last, mark.event);
+        break;
+      case "sent":
+        this.sent = Math.max(this.sent, mark.event ?? 0);
+        this.last = Math.max(this.last, this.sent);
+        break;
+      case "gap":
+        this.sent = Math.max(this.sent, mark.last);
+        break;
+      case "resumed":
+        this.acknowledged = Math.max(this.acknowledged, mark.after);
+        this.sent = Math.max(this.sent, mark.after);
+        break;
+      case "acknowledged":
+        this.acknowledged = Math.max(this.acknowledged, mark.through);
+        break;
+      // What was on its way may not have arrived.
+      case "lost":
+      case "cut":
+        this.sent = this.acknowledged;
+        break;
+    }
+  }
+
+  get missing() {
+    return Math.max(0, this.last - this.sent);
+  }
+}
+
 /** Returns a summary of all marks in sentences, as pairs of a tone and a text. */
 function story(history, facts) {
   const total = { began: 0, ok: 0, failed: 0, lost: 0, cut: 0, resumed: 0, again: 0, fresh: 0, missing: 0, held: 0, sent: 0, evicted: 0, expired: 0, rejected: 0, unread: 0, replaced: 0 };
   let closed = null;
   let isUncertain = history.dropped > 0;
+  const deliveries = new Map();
   for (const mark of history.marks) {
+    if (!deliveries.has(mark.row)) deliveries.set(mark.row, new Delivery());
+    deliveries.get(mark.row).apply(mark);
     switch (mark.kind) {
       case "began": total.began += 1; break;
       case "ended": total[mark.outcome === "result" ? "ok" : "failed"] += 1; break;
@@ -245,7 +296,11 @@ function story(history, facts) {
         break;
       case "evicted": total.evicted += 1; break;
       case "expired": total.expired += 1; break;
-      case "rejected": total.rejected += 1; break;
+      case "rejected":
+        total.rejected += 1;
+        if (mark.by !== "client") isUncertain = true;
+        break;
+      case "dropped": isUncertain = true; break;
       case "closed": closed = mark.reason; break;
       case "missing": isUncertain = true; break;
     }
@@ -284,7 +339,12 @@ function story(history, facts) {
   if (total.replaced) lines.push(["bad", `${count(total.replaced, "error was", "errors were")} sent in place of a response.`]);
   if (total.held) lines.push(["warn", `The server had to wait for the client ${times(total.held)}.`]);
   if (total.rejected) lines.push(["warn", `${count(total.rejected, "message was", "messages were")} refused.`]);
-  if (closed) lines.push(["plain", `The session ended: ${closed}.`]);
+  const left = [...deliveries.values()].reduce((sum, delivery) => sum + delivery.missing, 0);
+  if (closed) {
+    lines.push(["plain", `The session ended: ${closed}.`]);
+    if (left) lines.push(["warn", `${count(left, "event")} of it may not have arrived: ${left === 1 ? "it was" : "they were"} not sent before its end, or on a connection that was lost.`]);
+    if (left || history.hidesKept) isUncertain = true;
+  }
   const isWhole = !total.missing && !total.evicted && !total.expired && !total.unread && !total.replaced;
   if (isWhole && !isUncertain) lines.push(["good", "Nothing is missing: the client got, or can still get, every message."]);
   return lines;
