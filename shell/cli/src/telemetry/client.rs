@@ -1,6 +1,6 @@
 //! The HTTP client that sends telemetry to the collector.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{env, mem, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -32,20 +32,29 @@ pub(super) struct CollectorClient {
     failures: Arc<Mutex<Failures>>,
 }
 
-/// What is known of a collector that does not accept telemetry.
-#[derive(Debug, Default)]
+/// What is known of a collector that does not accept one signal.
+#[derive(Debug)]
 struct Failures {
+    /// `traces` or `metrics`.
+    signal: &'static str,
     count: u64,
     reported_at: Option<Instant>,
+    /// Whether the log has one of them.
+    is_reported: bool,
 }
 
 impl CollectorClient {
-    /// Creates a client. Must be called in the runtime.
+    /// Returns the client for another signal.
+    pub(super) fn with_signal(&self, signal: &'static str) -> Self {
+        Self { failures: Failures::of(signal), ..self.clone() }
+    }
+
+    /// Creates a client for a signal. Must be called in the runtime.
     ///
     /// # Errors
     ///
     /// TLS cannot be set up, or the variable for the timeout is invalid.
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(super) fn new(signal: &'static str) -> anyhow::Result<Self> {
         let timeout = match env::var("OTEL_EXPORTER_OTLP_TIMEOUT") {
             Ok(text) => {
                 let milliseconds = text.parse().context("OTEL_EXPORTER_OTLP_TIMEOUT")?;
@@ -54,7 +63,7 @@ impl CollectorClient {
             Err(_) => TIMEOUT,
         };
         let (runtime, http) = (Handle::current(), https::client()?);
-        Ok(Self { runtime, http, timeout, failures: Arc::default() })
+        Ok(Self { runtime, http, timeout, failures: Failures::of(signal) })
     }
 }
 
@@ -89,22 +98,29 @@ async fn send(
 }
 
 impl Failures {
+    fn of(signal: &'static str) -> Arc<Mutex<Self>> {
+        let failures = Self { signal, count: 0, reported_at: None, is_reported: false };
+        Arc::new(Mutex::new(failures))
+    }
+
     /// Counts a failure, and logs the first one, and then one in each interval.
     fn add(&mut self, error: &str) {
         self.count += 1;
         let is_due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL);
         if is_due {
             self.reported_at = Some(Instant::now());
-            let count = self.count;
-            tracing::warn!(error, count, "the collector does not accept telemetry");
+            self.is_reported = true;
+            let Self { signal, count, .. } = *self;
+            tracing::warn!(signal, error, count, "the collector does not accept telemetry");
         }
     }
 
-    /// Logs that the failures have ended.
+    /// Logs that the failures have ended, if the log has one of them.
     fn end(&mut self) {
-        if self.count > 0 {
-            tracing::info!(failures = self.count, "the collector accepts telemetry again");
-            self.count = 0;
+        let Self { signal, count, .. } = *self;
+        if mem::take(&mut self.is_reported) {
+            tracing::info!(signal, failures = count, "the collector accepts telemetry again");
         }
+        self.count = 0;
     }
 }

@@ -94,7 +94,7 @@ impl Telemetry {
 }
 
 fn start(endpoint: &str) -> anyhow::Result<Telemetry> {
-    let client = CollectorClient::new()?;
+    let client = CollectorClient::new("traces")?;
     let spans = SpanExporter::builder()
         .with_http()
         .with_http_client(client.clone())
@@ -103,7 +103,7 @@ fn start(endpoint: &str) -> anyhow::Result<Telemetry> {
         .build()?;
     let metrics = MetricExporter::builder()
         .with_http()
-        .with_http_client(client)
+        .with_http_client(client.with_signal("metrics"))
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(format!("{endpoint}/v1/metrics"))
         .build()?;

@@ -20,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy)]
 pub(crate) enum Behaviour {
     Accepts,
+    /// Has no path for metrics.
+    AcceptsTraces,
     /// Refuses everything, with this status.
     Refuses(u16),
     /// Never responds.
@@ -97,7 +99,11 @@ impl Drop for Collector {
 }
 
 async fn traces(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
-    respond(&shared, |received| {
+    let behaviour = match *shared.behaviour.borrow() {
+        Behaviour::AcceptsTraces => Behaviour::Accepts,
+        other @ (Behaviour::Accepts | Behaviour::Refuses(_) | Behaviour::Hangs) => other,
+    };
+    respond(&shared, behaviour, |received| {
         for spans in ExportTraceServiceRequest::decode(body).unwrap().resource_spans {
             received.resource = spans.resource.unwrap();
             for scope in spans.scope_spans {
@@ -110,7 +116,8 @@ async fn traces(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
-    respond(&shared, |received| {
+    let behaviour = *shared.behaviour.borrow();
+    respond(&shared, behaviour, |received| {
         for metrics in ExportMetricsServiceRequest::decode(body).unwrap().resource_metrics {
             received.resource = metrics.resource.unwrap();
             let scopes = metrics.scope_metrics.into_iter();
@@ -120,8 +127,11 @@ async fn metrics(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
     .await
 }
 
-async fn respond(shared: &Shared, receive: impl FnOnce(&mut Received)) -> StatusCode {
-    let behaviour = *shared.behaviour.borrow();
+async fn respond(
+    shared: &Shared,
+    behaviour: Behaviour,
+    receive: impl FnOnce(&mut Received),
+) -> StatusCode {
     let is_accepted = matches!(behaviour, Behaviour::Accepts);
     shared.received.send_modify(|received| {
         received.requests += 1;
@@ -131,6 +141,7 @@ async fn respond(shared: &Shared, receive: impl FnOnce(&mut Received)) -> Status
     });
     match behaviour {
         Behaviour::Accepts => StatusCode::OK,
+        Behaviour::AcceptsTraces => StatusCode::NOT_FOUND,
         Behaviour::Refuses(status) => StatusCode::from_u16(status).unwrap(),
         Behaviour::Hangs => future::pending().await,
     }
