@@ -1,8 +1,9 @@
 //! Names that clients choose, as labels.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::RwLock;
+use rustc_hash::FxHashSet;
 
 use super::labels::OTHER;
 
@@ -10,7 +11,7 @@ use super::labels::OTHER;
 /// [`NAMES_MAX`].
 #[derive(Debug)]
 pub(crate) struct KnownNames {
-    known: RwLock<HashSet<Arc<str>>>,
+    known: RwLock<FxHashSet<Arc<str>>>,
     none: Arc<str>,
     other: Arc<str>,
 }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+use prometheus_client::metrics::histogram::Histogram;
 use rejoin::{
     ObservedRequest, Observer, Refused, RequestEnd, SessionEvent, SessionId,
     rejoin_core::{Report, UndeliverableReason},
 };
+use rustc_hash::FxHashMap;
 
 use super::{
     families::Families,
@@ -18,6 +21,8 @@ pub(super) struct ServerObserver {
     families: Arc<Families>,
     labels: ServerLabels,
     tools: Arc<KnownNames>,
+    /// Those of the family, which hashes in a slower way. As many as there are label sets.
+    operations: RwLock<FxHashMap<OperationLabels, Histogram>>,
 }
 
 impl ServerObserver {
@@ -27,7 +32,7 @@ impl ServerObserver {
         drop(families.sessions_opened.get_or_create(&labels));
         drop(families.resumes.get_or_create(&labels));
         drop(families.gaps.get_or_create(&labels));
-        Self { families, labels, tools }
+        Self { families, labels, tools, operations: RwLock::default() }
     }
 
     fn because(&self, reason: &'static str) -> ReasonLabels {
@@ -43,7 +48,12 @@ impl ServerObserver {
             gen_ai_tool_name: self.tools.label(tool, end == RequestEnd::Result),
             error_type: labels::error_type(end),
         };
-        self.families.durations.operation.get_or_create(&labels).observe(seconds);
+        if let Some(operation) = self.operations.read().get(&labels) {
+            return operation.observe(seconds);
+        }
+        let operation = self.families.durations.operation.get_or_create(&labels).clone();
+        operation.observe(seconds);
+        self.operations.write().insert(labels, operation);
     }
 
     fn on_report(&self, report: &Report) {
