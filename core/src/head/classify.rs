@@ -3,7 +3,8 @@
 use super::{
     Head, Initialized, MessageFault, Method, Notification,
     id_value::parse_id,
-    scan::{Member, MethodName, Scan, ValueKind},
+    scan::{Member, MethodName, Scan},
+    value::ValueKind,
 };
 use crate::{IdValue, ProgressToken, RequestId};
 

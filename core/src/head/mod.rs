@@ -4,10 +4,12 @@ mod classify;
 mod details;
 mod error;
 mod id_value;
+mod member_name;
 mod parse;
 #[cfg(test)]
 mod properties;
 mod scan;
+mod value;
 
 pub use details::RequestDetails;
 pub use error::{MessageFault, ParseError};

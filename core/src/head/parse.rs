@@ -11,7 +11,8 @@ use serde_json::{Deserializer, de::StrRead, value::RawValue};
 use super::{
     Head, MessageFault, ParseError, RequestDetails,
     classify::{classify, intended_request_id},
-    scan::{Scan, ValueKind},
+    scan::Scan,
+    value::ValueKind,
 };
 use crate::RequestId;
 

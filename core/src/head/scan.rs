@@ -4,15 +4,16 @@
 //! three levels and skips everything else without recursion, so the nesting depth of the
 //! input is irrelevant.
 
-use alloc::{borrow::Cow, string::String};
-use core::fmt;
+use alloc::borrow::Cow;
 
-use serde_core::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde_core::de::{DeserializeSeed, Deserializer, MapAccess};
 use serde_json::value::RawValue;
 
-use super::{MessageFault, RequestDetails};
+use super::{
+    MessageFault, RequestDetails,
+    member_name::MemberName,
+    value::{KindReader, NumberOrObject, Seed, StringReader, ValueKind, ValueReader, skip_value},
+};
 use crate::ProtocolVersion;
 
 /// The members of a message that determine its head.
@@ -86,16 +87,6 @@ impl<T> Member<T> {
             Self::One(_) | Self::Duplicate => Self::Duplicate,
         };
     }
-}
-
-/// The kind of a JSON value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ValueKind {
-    Object,
-    Array,
-    Null,
-    /// A string, a number or a boolean.
-    Scalar,
 }
 
 /// A method that a session distinguishes.
@@ -246,101 +237,6 @@ fn read_detail<'a, A: MapAccess<'a>>(
     Ok(())
 }
 
-fn skip_value<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<IgnoredAny>().map(drop)
-}
-
-/// The member name by which `serde_json` represents a number as an object, if any crate of
-/// the build enables its feature `arbitrary_precision`.
-const NUMBER_KEY: &str = "$serde_json::private::Number";
-
-/// The name of a member that is read at some level.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum MemberName {
-    Jsonrpc,
-    Id,
-    Method,
-    Params,
-    Result,
-    Error,
-    Meta,
-    ProgressToken,
-    RequestId,
-    ProtocolVersion,
-    Capabilities,
-    Logging,
-    Task,
-    Name,
-    Uri,
-    Traceparent,
-    Tracestate,
-    Number,
-    Other,
-}
-
-impl<'a> Deserialize<'a> for MemberName {
-    fn deserialize<D: Deserializer<'a>>(json: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl Visitor<'_> for NameVisitor {
-            type Value = MemberName;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member name")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<MemberName, E> {
-                Ok(match name {
-                    "jsonrpc" => MemberName::Jsonrpc,
-                    "id" => MemberName::Id,
-                    "method" => MemberName::Method,
-                    "params" => MemberName::Params,
-                    "result" => MemberName::Result,
-                    "error" => MemberName::Error,
-                    "_meta" => MemberName::Meta,
-                    "progressToken" => MemberName::ProgressToken,
-                    "requestId" => MemberName::RequestId,
-                    "protocolVersion" => MemberName::ProtocolVersion,
-                    "capabilities" => MemberName::Capabilities,
-                    "logging" => MemberName::Logging,
-                    "task" => MemberName::Task,
-                    "name" => MemberName::Name,
-                    "uri" => MemberName::Uri,
-                    "traceparent" => MemberName::Traceparent,
-                    "tracestate" => MemberName::Tracestate,
-                    NUMBER_KEY => MemberName::Number,
-                    _ => MemberName::Other,
-                })
-            }
-        }
-
-        json.deserialize_identifier(NameVisitor)
-    }
-}
-
-/// Converts a JSON value of any kind.
-trait ValueReader<'a>: Sized {
-    type Output;
-
-    fn object<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Output, A::Error> {
-        let mut kind = ValueKind::Object;
-        while let Some(name) = map.next_key::<MemberName>()? {
-            if name == MemberName::Number {
-                kind = map.next_value_seed(NumberOrObject)?;
-            } else {
-                skip_value(&mut map)?;
-            }
-        }
-        Ok(self.other(kind))
-    }
-
-    fn string(self, _: &str) -> Self::Output {
-        self.other(ValueKind::Scalar)
-    }
-
-    fn other(self, kind: ValueKind) -> Self::Output;
-}
-
 impl<'a> ValueReader<'a> for ObjectReader<'_, 'a> {
     type Output = ValueKind;
 
@@ -361,152 +257,15 @@ impl<'a> ValueReader<'a> for ObjectReader<'_, 'a> {
     }
 }
 
-/// Converts a string, and returns `None` for any other value.
-struct StringReader<F>(F);
-
-impl<T, F: FnOnce(&str) -> T> ValueReader<'_> for StringReader<F> {
-    type Output = Option<T>;
-
-    fn string(self, text: &str) -> Option<T> {
-        Some((self.0)(text))
-    }
-
-    fn other(self, _: ValueKind) -> Option<T> {
-        None
-    }
-}
-
-/// Returns the kind of a value.
-struct KindReader;
-
-impl ValueReader<'_> for KindReader {
-    type Output = ValueKind;
-
-    fn other(self, kind: ValueKind) -> ValueKind {
-        kind
-    }
-}
-
-/// Distinguishes a number that is represented as an object from an object with such a member:
-/// only the text of the number is an owned string.
-struct NumberOrObject;
-
-impl<'a> DeserializeSeed<'a> for NumberOrObject {
-    type Value = ValueKind;
-
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<ValueKind, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for NumberOrObject {
-    type Value = ValueKind;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_string<E: Error>(self, number: String) -> Result<ValueKind, E> {
-        // Without the feature, a number out of range is an error, too.
-        match number.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(ValueKind::Scalar),
-            Ok(_) | Err(_) => Err(E::custom("number out of range")),
-        }
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<ValueKind, A::Error> {
-        IgnoredAny.visit_map(map)?;
-        Ok(ValueKind::Object)
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, array: A) -> Result<ValueKind, A::Error> {
-        IgnoredAny.visit_seq(array)?;
-        Ok(ValueKind::Object)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<ValueKind, E> {
-        Ok(ValueKind::Object)
-    }
-
-    fn visit_unit<E>(self) -> Result<ValueKind, E> {
-        Ok(ValueKind::Object)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<ValueKind, E> {
-        Ok(ValueKind::Object)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<ValueKind, E> {
-        Ok(ValueKind::Object)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<ValueKind, E> {
-        Ok(ValueKind::Object)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<ValueKind, E> {
-        Ok(ValueKind::Object)
-    }
-}
-
-struct Seed<R>(R);
-
-impl<'a, R: ValueReader<'a>> DeserializeSeed<'a> for Seed<R> {
-    type Value = R::Output;
-
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<R::Output, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'a, R: ValueReader<'a>> Visitor<'a> for Seed<R> {
-    type Value = R::Output;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<R::Output, A::Error> {
-        self.0.object(map)
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, array: A) -> Result<R::Output, A::Error> {
-        IgnoredAny.visit_seq(array)?;
-        Ok(self.0.other(ValueKind::Array))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<R::Output, E> {
-        Ok(self.0.string(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<R::Output, E> {
-        Ok(self.0.other(ValueKind::Null))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<R::Output, E> {
-        Ok(self.0.other(ValueKind::Scalar))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<R::Output, E> {
-        Ok(self.0.other(ValueKind::Scalar))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<R::Output, E> {
-        Ok(self.0.other(ValueKind::Scalar))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<R::Output, E> {
-        Ok(self.0.other(ValueKind::Scalar))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use alloc::string::String;
     use core::iter;
 
     use serde_core::de::value::{Error, MapDeserializer};
 
     use super::*;
+    use crate::head::member_name::NUMBER_KEY;
 
     fn kind<'a, V>(value: V) -> Result<ValueKind, Error>
     where
