@@ -16,7 +16,7 @@ pub(crate) struct ClosedSessions {
 const CLOSED_MAX: usize = 1_024;
 
 impl ClosedSessions {
-    /// Adds a session, in the place of the oldest if there are too many.
+    /// Adds a session. If the set is full, it replaces the oldest one.
     pub(crate) fn add(&mut self, session: SessionId) {
         if !self.ids.insert(session) {
             return;

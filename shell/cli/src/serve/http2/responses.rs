@@ -56,7 +56,7 @@ impl Responses {
         PendingResponse { responses: self.clone(), id }
     }
 
-    /// Waits until there was no response for some time.
+    /// Waits until no response has been pending for `time`.
     pub(super) async fn idle_for(&self, time: Duration) {
         let mut count = self.0.count.subscribe();
         loop {
@@ -71,7 +71,7 @@ impl Responses {
         }
     }
 
-    /// Waits until no byte of some response could be written for a time. `None` is forever.
+    /// Waits until a response has been pending for `time` without a byte being written. `None` is forever.
     pub(super) async fn stalled_for(&self, time: Option<Duration>) {
         let Some(time) = time else { return pending().await };
         loop {
