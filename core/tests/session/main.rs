@@ -13,6 +13,7 @@ mod handshake;
 mod holds;
 mod kept;
 mod limits;
+mod observation;
 mod posts;
 mod replacing;
 mod resume;

@@ -11,7 +11,7 @@ use std::{str::SplitWhitespace, time::Duration};
 use rejoin_core::{
     Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, Head, Initialized, Input,
     Instant, Message, Method, Notification, Overflow, Post, ProgressToken, ProtocolVersion,
-    Rejection, RequestId, Session, SessionCloseReason, StreamId,
+    Rejection, RequestId, Session, SessionCloseReason, StreamId, StreamSummary,
 };
 
 /// Returns a configuration with these values, and otherwise the defaults or those of `..base`:
@@ -96,6 +96,10 @@ impl Run {
 
     pub(crate) fn has_backlog(&self, connection: u64) -> bool {
         self.session.has_backlog(ConnectionId(connection))
+    }
+
+    pub(crate) fn streams(&self) -> Vec<StreamSummary> {
+        self.session.streams().collect()
     }
 
     pub(crate) fn kept_bytes(&self) -> usize {
