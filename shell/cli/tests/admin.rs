@@ -10,14 +10,10 @@ mod metrics;
 #[path = "admin/sessions.rs"]
 mod sessions;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::Stdio,
-    thread,
-};
+use std::process::Stdio;
 
 use http::{Method, StatusCode};
-use rejoin_test_support::{Client, HttpResponse, Program};
+use rejoin_test_support::{Client, HttpResponse, LogLines, Program};
 use serde_json::Value;
 
 /// A program with a listener for operators.
@@ -31,14 +27,9 @@ impl Served {
         let mut all = vec!["--admin", "127.0.0.1:0", "--log-format", "json"];
         all.extend(options);
         let mut program = Program::logging_to(Stdio::piped(), &all);
-        let mut lines = BufReader::new(program.stderr()).lines().map(Result::unwrap);
-        let admin = lines.find_map(|line| {
-            let line: Value = serde_json::from_str(&line).ok()?;
-            Some(line["address"].as_str()?.to_owned())
-        });
-        // Or the program would wait for a reader of its log.
-        thread::spawn(move || lines.for_each(drop));
-        Self { program, admin: admin.unwrap() }
+        let line = LogLines::of(&mut program).next_with("listening for operators");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        Self { program, admin: line["address"].as_str().unwrap().to_owned() }
     }
 
     async fn admin(&self, method: Method, path: &str, host: &str) -> HttpResponse {

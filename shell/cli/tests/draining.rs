@@ -1,7 +1,6 @@
 //! The program on its way out: the stages of a shutdown, systemd, and restarts under load.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "draining/balancer.rs"]

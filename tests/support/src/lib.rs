@@ -8,8 +8,11 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod build;
+#[cfg(target_os = "linux")]
+pub mod callers;
 mod client;
 mod http_response;
+mod log_lines;
 mod port;
 #[cfg(target_os = "linux")]
 pub mod processes;
@@ -21,5 +24,6 @@ pub mod sse;
 pub use self::build::{build_released_program, test_server_path};
 pub use self::client::{Client, LATEST_REVISION, initialize};
 pub use self::http_response::HttpResponse;
+pub use self::log_lines::LogLines;
 pub use self::port::free_port;
 pub use self::program::{Program, program_path};

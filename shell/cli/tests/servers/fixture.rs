@@ -1,26 +1,19 @@
 //! A program that serves a file, and reloads it.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
-    sync::mpsc::{Receiver, channel},
-    thread,
-    time::Duration,
 };
 
-use rejoin_test_support::{Client, Program, program_path, script};
+use rejoin_test_support::{Client, LogLines, Program, program_path, script};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-
-/// Maximum time until a line is logged.
-const LOG_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A program that serves a file.
 pub(crate) struct Served {
     pub(crate) program: Program,
     file: NamedTempFile,
-    log: Receiver<String>,
+    log: LogLines,
 }
 
 impl Served {
@@ -32,10 +25,7 @@ impl Served {
         command.args(["serve", "--servers", file.path().to_str().unwrap()]).args(options);
         command.env("REJOIN_LOG_LEVEL", "info").env("REJOIN_MAX_CONNECTIONS", "500");
         let mut program = Program::start(command.stderr(Stdio::piped()));
-        let lines = BufReader::new(program.stderr()).lines().map_while(Result::ok);
-        let (sender, log) = channel();
-        // The receiver is dropped with the test.
-        thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
+        let log = LogLines::of(&mut program);
         Self { program, file, log }
     }
 
@@ -68,12 +58,7 @@ impl Served {
 
     /// Waits for a line of the log that contains a text.
     pub(crate) fn logged(&self, text: &str) -> String {
-        loop {
-            let line = self.log.recv_timeout(LOG_TIMEOUT).unwrap();
-            if line.contains(text) {
-                return line;
-            }
-        }
+        self.log.next_with(text)
     }
 }
 

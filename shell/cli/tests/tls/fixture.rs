@@ -1,19 +1,14 @@
 //! A program with TLS, and connections to it.
 
 use std::{
-    fs,
-    io::{self, BufRead as _, BufReader},
+    fs, io,
     process::{Command, Stdio},
-    sync::{
-        Arc,
-        mpsc::{Receiver, channel},
-    },
-    thread,
+    sync::Arc,
     time::Duration,
 };
 
 use rejoin_test_support::{
-    Client, HttpResponse, LATEST_REVISION, Program, initialize, program_path,
+    Client, HttpResponse, LATEST_REVISION, LogLines, Program, initialize, program_path,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,9 +27,6 @@ use super::certificates::{Ca, Identity};
 
 pub(crate) type Stream = TlsStream<tokio::net::TcpStream>;
 
-/// Maximum time until a line is logged.
-const LOG_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Size of the receive buffer of a client, in bytes. Small, so that a client that does not read is
 /// soon noticed.
 const RECEIVE_BUFFER: u32 = 32 << 10;
@@ -44,7 +36,7 @@ pub(crate) struct Served {
     pub(crate) program: Program,
     pub(crate) ca: Ca,
     pub(crate) directory: TempDir,
-    log: Receiver<String>,
+    log: LogLines,
 }
 
 impl Served {
@@ -71,10 +63,7 @@ impl Served {
         command.arg("--tls-key").arg(file("key.pem")).args(options(&directory));
         command.env("REJOIN_LOG_LEVEL", "info").env("REJOIN_MAX_CONNECTIONS", "500");
         let mut program = Program::start(command.stderr(Stdio::piped()));
-        let lines = BufReader::new(program.stderr()).lines().map_while(Result::ok);
-        let (sender, log) = channel();
-        // The receiver is dropped with the test.
-        thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
+        let log = LogLines::of(&mut program);
         Self { program, ca, directory, log }
     }
 
@@ -136,12 +125,7 @@ impl Served {
 
     /// Waits for a line of the log that contains a text.
     pub(crate) fn logged(&self, text: &str) -> String {
-        loop {
-            let line = self.log.recv_timeout(LOG_TIMEOUT).unwrap();
-            if line.contains(text) {
-                return line;
-            }
-        }
+        self.log.next_with(text)
     }
 }
 

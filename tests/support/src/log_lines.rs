@@ -1,0 +1,40 @@
+//! The log of a program, line by line.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+use crate::Program;
+
+/// The lines that a program logs, from its start on.
+#[derive(Debug)]
+pub struct LogLines(Receiver<String>);
+
+/// Maximum time until a line is logged.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+impl LogLines {
+    /// Reads the log of a program, whose stderr must be a pipe.
+    pub fn of(program: &mut Program) -> Self {
+        let lines = BufReader::new(program.stderr()).lines().map_while(Result::ok);
+        let (sender, log) = channel();
+        // Also when nobody waits for a line any more: otherwise the program would wait for a reader.
+        thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
+        Self(log)
+    }
+
+    /// Waits for the next line that contains a text.
+    #[must_use]
+    pub fn next_with(&self, text: &str) -> String {
+        loop {
+            let line = self.0.recv_timeout(TIMEOUT);
+            let line = line.unwrap_or_else(|error| panic!("no line with `{text}`: {error}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+}
