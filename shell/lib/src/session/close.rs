@@ -34,6 +34,12 @@ impl<P: Payload> LockedSession<'_, P> {
         }
     }
 
+    /// Returns the process of the session, if the input is its end.
+    pub(super) fn ended_process(&self, input: &Input<P::Client, P::Server>) -> Option<i32> {
+        let is_end = matches!(input, Input::BackendGone) && self.state.backend_exit.is_some();
+        self.state.process.filter(|_| is_end)
+    }
+
     /// Closes the session after its backend has ended, once no connection has events to send. A
     /// reader that stalls is disconnected after `stall_disconnect_timeout`.
     pub(super) fn close_after_backend(&mut self) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use rejoin_core::{
-    ConnectionId, Head, Instant, Method, Post, RequestId, RequestOutcome, SessionCloseReason,
+    ConnectionId, Head, Input, Instant, Method, Post, RequestId, RequestOutcome, SessionCloseReason,
 };
 use smallvec::SmallVec;
 
@@ -127,6 +127,18 @@ impl<P: Payload> LockedSession<'_, P> {
         if let Some(observed) = &mut self.state.observed {
             observed.noted = Some((id.clone(), Noted::End(end)));
         }
+    }
+
+    /// Returns the request that has timed out, if the input is the error in place of its response.
+    pub(super) fn timed_out_by<'a>(
+        &self,
+        input: &'a Input<P::Client, P::Server>,
+    ) -> Option<&'a RequestId> {
+        let Input::BackendMessage { message, .. } = input else { return None };
+        let Head::Error { id: Some(id) } = &message.head else { return None };
+        let noted = self.state.observed.as_ref()?.noted.as_ref();
+        let (noted, Noted::End(RequestEnd::TimedOut)) = noted? else { return None };
+        (noted == id).then_some(id)
     }
 
     /// Handles the end of a request that the core reports.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, ConnectionId, EventId, Head, Input, Instant, Rejection, Session, StreamId,
-    StreamSummary,
+    Action, Actions, ConnectionId, EventId, Head, Input, Instant, Rejection, RequestId, Session,
+    StreamId, StreamSummary,
 };
 use thiserror::Error;
 
@@ -53,6 +53,11 @@ pub struct WatchedStep {
     pub input: Input<()>,
     /// The requests that the input begins. Only with an observer.
     pub requests: Vec<Arc<ObservedRequest>>,
+    /// The request that has timed out, if the message of the input is the error that rejoin sends
+    /// in place of a response. Only with an observer.
+    pub timed_out: Option<RequestId>,
+    /// The process whose end is the input, if it is.
+    pub ended_process: Option<i32>,
     /// Why the input was rejected, if it was.
     pub rejection: Option<Rejection>,
     /// What the session has required, with the heads of the messages that it sends.
@@ -84,6 +89,8 @@ pub(super) struct BegunStep {
     at: Duration,
     input: Input<()>,
     requests: Vec<Arc<ObservedRequest>>,
+    timed_out: Option<RequestId>,
+    ended_process: Option<i32>,
     before: LastEvents,
 }
 
@@ -115,7 +122,14 @@ impl WatchedStep {
         let with_heads = input.map(|_, ()| (), |head, ()| Some(head.clone()));
         let mut actions = Actions::new();
         let rejected = session.handle(now, with_heads, &mut actions).err();
-        let begun = BegunStep { at: now.since(created_at), input, requests: Vec::new(), before };
+        let begun = BegunStep {
+            at: now.since(created_at),
+            input,
+            requests: Vec::new(),
+            timed_out: None,
+            ended_process: None,
+            before,
+        };
         let rejection = rejected.map(|rejected| rejected.reason);
         begun.end(session, rejection, actions.drain().collect())
     }
@@ -159,6 +173,8 @@ impl<P: Payload> LockedSession<'_, P> {
             } else {
                 Vec::new()
             },
+            timed_out: self.timed_out_by(input).cloned(),
+            ended_process: self.ended_process(input),
             before: LastEvents::before(&self.state.core, input),
         })
     }
@@ -188,7 +204,7 @@ impl BegunStep {
         rejection: Option<Rejection>,
         actions: Vec<Action<(), Option<Head>>>,
     ) -> WatchedStep {
-        let Self { at, input, requests, before } = self;
+        let Self { at, input, requests, timed_out, ended_process, before } = self;
         let attached_to =
             if let Input::Post { connection, .. } | Input::Get { connection, .. } = &input {
                 session.stream_on(*connection)
@@ -199,6 +215,8 @@ impl BegunStep {
             at,
             input,
             requests,
+            timed_out,
+            ended_process,
             rejection,
             actions,
             recorded: before.find_new(session),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use rejoin::{ManagerConfig, SessionHandle, SessionWatch, WatchEnd, WatchError, WatchedStep};
 use rejoin_core::{Action, AnswerFormat, ConnectionId, EventId, Input, StreamId};
 
-use crate::support::{Server, next, post};
+use crate::{
+    recorder::Recorder,
+    support::{Server, next, post},
+};
 
 const CALL: &str = r#""id":7,"method":"tools/call","params":{"name":"add"}"#;
 const RESPONSE: &str = r#""id":7,"result":{}"#;
@@ -88,6 +91,30 @@ async fn a_watch_names_the_stream_of_a_connection() {
     assert_eq!(attached[0], (Some(StreamId::Standalone), Some(first)));
     assert_eq!(attached[1], (None, Some(first)), "a shadow");
     assert_eq!(attached[2], (None, second), "it was promoted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_timeouts_from_errors_of_the_backend() {
+    let mut config = ManagerConfig::default();
+    config.request_timeout = Some(Duration::from_secs(9));
+    let server = Server::built(config, |builder| builder.observer(Recorder::new()));
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    let (_, mut watch) = session.watch().unwrap();
+    let mut connections = Vec::new();
+    for call in [CALL, &CALL.replace('7', "8")] {
+        connections.push(session.request(post(call), AnswerFormat::Sse).await.unwrap());
+    }
+    backend.send(r#""id":7,"error":{"code":-32000,"message":"m"}"#).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let steps = watch.next().await.unwrap();
+    let errors: Vec<_> = steps
+        .iter()
+        .filter(|step| matches!(step.input, Input::BackendMessage { .. }))
+        .map(|step| step.timed_out.as_ref().map(ToString::to_string))
+        .collect();
+    assert_eq!(errors, [None, Some("8".to_owned())]);
+    assert_eq!(steps.iter().filter(|step| step.timed_out.is_some()).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
