@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rejoin::rejoin_core::{
-    CloseReason, CutReason, FailureReason, Rejection, Report, RequestOutcome, SessionCloseReason,
-    StreamId, UndeliverableReason,
+    CloseReason, CutReason, FailureReason, Head, Rejection, Report, RequestOutcome,
+    SessionCloseReason, StreamId, UndeliverableReason,
 };
 use serde::{Serialize, Serializer};
 
@@ -171,6 +171,17 @@ pub(crate) enum Class {
     Response,
     Failure,
     Priming,
+}
+
+impl Class {
+    /// Returns the class of a message.
+    pub(super) fn of(head: Option<&Head>) -> Self {
+        match head {
+            Some(Head::Response { .. } | Head::Error { .. }) => Self::Response,
+            Some(Head::Request { .. }) => Self::Request,
+            Some(Head::Notification(_)) | None => Self::Message,
+        }
+    }
 }
 
 impl Mark {

@@ -13,11 +13,11 @@ class SessionView {
     this.labels = html("div", { id: "labels", "aria-hidden": "true" });
     this.scroll = html("div", { id: "scroll", tabindex: 0, role: "region", "aria-label": "Timeline, scrolls sideways" });
     this.table = html("tbody");
-    this.facts_ = html("dl", { id: "facts" });
+    this.factList = html("dl", { id: "facts" });
     root.replaceChildren(
       facts.isLive ? html("p", {}, html("a", { href: "#" }, "← All sessions")) : html("p", {}),
       html("h2", { id: "session-title" }, "Session ", html("code", {}, facts.session)),
-      this.facts_,
+      this.factList,
       html("h3", {}, "In short"),
       this.story,
       html("h3", {}, "Timeline"),
@@ -59,7 +59,7 @@ class SessionView {
     const end = facts.onEnd && facts.state === "open"
       ? html("div", {}, html("button", { type: "button", class: "danger", click: facts.onEnd }, "End this session"))
       : null;
-    this.facts_.replaceChildren(
+    this.factList.replaceChildren(
       ...rows.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, String(value)))), ...(end ? [end] : []));
   }
 

@@ -23,6 +23,7 @@ const OUTCOMES = {
   "abandoned": "was abandoned by the server",
   "orphaned": "was cancelled: its client did not come back for it in time",
   "session-closed": "failed: the session ended",
+  "timed-out": "failed: the server took too long",
 };
 
 /** Returns "event 3", or "events 3 to 7". */
