@@ -4,6 +4,7 @@ mod history;
 mod host;
 mod live;
 mod metrics;
+mod on_demand;
 mod routes;
 mod session_list;
 mod session_timeline;

@@ -13,7 +13,8 @@ use super::{
     host,
     live::Viewers,
     metrics::Metrics,
-    session_list::{self, Window},
+    on_demand::OnDemand,
+    session_list::{self, Overview, Window},
     session_timeline, sessions,
 };
 use crate::{readiness::Readiness, serve::Servers, timeline::live_page};
@@ -24,6 +25,8 @@ struct Context {
     readiness: Readiness,
     metrics: Metrics,
     viewers: Viewers,
+    /// All sessions, for those who look at the list.
+    overview: OnDemand<Overview>,
 }
 
 pub(super) fn router(servers: Servers, readiness: Readiness, metrics: Metrics) -> Router {
@@ -40,7 +43,13 @@ pub(super) fn router(servers: Servers, readiness: Readiness, metrics: Metrics) -
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .merge(sessions)
-        .with_state(Context { servers, readiness, metrics, viewers: Viewers::default() })
+        .with_state(Context {
+            servers,
+            readiness,
+            metrics,
+            viewers: Viewers::default(),
+            overview: OnDemand::default(),
+        })
 }
 
 async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
@@ -74,8 +83,9 @@ async fn page() -> Response {
 }
 
 async fn live_list(State(context): State<Context>, Query(window): Query<Window>) -> Response {
-    let histories = context.metrics.histories().clone();
-    context.viewers.stream(|events| session_list::send(events, context.servers, histories, window))
+    let Context { servers, metrics, viewers, overview, .. } = context;
+    let look = move || session_list::look(&servers, metrics.histories());
+    viewers.stream(|events| session_list::send(events, overview, look, window))
 }
 
 async fn live_session(State(context): State<Context>, Path(session): Path<String>) -> Response {
@@ -90,7 +100,7 @@ async fn list(State(context): State<Context>) -> Response {
 
 async fn one(State(context): State<Context>, Path(session): Path<String>) -> Response {
     match sessions::find(&context.servers, &session) {
-        Some(found) => json(&found.entry()),
+        Some(found) => json(&found.listed.entry()),
         None => unknown(),
     }
 }

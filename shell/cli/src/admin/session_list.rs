@@ -1,17 +1,28 @@
 //! The list of sessions on the live page: a part of it, whenever it has changed.
 
-use std::{cmp::Reverse, time::Duration};
+use std::cmp::Reverse;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     history::{Counts, Histories},
     live::{Events, Gone, KEEP_ALIVE},
-    sessions::{self, Found},
+    on_demand::OnDemand,
+    sessions::{self, Listed},
 };
 use crate::serve::Servers;
+
+/// All sessions at one time.
+pub(super) type Overview = Vec<Row>;
+
+/// A session in the list.
+#[derive(Debug)]
+pub(super) struct Row {
+    listed: Listed,
+    counts: Counts,
+}
 
 /// The part of the list that somebody looks at.
 #[derive(Debug, Deserialize)]
@@ -43,9 +54,6 @@ const ROWS_MAX: usize = 100;
 /// Maximum length of a query, in bytes.
 const QUERY_BYTES_MAX: usize = 256;
 
-/// Interval between two looks at all sessions, for each viewer.
-const INTERVAL: Duration = Duration::from_secs(1);
-
 impl Default for Window {
     fn default() -> Self {
         Self { query: String::new(), sort: Sort::default(), offset: 0, limit: ROWS_MAX }
@@ -55,16 +63,20 @@ impl Default for Window {
 /// Sends the part, and again whenever it has changed.
 pub(super) async fn send(
     events: Events,
-    servers: Servers,
-    histories: Histories,
+    overview: OnDemand<Overview>,
+    look: impl Fn() -> Overview,
     mut window: Window,
 ) -> Result<(), Gone> {
     window.limit = window.limit.min(ROWS_MAX);
     window.query.truncate(window.query.floor_char_boundary(QUERY_BYTES_MAX));
     window.query = window.query.to_lowercase();
+    let shared = overview.share();
     let mut sent = (Value::Null, Instant::now());
     loop {
-        let list = window.look(&servers, &histories);
+        let latest = shared.latest(&look).await;
+        let (list, next_at) = (window.part(&latest.value), latest.next_at());
+        // It is not kept for a viewer who reads slowly.
+        drop(latest);
         let comparable = without_ages(list.clone());
         if comparable != sent.0 {
             events.send("sessions", &list).await?;
@@ -73,63 +85,73 @@ pub(super) async fn send(
             events.keep_alive().await?;
             sent.1 = Instant::now();
         }
-        sleep(INTERVAL).await;
+        sleep_until(next_at).await;
     }
 }
 
+/// Looks at all sessions.
+pub(super) fn look(servers: &Servers, histories: &Histories) -> Overview {
+    let row = |listed: Listed| Row { counts: histories.counts(listed.id), listed };
+    sessions::all(servers).into_iter().map(row).collect()
+}
+
 impl Window {
-    fn look(&self, servers: &Servers, histories: &Histories) -> Value {
-        let all = sessions::all(servers);
-        let count = all.len();
-        let with_counts = |found: Found| {
-            let counts = histories.counts(found.session.id());
-            (found, counts)
-        };
-        let mut matching: Vec<(Found, Counts)> =
-            all.into_iter().filter(|found| self.matches(found)).map(with_counts).collect();
+    fn part(&self, all: &[Row]) -> Value {
+        let mut matching: Vec<&Row> = all.iter().filter(|row| self.matches(&row.listed)).collect();
         self.sort.apply(&mut matching);
         let part = matching.iter().skip(self.offset).take(self.limit);
-        let rows: Vec<Value> = part.map(|(found, counts)| row(found, *counts)).collect();
-        json!({ "count": count, "matching": matching.len(), "offset": self.offset, "sessions": rows })
+        let rows: Vec<Value> = part.map(|row| row.entry()).collect();
+        json!({
+            "count": all.len(),
+            "matching": matching.len(),
+            "offset": self.offset,
+            "sessions": rows,
+        })
     }
 
-    fn matches(&self, found: &Found) -> bool {
+    fn matches(&self, session: &Listed) -> bool {
         let has = |text: &str| text.to_lowercase().contains(&self.query);
-        let principal = found.session.principal();
         self.query.is_empty()
-            || has(&found.server)
-            || has(&found.session.id().short().to_string())
-            || found.stats.client.as_deref().is_some_and(has)
-            || principal.is_some_and(|principal| has(principal.subject()))
+            || has(&session.server)
+            || has(&session.id.short().to_string())
+            || session.stats.client.as_deref().is_some_and(has)
+            || session.principal.as_ref().is_some_and(|principal| has(principal.subject()))
     }
 }
 
 impl Sort {
-    fn apply(self, sessions: &mut [(Found, Counts)]) {
+    /// Sorts sessions. Among those that are equal otherwise, the newest is the first.
+    fn apply(self, sessions: &mut [&Row]) {
+        let newest = |row: &&Row| row.listed.newest_first();
         match self {
-            Self::Attention => sessions.sort_by_cached_key(|(found, counts)| {
+            Self::Attention => sessions.sort_by_key(|row| {
+                let counts = row.counts;
                 let lost = counts.lost.saturating_sub(counts.resumed);
                 let trouble = (counts.missed.saturating_add(counts.failed), lost, counts.lost);
-                (Reverse(trouble), Reverse(found.stats.pending_requests), found.stats.age)
+                (Reverse((trouble, row.listed.stats.pending_requests)), newest(row))
             }),
-            Self::Newest => sessions.sort_by_key(|(found, _)| found.stats.age),
-            Self::Oldest => sessions.sort_by_key(|(found, _)| Reverse(found.stats.age)),
-            Self::Pending => {
-                sessions.sort_by_key(|(found, _)| Reverse(found.stats.pending_requests));
+            Self::Newest => sessions.sort_by_key(newest),
+            Self::Oldest => sessions.sort_by_key(|row| Reverse(newest(row))),
+            Self::Pending => sessions
+                .sort_by_key(|row| (Reverse(row.listed.stats.pending_requests), newest(row))),
+            Self::Kept => {
+                sessions.sort_by_key(|row| (Reverse(row.listed.stats.kept_bytes), newest(row)));
             }
-            Self::Kept => sessions.sort_by_key(|(found, _)| Reverse(found.stats.kept_bytes)),
         }
     }
 }
 
-fn row(found: &Found, counts: Counts) -> Value {
-    let mut row = found.entry();
-    if let Some(row) = row.as_object_mut() {
-        row.insert("lost".to_owned(), counts.lost.into());
-        row.insert("resumed".to_owned(), counts.resumed.into());
-        row.insert("missed".to_owned(), counts.missed.saturating_add(counts.failed).into());
+impl Row {
+    fn entry(&self) -> Value {
+        let Self { listed, counts } = self;
+        let mut entry = listed.entry();
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert("lost".to_owned(), counts.lost.into());
+            entry.insert("resumed".to_owned(), counts.resumed.into());
+            entry.insert("missed".to_owned(), counts.missed.saturating_add(counts.failed).into());
+        }
+        entry
     }
-    row
 }
 
 /// Returns the list without what changes all the time.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     history::Histories,
     live::{Events, Gone, KEEP_ALIVE},
-    sessions::{self, Found},
+    sessions::{self, Listed},
 };
 use crate::{
     serve::Servers,
@@ -45,7 +45,8 @@ pub(super) async fn send(
             marks.push(Mark::new(age, Row::Session, What::Missing));
         }
         let at = age.as_secs_f64() * 1e3;
-        let first = json!({ "facts": facts(&found), "state": state, "at": at, "marks": marks });
+        let first =
+            json!({ "facts": facts(&found.listed), "state": state, "at": at, "marks": marks });
         events.send("start", &first).await?;
         drop(found);
         match follow(&events, &mut watch, &mut timeline).await? {
@@ -80,13 +81,13 @@ async fn follow(
     }
 }
 
-fn facts(found: &Found) -> Value {
-    let Found { server, session, stats } = found;
+fn facts(listed: &Listed) -> Value {
+    let Listed { server, id, principal, stats, .. } = listed;
     json!({
-        "session": session.id().short().to_string(),
-        "server": server,
+        "session": id.short().to_string(),
+        "server": **server,
         "client": stats.client,
-        "principal": session.principal().map(Principal::subject),
+        "principal": principal.as_ref().map(Principal::subject),
         "revision": stats.revision.as_ref().map(ProtocolVersion::as_str),
         "process": stats.process,
     })

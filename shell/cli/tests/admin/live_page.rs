@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use rejoin_test_support::{Client, HttpResponse};
+use rejoin_test_support::{Client, HttpResponse, script};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -154,6 +154,60 @@ async fn a_timeline_says_why_a_client_got_what_it_got() {
 }
 
 #[tokio::test]
+async fn a_timeout_of_rejoin_is_no_answer_of_the_server() {
+    let served = Served::start(&["--request-timeout", "200ms"]);
+    let client = Client::initialize(&served.program.address).await;
+    let path = format!("/live/sessions/{}", served.short_id().await);
+    let mut events = Events::of(served.live(&path).await);
+    assert_eq!(events.next().await.unwrap().0, "start");
+    let arguments = json!({ "total": 1_000, "interval_ms": 50 });
+    let mut call = client.call(1, "count", arguments).await;
+    let error = call.response().await;
+    assert!(error["error"]["message"].as_str().unwrap().contains("within 200ms"), "{error}");
+    let marks = events.until("ended").await;
+    let of_kind = |kind: &str| marks.iter().find(|mark| mark["kind"] == kind);
+    let timed_out = of_kind("timed-out").unwrap_or_else(|| panic!("{marks:#?}"));
+    assert_eq!((&timed_out["row"], &timed_out["request"]), (&json!("0"), &json!("1")));
+    assert_eq!(of_kind("ended").unwrap()["outcome"], "timed-out");
+    let failure = |mark: &&Value| mark["kind"] == "sent" && mark["class"] == "failure";
+    assert_eq!(marks.iter().filter(failure).count(), 1, "{marks:#?}");
+    assert!(!marks.iter().any(|mark| mark["class"] == "response"), "{marks:#?}");
+}
+
+#[tokio::test]
+async fn a_timeout_that_a_client_learns_later_is_no_answer_of_the_server() {
+    let served = Served::start(&["--request-timeout", "300ms"]);
+    let client = Client::initialize(&served.program.address).await;
+    let path = format!("/live/sessions/{}", served.short_id().await);
+    let mut events = Events::of(served.live(&path).await);
+    assert_eq!(events.next().await.unwrap().0, "start");
+    let mut call = client.call(1, "count", json!({ "total": 1_000, "interval_ms": 50 })).await;
+    let first = call.message().await.unwrap().id().unwrap();
+    drop(call);
+    let marks = events.until("ended").await;
+    let kept = marks.iter().rfind(|mark| mark["kind"] == "kept").unwrap();
+    assert_eq!(kept["class"], "failure", "{marks:#?}");
+    client.get(Some(&first)).await.response().await;
+    let marks = events.until("ends").await;
+    let sent = marks.iter().rfind(|mark| mark["kind"] == "sent").unwrap();
+    assert_eq!((&sent["event"], &sent["class"]), (&kept["event"], &json!("failure")), "{marks:#?}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_process_is_a_mark() {
+    let script = script::with_prelude("receive; exit 3");
+    let served = Served::start(&["--", "/bin/sh", "-c", &script]);
+    let client = Client::initialize(&served.program.address).await;
+    let path = format!("/live/sessions/{}", served.short_id().await);
+    let mut events = Events::of(served.live(&path).await);
+    assert_eq!(events.next().await.unwrap().0, "start");
+    client.call(1, "any", json!({})).await.response().await;
+    let marks = events.until("closed").await;
+    assert!(kinds(&marks).contains(&"process-ended"), "{marks:#?}");
+    assert_eq!(marks.last().unwrap()["reason"], "the server has ended");
+}
+
+#[tokio::test]
 async fn a_page_that_is_opened_later_knows_what_went_wrong_before() {
     let served = Served::start(&["--max-stream-events", "4"]);
     let client = Client::initialize(&served.program.address).await;
@@ -176,11 +230,10 @@ async fn a_page_that_is_opened_later_knows_what_went_wrong_before() {
     assert_eq!(stream["pending"], 1);
     let request = &start["state"]["requests"][0];
     assert_eq!((&request["request"], &request["name"]), (&json!("2"), &json!("tools/call count")));
-    let mut list = Events::of(served.live("/live/sessions").await);
-    let (_, list) = list.next().await.unwrap();
-    let session = &list["sessions"][0];
-    assert_eq!((&session["lost"], &session["resumed"]), (&json!(1), &json!(1)));
-    assert!(session["missed"].as_u64().unwrap() > 0, "{session}");
+    let expected = |session: &Value| {
+        session["lost"] == 1 && session["resumed"] == 1 && session["missed"].as_u64() > Some(0)
+    };
+    served.wait(expected).await;
 }
 
 #[tokio::test]
@@ -201,6 +254,32 @@ async fn the_list_is_sent_again_when_it_has_changed() {
     assert_eq!((&none["count"], &none["matching"]), (&json!(2), &json!(0)));
     let invalid = served.get("/live/sessions?sort=luck").await;
     assert_eq!(invalid.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn sessions_that_are_equal_otherwise_are_listed_by_age() {
+    let served = Served::start(&[]);
+    for _ in 0..16 {
+        Client::initialize(&served.program.address).await;
+    }
+    let ids = |list: &Value| -> Vec<String> {
+        let sessions = list["sessions"].as_array().unwrap().iter();
+        sessions.map(|session| session["session"].as_str().unwrap().to_owned()).collect()
+    };
+    let oldest = ids(&served.get("/sessions").await.json().await);
+    assert_eq!(oldest.len(), 16);
+    let newest: Vec<String> = oldest.iter().rev().cloned().collect();
+    for (sort, expected) in [
+        ("attention", &newest),
+        ("newest", &newest),
+        ("oldest", &oldest),
+        ("pending", &newest),
+        ("kept", &newest),
+    ] {
+        let list = served.live(&format!("/live/sessions?sort={sort}")).await;
+        let (_, list) = Events::of(list).next().await.unwrap();
+        assert_eq!(&ids(&list), expected, "{sort}");
+    }
 }
 
 #[tokio::test]
