@@ -1,6 +1,8 @@
 //! The listener for operators.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "admin/connections.rs"]
+mod connections;
 #[path = "admin/health.rs"]
 mod health;
 #[path = "admin/live_page.rs"]

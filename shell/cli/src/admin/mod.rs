@@ -10,40 +10,75 @@ mod session_list;
 mod session_timeline;
 mod sessions;
 
-use std::{io, net::SocketAddr};
+use std::{future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tower_service::Service as _;
 
 pub(crate) use self::metrics::Metrics;
-use crate::{readiness::Readiness, serve::Servers};
+use crate::{
+    readiness::Readiness,
+    serve::{Accepted, Acceptor, Limits, Servers, Timeouts, TrackedRequestBody, Transport, http1},
+};
 
 /// The listener, which is bound.
 pub(crate) struct Admin {
-    listener: TcpListener,
+    acceptor: Acceptor,
+    timeouts: Timeouts,
     router: Router,
 }
 
+/// Maximum number of connections. Twice as many as there are streams to viewers, so that health
+/// checks are served beside them.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long what was sent may stay unacknowledged by TCP.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
 impl Admin {
     /// Binds the address.
-    pub(crate) async fn bind(
+    pub(crate) fn bind(
         address: SocketAddr,
+        timeouts: Timeouts,
         servers: Servers,
         readiness: Readiness,
         metrics: Metrics,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, router: routes::router(servers, readiness, metrics) })
+        let limits = Limits {
+            connections_max: CONNECTIONS_MAX,
+            name: "of the listener for operators",
+            user_timeout: Some(USER_TIMEOUT),
+        };
+        let acceptor = Acceptor::bind(address, limits)?;
+        Ok(Self { acceptor, timeouts, router: routes::router(servers, readiness, metrics) })
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.acceptor.address()
     }
 
     /// Serves until the future is dropped.
     pub(crate) async fn serve(self) {
-        if let Err(error) = axum::serve(self.listener, self.router).await {
-            tracing::error!(%error, "the listener for operators has failed");
+        let Self { mut acceptor, timeouts, router } = self;
+        let http = Arc::new(http1::builder());
+        loop {
+            let Accepted { stream, peer, permit } = acceptor.accept().await;
+            let (http, router) = (Arc::clone(&http), router.clone());
+            tokio::spawn(async move {
+                let respond = |request: http::Request<TrackedRequestBody>| {
+                    let response = router.clone().call(request);
+                    async {
+                        let Ok(response) = response.await;
+                        response
+                    }
+                };
+                let stream = Transport::Tcp(stream);
+                if let Err(error) = http1::serve(&http, stream, respond, timeouts, pending()).await
+                {
+                    tracing::debug!(%peer, %error, "connection error of an operator");
+                }
+                drop(permit);
+            });
         }
     }
 }

@@ -15,11 +15,11 @@ const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeouts {
+pub(crate) struct Timeouts {
     /// Maximum time between two requests.
-    pub(super) idle: Duration,
+    pub(crate) idle: Duration,
     /// Maximum time from the first byte of a request to the end of its headers.
-    pub(super) header: Duration,
+    pub(crate) header: Duration,
 }
 
 /// The state of a connection.

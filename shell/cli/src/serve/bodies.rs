@@ -16,7 +16,7 @@ use super::activity::Activity;
 
 /// A request body.
 #[derive(Debug)]
-pub(super) struct TrackedRequestBody {
+pub(crate) struct TrackedRequestBody {
     body: Incoming,
     activity: Arc<Activity>,
 }

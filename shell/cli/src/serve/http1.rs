@@ -2,20 +2,21 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::Future,
     pin::{Pin, pin},
     sync::Arc,
 };
 
+use bytes::Bytes;
 use http::{Request, Response, header};
+use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1::Builder, service::Service};
 use hyper_util::rt::TokioIo;
 
 use super::{
-    access_log::LoggedBody,
     activity::{Activity, Timeouts},
     bodies::{TrackedRequestBody, TrackedResponseBody},
-    router::{ConnectedClient, RoutedBody, Router},
     socket::Socket,
     transport::Transport,
 };
@@ -23,7 +24,7 @@ use super::{
 /// Maximum size of a request head, and of a part of a body that is read at once, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-pub(super) fn builder() -> Builder {
+pub(crate) fn builder() -> Builder {
     let mut http = Builder::new();
     // `Socket` enforces the timeouts: hyper's own does not distinguish an idle connection from one
     // in the middle of a request.
@@ -32,16 +33,22 @@ pub(super) fn builder() -> Builder {
 }
 
 /// Serves a connection until it ends. Ends it after its current response when `end` resolves.
-pub(super) async fn serve(
+pub(crate) async fn serve<R, F, B>(
     builder: &Builder,
     transport: Transport,
-    (router, client): (Router, ConnectedClient),
+    respond: R,
     timeouts: Timeouts,
     end: impl Future<Output = ()>,
-) -> hyper::Result<()> {
+) -> hyper::Result<()>
+where
+    R: Fn(Request<TrackedRequestBody>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let activity = Arc::new(Activity::new(timeouts));
     let socket = Socket::new(transport, Arc::clone(&activity));
-    let service = RequestService { router, client, activity: Arc::clone(&activity) };
+    let service = RequestService { respond, activity: Arc::clone(&activity) };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
     tokio::select! {
         served = &mut connection => return served,
@@ -57,21 +64,25 @@ pub(super) async fn serve(
 }
 
 /// The service of one connection.
-struct RequestService {
-    router: Router,
-    client: ConnectedClient,
+struct RequestService<R> {
+    respond: R,
     activity: Arc<Activity>,
 }
 
-impl Service<Request<Incoming>> for RequestService {
-    type Response = Response<TrackedResponseBody<LoggedBody<RoutedBody>>>;
+impl<R, F, B> Service<Request<Incoming>> for RequestService<R>
+where
+    R: Fn(Request<TrackedRequestBody>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Response = Response<TrackedResponseBody<B>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let activity = Arc::clone(&self.activity);
         let request = request.map(|body| TrackedRequestBody::new(body, Arc::clone(&activity)));
-        let response = self.router.respond(request, &self.client);
+        let response = (self.respond)(request);
         Box::pin(async {
             let response = response.await;
             let content_type = response.headers().get(header::CONTENT_TYPE);

@@ -4,14 +4,14 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioExecutor;
 use rejoin::PeerAddress;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    sync::{Semaphore, watch},
+    net::TcpStream,
+    sync::watch,
     time::{Instant, sleep_until},
 };
 
 use super::{
+    acceptor::{Accepted, Acceptor, Limits},
     activity,
     client_certificate::ClientCertificate,
     http1, http2,
@@ -21,31 +21,11 @@ use super::{
 };
 use crate::config::ProgramConfig;
 
-/// Maximum number of unsent bytes in the kernel (`TCP_NOTSENT_LOWAT`). Low, so that an event
-/// counts as acknowledged shortly before it is sent, and slow readers show steady progress.
-const NOT_SENT_BYTES_MAX: u32 = 64 << 10;
-
-/// TCP keepalive: idle time before the first probe, and interval between probes.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Minimum time between two warnings about the connection limit.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Delay after an accept error that does not concern one connection, such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 pub(super) struct Listener {
-    tcp: TcpListener,
+    acceptor: Acceptor,
     protocols: Arc<Protocols>,
     /// Tells connections to end after their current response. Each connection has a receiver.
     draining: watch::Sender<bool>,
-    connections_max: usize,
-    /// One permit per connection.
-    permits: Arc<Semaphore>,
-    /// How long sent data may stay unacknowledged by TCP before the connection is closed
-    /// (`TCP_USER_TIMEOUT`). Same as the session's timeout for a stalled reader.
-    user_timeout: Option<Duration>,
 }
 
 /// How connections are served.
@@ -59,13 +39,16 @@ struct Protocols {
 
 impl Listener {
     pub(super) fn bind(config: &ProgramConfig, tls: Option<Tls>) -> io::Result<Self> {
-        let listener = listen(config.listen)?;
         let idle = config.connection_idle_timeout;
+        // Also when a reader counts as stalled.
         let stall = config.sessions.session.stall_disconnect_timeout;
-        let permits =
-            Arc::new(Semaphore::new(config.tcp_connections_max.min(Semaphore::MAX_PERMITS)));
+        let limits = Limits {
+            connections_max: config.tcp_connections_max,
+            name: "--max-connections",
+            user_timeout: stall,
+        };
         Ok(Self {
-            tcp: listener,
+            acceptor: Acceptor::bind(config.listen, limits)?,
             protocols: Arc::new(Protocols {
                 tls,
                 http1: http1::builder(),
@@ -74,37 +57,17 @@ impl Listener {
                 http2_timeouts: http2::Timeouts { idle, stall },
             }),
             draining: watch::Sender::new(false),
-            connections_max: config.tcp_connections_max,
-            permits,
-            user_timeout: stall,
         })
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        self.acceptor.address()
     }
 
     /// Accepts connections until the future is dropped.
-    pub(super) async fn accept(&self, router: &Router) {
-        let mut warned_at = None;
+    pub(super) async fn accept(&mut self, router: &Router) {
         loop {
-            if self.permits.available_permits() == 0 {
-                self.warn_connection_limit(&mut warned_at);
-            }
-            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
-            let (stream, peer) = match self.tcp.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) if is_connection_error(&error) => continue,
-                Err(error) => {
-                    tracing::error!(%error, "cannot accept connections");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            if let Err(error) = set_socket_options(&stream, self.user_timeout) {
-                tracing::debug!(%peer, %error, "cannot set socket options");
-                continue;
-            }
+            let Accepted { stream, peer, permit } = self.acceptor.accept().await;
             let (protocols, router) = (Arc::clone(&self.protocols), router.clone());
             let draining = self.draining.subscribe();
             tokio::spawn(async move {
@@ -116,24 +79,12 @@ impl Listener {
         }
     }
 
-    /// Warns, at most once per interval, that new clients have to wait.
-    fn warn_connection_limit(&self, warned_at: &mut Option<Instant>) {
-        if warned_at.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
-            *warned_at = Some(Instant::now());
-            let connections = self.connections_max;
-            tracing::warn!(
-                connections,
-                "connection limit reached (--max-connections): new clients wait"
-            );
-        }
-    }
-
     /// Stops accepting connections, and waits up to `timeout` until the current responses are
     /// sent. Returns whether all were sent.
     ///
     /// Requests that were received in part are not served.
     pub(super) async fn drain(self, timeout: Duration) -> bool {
-        drop(self.tcp);
+        drop(self.acceptor);
         self.draining.send_replace(true);
         tokio::time::timeout(timeout, self.draining.closed()).await.is_ok()
     }
@@ -164,13 +115,14 @@ impl Protocols {
         };
         // Lives until the connection ends, which a shutdown waits for.
         let end = end(&mut draining, client.certificate.as_ref().map(|known| known.expires_at));
-        let service = (router, client);
         match &transport {
             Transport::Tls(stream) if tls::is_http2(stream) => {
+                let service = (router, client);
                 http2::serve(&self.http2, transport, service, self.http2_timeouts, end).await?;
             }
             Transport::Tls(_) | Transport::Tcp(_) => {
-                http1::serve(&self.http1, transport, service, self.http1_timeouts, end).await?;
+                let respond = |request| router.respond(request, &client);
+                http1::serve(&self.http1, transport, respond, self.http1_timeouts, end).await?;
             }
         }
         Ok(())
@@ -191,65 +143,5 @@ async fn end(draining: &mut watch::Receiver<bool>, expires_at: Option<Instant>) 
                 () = sleep_until(expires_at) => {}
             }
         }
-    }
-}
-
-/// Disables Nagle's algorithm, limits buffering in the kernel, and enables detection of dead peers.
-fn set_socket_options(stream: &TcpStream, user_timeout: Option<Duration>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    #[cfg(target_os = "linux")]
-    {
-        let socket = SockRef::from(stream);
-        socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
-        socket.set_tcp_user_timeout(user_timeout.map(|timeout| timeout.min(USER_TIMEOUT_MAX)))?;
-    }
-    let keep_alive =
-        TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(stream).set_tcp_keepalive(&keep_alive)
-}
-
-/// Maximum of `TCP_USER_TIMEOUT` on Linux: a signed number of milliseconds.
-#[cfg(target_os = "linux")]
-const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
-
-/// Returns whether an accept error concerns one connection only.
-fn is_connection_error(error: &io::Error) -> bool {
-    let kinds = [
-        io::ErrorKind::ConnectionAborted,
-        io::ErrorKind::ConnectionRefused,
-        io::ErrorKind::ConnectionReset,
-    ];
-    kinds.contains(&error.kind())
-}
-
-/// Listens with a long backlog, for many clients that connect at once, such as after a restart.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// Maximum number of connections that wait to be accepted; the kernel may lower it.
-const BACKLOG: u32 = 4_096;
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn accepted_sockets_have_their_options_set() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (_client, accepted) = tokio::join!(client, listener.accept());
-        let (stream, _) = accepted.unwrap();
-        let minute = Some(Duration::from_secs(60));
-        set_socket_options(&stream, minute).unwrap();
-        let socket = SockRef::from(&stream);
-        assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT_BYTES_MAX);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), minute);
-        set_socket_options(&stream, Some(Duration::MAX)).unwrap();
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT_MAX));
     }
 }

@@ -1,11 +1,12 @@
 //! `rejoin serve`: the listener, the sessions and the shutdown.
 
+mod acceptor;
 mod access_log;
 mod activity;
 mod bodies;
 mod client_certificate;
 mod greeting;
-mod http1;
+pub(crate) mod http1;
 mod http2;
 mod listener;
 mod open_files;
@@ -22,7 +23,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::Signal;
 
-pub(crate) use self::servers::{Server, Servers};
+pub(crate) use self::{
+    acceptor::{Accepted, Acceptor, Limits},
+    activity::Timeouts,
+    bodies::TrackedRequestBody,
+    servers::{Server, Servers},
+    transport::Transport,
+};
 use self::{listener::Listener, router::Router, shutdown::shut_down, tls::Tls};
 use crate::{
     admin::Admin,
@@ -66,10 +73,10 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
         auth.prepare();
     }
     let readiness = Readiness::default();
-    let admin = bind_admin(&config, &servers, &readiness).await?;
+    let admin = bind_admin(&config, &servers, &readiness)?;
     let router = Router::new(servers.clone(), readiness.clone());
     let (mut signals, reload) = Signals::install(reloads)?;
-    let listener = Listener::bind(&config, tls.clone())
+    let mut listener = Listener::bind(&config, tls.clone())
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     if let Some(admin) = admin {
         tracing::info!(address = %admin.address()?, "listening for operators");
@@ -100,13 +107,14 @@ async fn serve(config: ProgramConfig, named: Option<Vec<NamedServer>>) -> anyhow
 }
 
 /// Binds the listener for operators, if it is configured.
-async fn bind_admin(
+fn bind_admin(
     config: &ProgramConfig,
     servers: &Servers,
     readiness: &Readiness,
 ) -> anyhow::Result<Option<Admin>> {
     let (Some(address), Some(metrics)) = (config.admin, servers.metrics()) else { return Ok(None) };
-    let admin = Admin::bind(address, servers.clone(), readiness.clone(), metrics).await;
+    let timeouts = Timeouts { idle: config.connection_idle_timeout, header: config.header_timeout };
+    let admin = Admin::bind(address, timeouts, servers.clone(), readiness.clone(), metrics);
     admin.map(Some).with_context(|| format!("cannot listen on {address} for operators"))
 }
 

@@ -8,8 +8,8 @@ use crate::config::{NamedServer, ProgramConfig};
 /// descriptor of the process itself.
 const FILES_PER_SESSION: u64 = 4;
 
-/// Other open files: the log, the listener, the watchdog, journals, processes that are being
-/// started.
+/// Other open files: the log, the listeners, connections of operators (at most 64), the watchdog,
+/// journals, processes that are being started.
 const FILES_OTHER: u64 = 128;
 
 /// Raises the soft limit to the hard limit. The command gets the former soft limit, since many

@@ -14,7 +14,7 @@ const FLUSH_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// sessions drain for up to `drain_timeout`. Finally the remaining sessions and connections are
 /// closed, and the remaining telemetry is sent.
 pub(super) async fn shut_down(
-    listener: Listener,
+    mut listener: Listener,
     router: &Router,
     servers: &Servers,
     readiness: &Readiness,

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 #[derive(Debug)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
