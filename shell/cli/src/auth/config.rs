@@ -42,6 +42,9 @@ impl Default for AuthConfig {
     }
 }
 
+/// Minimum of the interval: tokens with unknown keys must not make rejoin a load for the issuer.
+const JWKS_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// Maximum of the leeway.
 const LEEWAY_MAX: Duration = Duration::from_secs(60);
 
@@ -54,6 +57,10 @@ impl AuthConfig {
     /// Checks the options. `has_certificates` is whether clients need a certificate.
     pub(crate) fn check(&self, has_certificates: bool) -> anyhow::Result<()> {
         anyhow::ensure!(self.leeway <= LEEWAY_MAX, "--auth-leeway must be at most 1m");
+        anyhow::ensure!(
+            self.jwks_interval >= JWKS_INTERVAL_MIN,
+            "--auth-jwks-interval must be at least 1s"
+        );
         let of_tokens = [
             ("--auth-audience", !self.audiences.is_empty()),
             ("--auth-scopes", !self.scopes.is_empty()),
@@ -123,6 +130,9 @@ mod tests {
         limited.check(true).unwrap();
         assert!(error(|config| config.leeway = Duration::from_secs(61)).contains("--auth-leeway"));
         assert!(error(|config| config.scopes = vec!["a\"b".to_owned()]).contains("--auth-scopes"));
+        let error_of_interval = error(|config| config.jwks_interval = Duration::from_millis(999));
+        assert_eq!(error_of_interval, "--auth-jwks-interval must be at least 1s");
+        assert_eq!(error(|config| config.jwks_interval = Duration::from_secs(1)), "");
         for url in [
             "mcp.example.com",
             "https://mcp.example.com/",

@@ -206,7 +206,7 @@ options! {
         auth_scopes: Vec<String> => auth.scopes;
         /// URL of the issuer's keys (JWK set), if its metadata is not to be used; or `off`
         auth_jwks_url: OptionalUrl => auth.jwks_url;
-        /// Minimum time between two fetches of these keys
+        /// Minimum time between two fetches of these keys; at least 1s
         ///
         /// They are fetched again when a token names an unknown key, and every 15 min.
         auth_jwks_interval: HumanDuration => auth.jwks_interval;

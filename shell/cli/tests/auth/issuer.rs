@@ -88,9 +88,9 @@ impl Issuer {
         self.state.lock().requests.clone()
     }
 
-    /// Starts the program, which fetches keys again whenever one is unknown.
+    /// Starts the program, which soon fetches keys again when one is unknown.
     pub(crate) fn program(&self, options: &[&str]) -> Program {
-        let fetching = ["--auth-jwks-interval", "0s"];
+        let fetching = ["--auth-jwks-interval", "1s"];
         let options = self.options().into_iter().chain(fetching).chain(options.iter().copied());
         Program::serve(&options.collect::<Vec<_>>())
     }
