@@ -1,4 +1,4 @@
-//! The live page in a browser: what it draws of an idle, a busy and a broken session.
+//! The live page in a browser: what it draws of an idle, a busy, a broken and a slow session.
 
 use std::{env, path::PathBuf};
 
@@ -20,13 +20,14 @@ struct Watched {
     short: String,
 }
 
-fn serve() -> Served {
+fn serve(options: &[&str]) -> Served {
     // A free port: the listener for operators does not tell the test its own.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = free.local_addr().unwrap().to_string();
     drop(free);
     let mut serve = std::process::Command::new(program_path());
     serve.args(["serve", "--log-level", "warn", "--admin", &admin, "--max-stream-events", "8"]);
+    serve.args(options);
     Served { program: Program::start(&mut serve), admin }
 }
 
@@ -84,7 +85,7 @@ async fn count(client: &Client, id: i64, total: u32, interval_ms: u32) -> HttpRe
 #[tokio::test]
 #[ignore = "installs packages and needs chromium"]
 async fn an_idle_session_is_drawn() {
-    let served = serve();
+    let served = serve(&[]);
     let (client, watched) = served.client().await;
     let _listening = client.get(None).await;
     check("idle", &watched, async {}).await;
@@ -93,7 +94,7 @@ async fn an_idle_session_is_drawn() {
 #[tokio::test]
 #[ignore = "installs packages and needs chromium"]
 async fn a_busy_session_is_drawn() {
-    let served = serve();
+    let served = serve(&[]);
     let (client, watched) = served.client().await;
     let _listening = client.get(None).await;
     check("busy", &watched, async {
@@ -117,7 +118,7 @@ async fn a_busy_session_is_drawn() {
 #[tokio::test]
 #[ignore = "installs packages and needs chromium"]
 async fn a_broken_session_is_drawn() {
-    let served = serve();
+    let served = serve(&[]);
     let (client, watched) = served.client().await;
     check("broken", &watched, async {
         // It comes back in time, and gets the rest.
@@ -136,6 +137,23 @@ async fn a_broken_session_is_drawn() {
         client.get(Some("7/99")).await;
         client.call(3, "no such tool", json!({})).await.response().await;
         client.delete().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "installs packages and needs chromium"]
+async fn a_session_whose_server_is_too_slow_is_drawn() {
+    let served = serve(&["--request-timeout", "300ms"]);
+    let (client, watched) = served.client().await;
+    check("slow", &watched, async {
+        count(&client, 1, 1_000, 50).await.response().await;
+        // The error waits until the client comes back.
+        let mut call = count(&client, 2, 1_000, 50).await;
+        let first = call.message().await.unwrap().id().unwrap();
+        drop(call);
+        watched.has_no_pending_requests().await;
+        client.get(Some(&first)).await.response().await;
     })
     .await;
 }

@@ -45,6 +45,20 @@ const EXPECTED = {
       "The client came back on connection", "asked for what follows event 1",
     ],
   },
+  slow: {
+    rows: {
+      session: /^opened watched( dropped)*$/,
+      standalone: /^$/,
+      0: /^began attached sent:priming( sent:message| acknowledged)+ timed-out sent:failure ended ends acknowledged$/,
+      1: /^began attached sent:priming( sent:message| acknowledged)+ lost( kept)* timed-out kept ended resumed( sent:message)* sent:failure ends acknowledged$/,
+    },
+    bars: { 0: ["ends"], 1: ["lost", "ends"] },
+    says: [
+      "2 ended in another way", "2 errors were sent in place of a response", "timed out",
+      "The server took too long to answer request 1", "Request 2 failed: the server took too long",
+      "An error is kept for the client in place of a response, as event",
+    ],
+  },
 }[kind];
 
 /** A call with progress: its events are drawn one by one, or as runs. */

@@ -72,6 +72,9 @@ function sentence(mark) {
     case "sent":
       return sent(mark);
     case "kept": {
+      if (mark.class === "failure") {
+        return `An error is kept for the client in place of a response, as ${events(mark.first, mark.last)}: ${mark.label}.`;
+      }
       const what = mark.first === mark.last ? `${events(mark.first, mark.last)} (${mark.label})` : events(mark.first, mark.last);
       return mark.absent
         ? `The server sent ${what} while no connection was there: kept until the client comes back.`
