@@ -140,7 +140,8 @@ impl Callers {
     /// Stops the clients after their current calls. Returns the calls that were answered.
     pub async fn stop(&mut self) -> Vec<String> {
         self.seen.is_over.store(true, Ordering::Relaxed);
-        std::mem::take(&mut self.clients).join_all().await.concat()
+        let clients = std::mem::take(&mut self.clients);
+        timeout(PATIENCE, clients.join_all()).await.unwrap().concat()
     }
 }
 
