@@ -41,12 +41,12 @@ pub struct ClientConfig {
     /// Maximum delay that a server can ask for with `retry:`. Default 5 min.
     pub retry_max: Duration,
     /// How long a message is tried again that the server has not executed: no connection could be
-    /// made, or the server asked to send it later. Default 60 s.
+    /// made, the server asked to send it later, or there is no session. Default 60 s.
     pub send_timeout: Duration,
     /// How long the resumption of a pending request is tried, since the server was last reached.
     /// Default 5 min.
     pub resume_timeout: Duration,
-    /// How long the end waits for the response to the DELETE of the session. Default 3 s.
+    /// How long the response to the DELETE of a session is awaited. Default 3 s.
     pub close_timeout: Duration,
 }
 

@@ -96,7 +96,7 @@ impl<C: Clone, S> Client<C, S> {
                 if self.role(number) == Some(Role::Renew) {
                     self.fail_stream(number, CallFailure::NoSession, out);
                 } else {
-                    self.on_initialize_failed(&id);
+                    self.on_initialize_failed(&id, out);
                     self.deliver_response(&id, body, out);
                 }
             }

@@ -60,6 +60,7 @@ mod seen;
 mod standalone;
 mod stream;
 mod timers;
+mod waiting;
 
 use alloc::{
     boxed::Box,
@@ -108,7 +109,8 @@ pub struct Client<C, S = C> {
     lingering: VecDeque<u64>,
     /// The number of the standalone stream, if there is one.
     standalone: Option<u64>,
-    /// Exchanges that have not ended; at most one for each outgoing message and stream.
+    /// Exchanges that have not ended; at most one for each outgoing message and stream, and a few
+    /// DELETEs.
     exchanges: BTreeMap<ExchangeId, Purpose>,
     /// The pending requests of the application; at most `requests_max`.
     requests: BTreeMap<RequestId, Place>,
@@ -153,6 +155,8 @@ struct SessionState<C> {
     lists: Lists,
     /// Counts the attempts to open a session: an exchange belongs to the one that it was sent in.
     generation: u64,
+    /// When the last one was lost.
+    lost_at: Instant,
     /// When it became live.
     live_since: Instant,
     /// Whether it has accepted a message of the application, apart from the handshake.
@@ -174,7 +178,7 @@ enum Purpose {
     Post(u64),
     /// The body of a stream.
     Stream(u64),
-    /// The DELETE.
+    /// The DELETE of a session.
     Delete,
 }
 
@@ -202,6 +206,7 @@ impl<C: Clone, S> Client<C, S> {
                 initialize: None,
                 lists: Lists::default(),
                 generation: 0,
+                lost_at: now,
                 live_since: now,
                 is_proven: false,
                 attempts: 0,
@@ -272,13 +277,13 @@ impl<C: Clone, S> Client<C, S> {
             Input::Ended { exchange } => match self.exchanges.remove(&exchange) {
                 Some(Purpose::Stream(number)) => self.on_detached(number, true, out),
                 Some(Purpose::Post(number)) => self.on_post_failed(number, true, out),
-                Some(Purpose::Delete) => self.finish(out),
+                Some(Purpose::Delete) => self.on_delete_failed(exchange, out),
                 None => {}
             },
             Input::Failed { exchange, was_sent } => match self.exchanges.remove(&exchange) {
                 Some(Purpose::Stream(number)) => self.on_detached(number, false, out),
                 Some(Purpose::Post(number)) => self.on_post_failed(number, was_sent, out),
-                Some(Purpose::Delete) => self.finish(out),
+                Some(Purpose::Delete) => self.on_delete_failed(exchange, out),
                 None => {}
             },
             Input::Close => self.close(out),
@@ -295,10 +300,7 @@ impl<C: Clone, S> Client<C, S> {
         match self.exchanges.get(&exchange).copied() {
             Some(Purpose::Post(number)) => self.on_posted(number, exchange, response, out),
             Some(Purpose::Stream(number)) => self.on_resumed(number, exchange, &response, out),
-            Some(Purpose::Delete) => {
-                self.exchanges.remove(&exchange);
-                self.finish(out);
-            }
+            Some(Purpose::Delete) => self.on_delete_response(exchange, &response, out),
             None => {}
         }
     }
@@ -310,7 +312,8 @@ impl<C: Clone, S> Client<C, S> {
                 Timer::Resume(number) => self.resume(number, out),
                 Timer::Renew => self.begin_session(out),
                 Timer::Open => self.on_not_opened(out),
-                Timer::Close => self.finish(out),
+                Timer::Wait => self.end_waiting(self.now, out),
+                Timer::Delete(exchange) => self.on_delete_timeout(exchange, out),
             }
         }
     }
@@ -327,7 +330,7 @@ impl<C: Clone, S> Client<C, S> {
     /// Ends a request without a response.
     fn fail(&mut self, request: RequestId, failure: CallFailure, out: &mut Vec<Action<C, S>>) {
         if self.requests.remove(&request).is_some() {
-            self.on_initialize_failed(&request);
+            self.on_initialize_failed(&request, out);
             out.push(Action::Fail { request, failure });
         }
     }

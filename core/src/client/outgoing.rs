@@ -18,6 +18,8 @@ pub(super) struct Outgoing<C> {
     pub(super) content: Content<C>,
     bytes: usize,
     pub(super) stage: Stage,
+    /// When it was given to the machine.
+    pub(super) queued_at: Instant,
     /// The session that it was last sent in.
     pub(super) generation: u64,
     /// Whether it was sent with a session id.
@@ -68,6 +70,11 @@ impl<C> Outgoing<C> {
         !matches!(self.stage, Stage::Sent(_))
     }
 
+    /// Returns whether other messages wait for it.
+    pub(super) fn opens_session(&self) -> bool {
+        matches!(self.kind, Kind::Initialize | Kind::Renew | Kind::Renewed)
+    }
+
     /// Returns whether it begins a session, so that it does not belong to one.
     pub(super) fn begins_session(&self) -> bool {
         matches!(self.kind, Kind::Initialize | Kind::Renew)
@@ -105,6 +112,7 @@ impl<C: Clone, S> Client<C, S> {
             content,
             bytes,
             stage: Stage::Queued,
+            queued_at: self.now,
             generation: 0,
             has_session: false,
             since: None,
@@ -145,6 +153,7 @@ impl<C: Clone, S> Client<C, S> {
         let Some(outgoing) = self.outgoing.get_mut(&number) else { return };
         let Some(exchange) = exchange else {
             outgoing.stage = Stage::Queued;
+            self.begin_waiting();
             return;
         };
         outgoing.stage = Stage::Sent(exchange);
@@ -211,7 +220,7 @@ impl<C: Clone, S> Client<C, S> {
         match request {
             Some(request) => self.fail(request, failure, out),
             None => match kind {
-                Kind::Renew | Kind::Renewed => self.on_not_renewed(out),
+                Kind::Renew | Kind::Renewed => self.on_not_renewed(&failure, out),
                 // The server did not get it, or has refused it; its requests will tell more.
                 Kind::Initialized => self.open_standalone(out),
                 Kind::Initialize | Kind::Request | Kind::Other | Kind::Bound => {

@@ -17,6 +17,7 @@ impl<C: Clone, S> Client<C, S> {
             return;
         }
         self.phase = Phase::Renewing;
+        self.session.lost_at = self.now;
         let lived = self.now.since(self.session.live_since);
         let was_useful = self.session.is_proven || lived >= self.config.backoff_max;
         out.push(Action::Report(Report::SessionLost));
@@ -67,6 +68,8 @@ impl<C: Clone, S> Client<C, S> {
         self.session.attempts = self.session.attempts.saturating_add(1);
         self.timers.set(Timer::Renew, at);
         out.push(Action::Report(Report::NotRenewed { delay: at.since(self.now) }));
+        // It would fail before the next attempt.
+        self.end_waiting(at, out);
     }
 
     /// Begins a new session.
@@ -105,6 +108,7 @@ impl<C: Clone, S> Client<C, S> {
         self.phase = Phase::Live;
         self.session.live_since = self.now;
         self.timers.clear(Timer::Open);
+        self.timers.clear(Timer::Wait);
         let version_changed = self.session.version != self.session.first_version;
         out.push(Action::Report(Report::SessionRenewed { version_changed }));
         if self.session.lists != Lists::default() {
@@ -117,37 +121,43 @@ impl<C: Clone, S> Client<C, S> {
     pub(super) fn on_not_opened(&mut self, out: &mut Vec<Action<C, S>>) {
         match self.session.barrier {
             Some(barrier) => self.fail_outgoing(barrier, CallFailure::ConnectionLost, out),
-            None => self.on_not_renewed(out),
+            None => self.on_not_renewed(&CallFailure::ConnectionLost, out),
         }
     }
 
-    /// Handles that no new session could be opened: what waits for it fails.
-    pub(super) fn on_not_renewed(&mut self, out: &mut Vec<Action<C, S>>) {
+    /// Handles that no new session could be opened. What waits for it fails, unless another attempt
+    /// may succeed.
+    pub(super) fn on_not_renewed(&mut self, failure: &CallFailure, out: &mut Vec<Action<C, S>>) {
         if self.phase != Phase::Renewing {
             return;
         }
         let generation = self.session.generation;
+        let session = self.session_headers();
         self.forget_session(out);
         let streams = self.streams.iter().filter(|(_, stream)| stream.generation == generation);
         let streams: Vec<u64> = streams.map(|(number, _)| *number).collect();
         for number in streams {
             self.remove_stream(number, out);
         }
-        let unsent = self.outgoing.iter().filter(|(_, outgoing)| outgoing.is_unsent());
-        let unsent: Vec<u64> = unsent.map(|(number, _)| *number).collect();
-        for number in unsent {
-            self.fail_outgoing(number, CallFailure::NoSession, out);
-        }
+        self.delete_session(session, out);
+        self.fail_waiting(failure, out);
         self.begin_session_later(out);
     }
 
-    /// Forgets the `initialize` of the application, if this is its request.
-    pub(super) fn on_initialize_failed(&mut self, request: &RequestId) {
+    /// Forgets the `initialize` of the application, if this is its request, and the session that
+    /// the server may have begun.
+    pub(super) fn on_initialize_failed(
+        &mut self,
+        request: &RequestId,
+        out: &mut Vec<Action<C, S>>,
+    ) {
         let is_initialize = self.session.initialize.as_ref().is_some_and(|(id, _)| id == request);
         if self.phase == Phase::Initializing && is_initialize {
             self.phase = Phase::New;
             self.session.initialize = None;
+            let session = self.session_headers();
             self.session.id = None;
+            self.delete_session(session, out);
         }
     }
 }

@@ -113,7 +113,9 @@ impl<C: Clone, S> Client<C, S> {
         outgoing.stage = Stage::Queued;
         match outgoing.kind {
             Kind::Renewed => {
-                self.fail_outgoing(number, CallFailure::NoSession, out);
+                // There is nothing to delete.
+                self.session.id = None;
+                self.fail_outgoing(number, CallFailure::SessionLost, out);
                 return;
             }
             // The new session gets one from the machine.
@@ -137,7 +139,7 @@ impl<C: Clone, S> Client<C, S> {
             let request = request.clone();
             self.remove_outgoing(number, out);
             self.requests.remove(&request);
-            self.on_initialize_failed(&request);
+            self.on_initialize_failed(&request, out);
             out.push(Action::Deliver { message: error.body });
             return;
         }

@@ -88,7 +88,7 @@ impl<C: Clone, S> Client<C, S> {
             Role::Standalone => self.resume_later(number, was_reached, None, out),
             Role::Renew => {
                 self.remove_stream(number, out);
-                self.on_not_renewed(out);
+                self.on_not_renewed(&CallFailure::ConnectionLost, out);
             }
             Role::Initialize | Role::Post => {
                 let is_pending = stream.request.is_some();
@@ -160,7 +160,7 @@ impl<C: Clone, S> Client<C, S> {
         if let Some(request) = request {
             self.fail(request, failure, out);
         } else if role == Role::Renew {
-            self.on_not_renewed(out);
+            self.on_not_renewed(&failure, out);
         }
     }
 

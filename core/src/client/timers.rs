@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+use super::ExchangeId;
 use crate::Instant;
 
 /// What a timer is for.
@@ -15,8 +16,10 @@ pub(super) enum Timer {
     Renew,
     /// The session is not open yet.
     Open,
-    /// The DELETE is not awaited any longer.
-    Close,
+    /// A message has waited for a new session for too long.
+    Wait,
+    /// The response to a DELETE is not awaited any longer.
+    Delete(ExchangeId),
 }
 
 /// Timers by deadline; one for each purpose.
@@ -38,6 +41,10 @@ impl Timers {
         if let Some(deadline) = self.deadlines.remove(&timer) {
             self.ordered.remove(&(deadline, timer));
         }
+    }
+
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.deadlines.contains_key(&timer)
     }
 
     /// Returns the earliest deadline.

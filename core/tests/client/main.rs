@@ -3,6 +3,7 @@
 mod script;
 
 mod closing;
+mod deletion;
 mod handshake;
 mod limits;
 mod lost_session;
@@ -12,3 +13,4 @@ mod renewal;
 mod resume;
 mod server_requests;
 mod standalone;
+mod waiting;

@@ -66,12 +66,12 @@ fn delay_grows_if_each_session_accepts_nothing_but_the_standalone_stream() {
 fn session_that_is_not_opened_in_time_fails_what_waits() {
     for (progress, abort) in [
         ("", "abort 5"),
-        ("> 5: 200 session s2", "abort 5"),
+        ("> 5: 200 session s2", "abort 5\ndelete 6 [s2]"),
         (
             "> 5: 200 session s2
              > 5: event - initialized 0 2025-11-25
              post 6 [s2 2025-11-25] initialized",
-            "abort 6\nabort 5",
+            "abort 6\nabort 5\ndelete 7 [s2 2025-11-25]",
         ),
     ] {
         check_live(&format!(
@@ -80,9 +80,9 @@ fn session_that_is_not_opened_in_time_fails_what_waits() {
             > app request 8
             > +59s tick
             > +1s tick
-              {abort}
               fail 7: not sent: the session was lost, and the server did not open a new one
               fail 8: not sent: the session was lost, and the server did not open a new one
+              {abort}
               report NotRenewed
             "
         ));
@@ -120,8 +120,8 @@ fn new_session_is_begun_as_late_as_the_server_asks() {
             "{LOST}
             > 5: {status} after {asked}s
               report Refused {{ status: {status} }}
-              fail 7: not sent: the session was lost, and the server did not open a new one
               report NotRenewed
+              fail 7: not sent: the session was lost, and the server did not open a new one
             "
         ));
         assert_eq!(run.delay(), Duration::from_secs(expected));

@@ -149,18 +149,19 @@ fn requests_of_a_session_that_was_not_opened_end_with_it() {
           abort 5
           notify cancelled \"t\"
           report DroppedMessage
+          delete 6 [s2]
           fail 7: not sent: the session was lost, and the server did not open a new one
           report NotRenewed
         > app response t
           report DroppedMessage
         > wait
-          post 6 [-] initialize 0
-        > 6: 200 session s3
-        > 6: event - initialized 0 2025-11-25
-          post 7 [s3 2025-11-25] initialized
-        > 7: 202
+          post 7 [-] initialize 0
+        > 7: 200 session s3
+        > 7: event - initialized 0 2025-11-25
+          post 8 [s3 2025-11-25] initialized
+        > 8: 202
           report SessionRenewed { version_changed: false }
-          get 8 [s3 2025-11-25]
+          get 9 [s3 2025-11-25]
         ",
     );
 }
@@ -250,6 +251,7 @@ fn request_after_the_message_that_ends_its_session_is_dropped() {
         > 5: 200 session s2
         > 5: event - error 0 request s
           abort 5
+          delete 6 [s2]
           fail 7: not sent: the session was lost, and the server did not open a new one
           report NotRenewed
           report DroppedServerRequest { request: \"s\" }

@@ -1,0 +1,71 @@
+//! Messages that wait for a new session.
+
+use alloc::vec::Vec;
+
+use super::{Action, CallFailure, Client, Phase, timers::Timer};
+use crate::Instant;
+
+impl<C: Clone, S> Client<C, S> {
+    /// Sets the timer for messages that wait, if the session was lost and it is not set.
+    pub(super) fn begin_waiting(&mut self) {
+        if self.phase == Phase::Renewing && !self.timers.is_set(Timer::Wait) {
+            self.timers.set(Timer::Wait, self.now.saturating_add(self.config.send_timeout));
+        }
+    }
+
+    /// Fails what has waited for `send_timeout` at a time, which may be in the future, and sets the
+    /// timer for the rest.
+    pub(super) fn end_waiting(&mut self, at: Instant, out: &mut Vec<Action<C, S>>) {
+        self.timers.clear(Timer::Wait);
+        for number in self.waiting() {
+            let Some(outgoing) = self.outgoing.get(&number) else { continue };
+            let since = outgoing.queued_at.max(self.session.lost_at);
+            let deadline = since.saturating_add(self.config.send_timeout);
+            if deadline > at {
+                // The others came later.
+                self.timers.set(Timer::Wait, deadline);
+                return;
+            }
+            self.fail_outgoing(number, CallFailure::NoSession, out);
+        }
+    }
+
+    /// Fails everything that waits after an attempt to open a session has failed, unless another
+    /// attempt may succeed.
+    pub(super) fn fail_waiting(&mut self, attempt: &CallFailure, out: &mut Vec<Action<C, S>>) {
+        let Some(failure) = failure_of_waiting(attempt) else { return };
+        self.timers.clear(Timer::Wait);
+        for number in self.waiting() {
+            self.fail_outgoing(number, failure.clone(), out);
+        }
+    }
+
+    /// Returns the numbers of the messages that wait for a session, in their order.
+    fn waiting(&self) -> Vec<u64> {
+        let outgoing = self.outgoing.iter();
+        let waiting =
+            outgoing.filter(|(_, outgoing)| outgoing.is_unsent() && !outgoing.opens_session());
+        waiting.map(|(number, _)| *number).collect()
+    }
+}
+
+/// Returns the failure of what waits for a new session, by that of an attempt to open one; `None`
+/// if another attempt may succeed.
+fn failure_of_waiting(attempt: &CallFailure) -> Option<CallFailure> {
+    match attempt {
+        CallFailure::Unreachable
+        | CallFailure::ConnectionLost
+        | CallFailure::SessionLost
+        | CallFailure::Refused { status: 408 | 429 | 500..=599 } => None,
+        CallFailure::NotInitialized
+        | CallFailure::AlreadyInitialized
+        | CallFailure::RequestIdInUse
+        | CallFailure::TooManyMessages
+        | CallFailure::MessageTooLarge { .. }
+        | CallFailure::NoSession
+        | CallFailure::Refused { .. }
+        | CallFailure::NotResumed
+        | CallFailure::Unanswered
+        | CallFailure::ResponseTooLarge => Some(CallFailure::NoSession),
+    }
+}
