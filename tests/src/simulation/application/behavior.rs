@@ -133,11 +133,12 @@ impl World {
 
     /// Sends the response to a request of the server, unless it was cancelled.
     pub(super) fn send_response(&mut self, message: Message<u64>) -> Result<(), String> {
-        let Some((server, id)) = self.answers.get(&message.body) else { return Ok(()) };
-        if self.session != Some(*server) || !self.server_requests.remove(id) {
+        let Some((server, id)) = self.answers.get(&message.body).cloned() else { return Ok(()) };
+        if self.session != Some(server) || !self.server_requests.remove(&id) {
             self.coverage.hit("responses to cancelled server requests");
             return Ok(());
         }
+        self.expect_dropped(server, id);
         self.feed(Input::Message { message, is_initialized: false })
     }
 
@@ -197,6 +198,9 @@ impl World {
             {
                 return Err(format!("request {id} was answered, but never executed"));
             }
+        }
+        if let Some(left) = self.opened.difference(&self.ended).next() {
+            return Err(format!("session {left} was given up, but not deleted"));
         }
         let session = self.session.ok_or("the machine has no session at its end")?;
         match self.servers.get(session).filter(|server| !server.is_lost) {

@@ -58,6 +58,9 @@ impl World {
         let is_old = id.is_some_and(|id| {
             checker.stream.is_some() && checker.last.is_some_and(|last| id.index <= last)
         });
+        if !is_old {
+            self.expect_posts(exchange, server, &input);
+        }
         let expected = self.expected(server, is_old, &input);
         let delivered = self.feed_event(exchange, input)?;
         if delivered != expected {
@@ -79,7 +82,7 @@ impl World {
     /// Returns which messages of an event the application must get.
     fn expected(&mut self, server: usize, is_old: bool, event: &client::Event<u64>) -> Vec<u64> {
         let is_current = self.session == Some(server);
-        let has_room = self.server_requests.len() < self.config.server_requests_max;
+        let has_room = self.has_room();
         let is_expected = |message: &&Message<u64>| match &message.head {
             Head::Response { id, .. } | Head::Error { id: Some(id) } => {
                 self.requests.get(id).is_some_and(|request| request.outcome.is_none())
@@ -97,6 +100,11 @@ impl World {
             self.coverage.hit("deliveries: none is expected");
         }
         expected
+    }
+
+    /// Returns whether the machine may deliver another request of the server.
+    pub(super) fn has_room(&self) -> bool {
+        self.server_requests.len() < self.config.server_requests_max
     }
 
     /// Returns the checker of the stream that an event belongs to.

@@ -16,6 +16,16 @@ pub(super) enum HttpRequest {
     Delete { session: Option<usize> },
 }
 
+impl HttpRequest {
+    fn session(&self) -> Option<usize> {
+        match self {
+            Self::Post { session, .. } | Self::Get { session, .. } | Self::Delete { session } => {
+                *session
+            }
+        }
+    }
+}
+
 /// What a client reads.
 #[derive(Clone, Debug)]
 pub(super) enum Item {
@@ -62,7 +72,7 @@ impl Link {
     }
 
     /// Returns whether its request is `initialize`.
-    fn opens_session(&self) -> bool {
+    pub(super) fn opens_session(&self) -> bool {
         let HttpRequest::Post { message, .. } = &self.request else { return false };
         matches!(message.head, Head::Request { method: Method::Initialize { .. }, .. })
     }
@@ -191,6 +201,9 @@ impl World {
                     }
                 }
                 if !(200..300).contains(&status) {
+                    if status == 404 {
+                        self.ended.extend(link.request.session());
+                    }
                     self.close_at_client(exchange);
                     self.coverage.hit(match status {
                         401 => "refused: 401",
@@ -206,6 +219,7 @@ impl World {
                     self.close_at_client(exchange);
                 } else if link.opens_session() {
                     self.session = session;
+                    self.opened.extend(session);
                 }
                 self.feed(Input::Response { exchange, response })?;
             }

@@ -1,7 +1,7 @@
 //! The driver of the machine: its actions.
 
-use rejoin_core::client::{Action, Content, Event, ExchangeId, Input, Notice, Report};
-use rejoin_core::{EventId, Head, Notification, StreamId};
+use rejoin_core::client::{Action, Event, ExchangeId, Input, Notice, Report};
+use rejoin_core::{EventId, StreamId};
 
 use super::link::HttpRequest;
 use super::world::{self, World};
@@ -69,20 +69,7 @@ impl World {
         match action {
             Action::Post { exchange, session, content } => {
                 let session = session_no(session.id.as_deref());
-                self.check_session(session, &content)?;
-                let message = match content {
-                    Content::Message(body) => {
-                        let sent = self.messages.get(body).ok_or("an unknown message")?;
-                        rejoin_core::Message { head: sent.head.clone(), body, bytes: 100 }
-                    }
-                    Content::Initialized => {
-                        let head = Head::Notification(Notification::Other);
-                        self.messages.create(0, head, 60)
-                    }
-                    Content::Busy { request } | Content::Dropped { request } => {
-                        self.messages.create(0, Head::Error { id: Some(request) }, 60)
-                    }
-                };
+                let message = self.posted_message(session, &content)?;
                 self.open_link(exchange, HttpRequest::Post { session, message });
             }
             Action::Get { exchange, session, last_event_id } => {
@@ -103,6 +90,10 @@ impl World {
             }
             Action::Delete { exchange, session } => {
                 let session = session_no(session.id.as_deref());
+                if self.phase != world::Phase::Closing {
+                    self.coverage.hit("sessions: given up");
+                }
+                self.ended.extend(session);
                 self.open_link(exchange, HttpRequest::Delete { session });
             }
             Action::Abort { exchange } => self.close_at_client(exchange),
@@ -134,41 +125,6 @@ impl World {
             Action::Finish => self.is_finished = true,
         }
         Ok(())
-    }
-
-    /// Checks that a message is posted in the session that it belongs to.
-    fn check_session(
-        &mut self,
-        session: Option<usize>,
-        content: &Content<u64>,
-    ) -> Result<(), String> {
-        let expected = match content {
-            Content::Message(body) => {
-                self.posted.insert(*body, session);
-                if let Some((server, _)) = self.answers.get(body) {
-                    self.coverage.hit("posted: response");
-                    Some(*server)
-                } else if let Some(request) = self.cancellations.get(body) {
-                    self.coverage.hit("posted: cancellation");
-                    self.posted.get(request).copied().flatten()
-                } else {
-                    return Ok(());
-                }
-            }
-            Content::Busy { .. } => {
-                self.coverage.hit("posted: busy");
-                self.session
-            }
-            Content::Dropped { .. } => {
-                self.coverage.hit("posted: dropped");
-                self.session
-            }
-            Content::Initialized => self.session,
-        };
-        if session == expected {
-            return Ok(());
-        }
-        Err(format!("{content:?} belongs to session {expected:?}, but was posted in {session:?}"))
     }
 
     /// Checks that a stream is resumed after the last event that was delivered of it.

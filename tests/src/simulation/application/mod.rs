@@ -10,13 +10,14 @@
 //! [`StreamChecker`]. Besides:
 //!
 //! - The application gets exactly the messages of an event that it should get.
-//! - Each response, cancellation and error is sent in the session that it belongs to, and each
-//!   request of a lost session is cancelled.
+//! - Each message that belongs to a session is sent in that one: responses, cancellations, the errors
+//!   that the machine sends by itself, and `notifications/initialized`, which comes first and
+//!   once. Each request of a lost session is cancelled.
 //! - The machine keeps its limits.
 //! - Each request has one outcome: a response, a failure, or its cancellation.
 //! - No message reaches the backends twice, and none whose failure says that it was not executed.
 //! - Without faults, every request gets a response.
-//! - At the end, the session is deleted.
+//! - At the end, every session is deleted, unless its server has said that it does not know it.
 //!
 //! [`StreamChecker`]: crate::kit::checker::StreamChecker
 
@@ -25,6 +26,7 @@ mod delivery;
 mod faults;
 mod link;
 mod machine;
+mod posts;
 mod server;
 mod world;
 
@@ -36,7 +38,7 @@ use self::world::{Phase, World};
 use crate::kit::Coverage;
 
 /// Counters that many simulations must hit.
-pub const EXPECTED: [&str; 48] = [
+pub const EXPECTED: [&str; 50] = [
     "requests",
     "requests: without faults",
     "deliveries: compared",
@@ -45,6 +47,7 @@ pub const EXPECTED: [&str; 48] = [
     "dropped: server request",
     "posted: response",
     "posted: cancellation",
+    "posted: initialized",
     "posted: busy",
     "posted: dropped",
     "responses to cancelled server requests",
@@ -66,6 +69,7 @@ pub const EXPECTED: [&str; 48] = [
     "refused: by a proxy",
     "sessions: drained",
     "sessions: begun after a delay",
+    "sessions: given up",
     "cut: before the request arrives",
     "cut: before the head arrives",
     "cut: within the events",

@@ -11,6 +11,7 @@ use super::behavior::Request;
 use super::delivery::Unnumbered;
 use super::faults::{Credentials, client_config};
 use super::link::Link;
+use super::posts::OwnMessages;
 use super::server::AppServer;
 use crate::kit::checker::StreamChecker;
 use crate::kit::{Coverage, Parameters, Rng};
@@ -78,12 +79,17 @@ pub(super) struct World {
     pub(super) config: ClientConfig,
     /// The session that the machine has, or is opening.
     pub(super) session: Option<usize>,
+    /// The sessions whose ids the machine got.
+    pub(super) opened: BTreeSet<usize>,
+    /// The sessions that the machine has deleted, and those that servers do not know.
+    pub(super) ended: BTreeSet<usize>,
     /// The requests of that session that the application got, and has not answered.
     pub(super) server_requests: BTreeSet<RequestId>,
     /// Responses of the application, with the sessions whose requests they answer.
     pub(super) answers: BTreeMap<u64, (usize, RequestId)>,
     /// Cancellations of the application, with the bodies of their requests.
     pub(super) cancellations: BTreeMap<u64, u64>,
+    pub(super) own: OwnMessages,
     /// The session that each message was last posted in.
     pub(super) posted: BTreeMap<u64, Option<usize>>,
     /// The rates of faults of this simulation, per thousand.
@@ -143,9 +149,12 @@ impl World {
             machine: Client::new(client_config.clone(), seed, Instant::EPOCH),
             config: client_config,
             session: None,
+            opened: BTreeSet::new(),
+            ended: BTreeSet::new(),
             server_requests: BTreeSet::new(),
             answers: BTreeMap::new(),
             cancellations: BTreeMap::new(),
+            own: OwnMessages::default(),
             posted: BTreeMap::new(),
             fault_rate,
             has_standalone: client_rng.chance(850),
