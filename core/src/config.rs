@@ -4,9 +4,7 @@ mod valid;
 
 use core::time::Duration;
 
-#[cfg(feature = "serde")]
-pub(crate) use self::valid::BYTES_MAX;
-pub(crate) use self::valid::StallTimeout;
+pub(crate) use self::valid::{BYTES_MAX, StallTimeout};
 pub use self::valid::{ConfigError, ValidConfig};
 
 /// The limits, timeouts and policies of a session.

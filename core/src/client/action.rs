@@ -63,6 +63,7 @@ pub enum Action<C, S = C> {
 
 /// The headers of a request that name its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionHeaders {
     /// `Mcp-Session-Id`.
     pub id: Option<Box<str>>,
@@ -129,6 +130,12 @@ pub enum CallFailure {
     /// No connection to the server could be made.
     #[error("not sent: no connection to the server could be made")]
     Unreachable,
+    /// No connection can be made, for a reason that does not pass by itself.
+    #[error("not sent: {reason}")]
+    NoConnection {
+        /// The reason, as the driver has reported it.
+        reason: Box<str>,
+    },
     /// The session was lost, and the server did not open a new one.
     #[error("not sent: the session was lost, and the server did not open a new one")]
     NoSession,
@@ -170,6 +177,7 @@ impl CallFailure {
             | Self::TooManyMessages
             | Self::MessageTooLarge { .. }
             | Self::Unreachable
+            | Self::NoConnection { .. }
             | Self::NoSession => false,
             Self::Refused { status } => *status >= 500,
             Self::ConnectionLost

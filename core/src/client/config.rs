@@ -1,32 +1,37 @@
 //! Configuration of the client machine: limits and timeouts.
 
+mod valid;
+
 use core::time::Duration;
 
-/// The limits and timeouts of a [`Client`](super::Client). Start from the [`Default`], and set fields.
+pub use self::valid::{ClientConfigError, ValidClientConfig};
+
+/// The limits and timeouts of a [`Client`](super::Client). Start from the [`Default`], set fields,
+/// and call [`ClientConfig::validate`].
 ///
 /// A limit of 0 allows none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// Maximum pending requests of the application. Default 256.
+    /// Maximum pending requests of the application. Default 256, minimum 1.
     pub requests_max: usize,
-    /// Maximum messages that the server has not accepted yet. Default 1,024.
+    /// Maximum messages that the server has not accepted yet. Default 1,024, minimum 1.
     pub queued_max: usize,
     /// Maximum total size in bytes of the messages that the server has not accepted yet. Default
-    /// 32 MiB.
+    /// 32 MiB, minimum `message_bytes_max`.
     pub queued_bytes_max: usize,
     /// Maximum size of a message of the application in bytes. Default 4 MiB.
     pub message_bytes_max: usize,
     /// Maximum requests of the server without a response. Default 256.
     pub server_requests_max: usize,
     /// Event ids that each stream remembers, to recognize what the server sends again. Default
-    /// 256.
+    /// 256, minimum 1.
     pub event_ids_max: usize,
     /// Maximum size of an event id in bytes. Default 1,024.
     ///
     /// A stream with a longer one cannot be resumed.
     pub event_id_bytes_max: usize,
-    /// Maximum size of a session id in bytes. Default 1,024.
+    /// Maximum size of a session id in bytes. Default 1,024, minimum 1.
     pub session_id_bytes_max: usize,
     /// Maximum exchanges that are read to their end although nothing is pending on them. Default
     /// 16.
@@ -36,7 +41,7 @@ pub struct ClientConfig {
     /// The delay doubles with each attempt that fails, and has a jitter: it is between one half
     /// and the whole of its nominal value, which is at least 1 ms.
     pub backoff_min: Duration,
-    /// Maximum delay that the machine chooses. Default 30 s.
+    /// Maximum delay that the machine chooses. Default 30 s, minimum `backoff_min`.
     pub backoff_max: Duration,
     /// Maximum delay that a server can ask for with `retry:`. Default 5 min.
     pub retry_max: Duration,

@@ -28,7 +28,8 @@ pub enum Input<C, S = C> {
     Message {
         /// The message.
         message: Message<C>,
-        /// Whether it is `notifications/initialized`, which a head does not tell.
+        /// Whether it is `notifications/initialized`, which a head does not tell:
+        /// [`is_initialized`](super::is_initialized) does.
         is_initialized: bool,
     },
     /// The head of the response of an exchange has arrived.
@@ -54,8 +55,8 @@ pub enum Input<C, S = C> {
     Failed {
         /// The exchange.
         exchange: ExchangeId,
-        /// Whether the server can have received the request.
-        was_sent: bool,
+        /// Why.
+        failure: ExchangeFailure,
     },
     /// The application has left.
     Close,
@@ -63,8 +64,24 @@ pub enum Input<C, S = C> {
     Tick,
 }
 
-/// The head of an HTTP response.
+/// Why an exchange has ended without the head of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExchangeFailure {
+    /// No connection could be made. Another attempt may succeed.
+    Unreachable,
+    /// No connection can be made, for a reason that does not pass by itself: the certificate of the
+    /// server is not trusted, for example.
+    NoConnection {
+        /// The reason, for the application.
+        reason: Box<str>,
+    },
+    /// The connection was lost, and the server can have received the request.
+    ConnectionLost,
+}
+
+/// The head of an HTTP response. Start from [`Response::new`], and set fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Response<S> {
     /// The status.
     pub status: u16,
@@ -97,8 +114,9 @@ impl<S> Response<S> {
     }
 }
 
-/// An SSE event, or a body that is JSON.
+/// An SSE event, or a body that is JSON. Start from the [`Default`], and set fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Event<S> {
     /// The `id:` field; an empty one forgets the last id.
     pub id: Option<Box<str>>,
@@ -132,8 +150,10 @@ impl<S> Default for Event<S> {
     }
 }
 
-/// The lists whose changes a server announces, by its `listChanged` capabilities.
+/// The lists whose changes a server announces, by its `listChanged` capabilities. Start from the
+/// [`Default`], and set fields; [`announced_lists`](super::announced_lists) parses them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lists {
     /// `notifications/tools/list_changed`.
     pub tools: bool,

@@ -26,7 +26,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let now = Instant::EPOCH;
-//! let mut client = Client::new(ClientConfig::default(), 7, now);
+//! let mut client = Client::new(ClientConfig::default().validate()?, 7, now);
 //! let mut actions = Vec::new();
 //!
 //! // The application sends `initialize`: one POST.
@@ -71,8 +71,8 @@ use core::marker::PhantomData;
 
 pub use self::{
     action::{Action, CallFailure, Content, Notice, Report, SessionHeaders},
-    config::ClientConfig,
-    input::{Event, ExchangeId, Input, Lists, Response},
+    config::{ClientConfig, ClientConfigError, ValidClientConfig},
+    input::{Event, ExchangeFailure, ExchangeId, Input, Lists, Response},
 };
 use self::{
     backoff::Backoff,
@@ -80,6 +80,7 @@ use self::{
     stream::Stream,
     timers::{Timer, Timers},
 };
+pub use crate::head::{announced_lists, is_initialized};
 use crate::{Instant, ProtocolVersion, RequestId};
 
 #[doc = include_str!("../../docs/client.md")]
@@ -91,7 +92,7 @@ pub mod behaviour {}
 /// has accepted the message, and `S` that of one of the server, which is only passed on.
 #[derive(Debug)]
 pub struct Client<C, S = C> {
-    config: ClientConfig,
+    config: ValidClientConfig,
     backoff: Backoff,
     now: Instant,
     phase: Phase,
@@ -192,7 +193,7 @@ enum Place {
 impl<C: Clone, S> Client<C, S> {
     /// Creates a client at `now`. The jitter of its delays comes from `seed`.
     #[must_use]
-    pub fn new(config: ClientConfig, seed: u64, now: Instant) -> Self {
+    pub fn new(config: ValidClientConfig, seed: u64, now: Instant) -> Self {
         Self {
             backoff: Backoff::new(seed, config.backoff_min, config.backoff_max),
             config,
@@ -276,13 +277,15 @@ impl<C: Clone, S> Client<C, S> {
             }
             Input::Ended { exchange } => match self.exchanges.remove(&exchange) {
                 Some(Purpose::Stream(number)) => self.on_detached(number, true, out),
-                Some(Purpose::Post(number)) => self.on_post_failed(number, true, out),
+                Some(Purpose::Post(number)) => {
+                    self.on_post_failed(number, ExchangeFailure::ConnectionLost, out);
+                }
                 Some(Purpose::Delete) => self.on_delete_failed(exchange, out),
                 None => {}
             },
-            Input::Failed { exchange, was_sent } => match self.exchanges.remove(&exchange) {
+            Input::Failed { exchange, failure } => match self.exchanges.remove(&exchange) {
                 Some(Purpose::Stream(number)) => self.on_detached(number, false, out),
-                Some(Purpose::Post(number)) => self.on_post_failed(number, was_sent, out),
+                Some(Purpose::Post(number)) => self.on_post_failed(number, failure, out),
                 Some(Purpose::Delete) => self.on_delete_failed(exchange, out),
                 None => {}
             },

@@ -4,8 +4,8 @@ use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 
 use super::{
-    Action, CallFailure, Client, Content, ExchangeId, Phase, Place, Purpose, Report,
-    SessionHeaders, timers::Timer,
+    Action, CallFailure, Client, Content, ExchangeFailure, ExchangeId, Phase, Place, Purpose,
+    Report, SessionHeaders, timers::Timer,
 };
 use crate::{Instant, RequestId};
 
@@ -169,14 +169,16 @@ impl<C: Clone, S> Client<C, S> {
     pub(super) fn on_post_failed(
         &mut self,
         number: u64,
-        was_sent: bool,
+        failure: ExchangeFailure,
         out: &mut Vec<Action<C, S>>,
     ) {
-        if was_sent {
-            self.fail_outgoing(number, CallFailure::ConnectionLost, out);
-        } else if !self.send_later(number, None, out) {
-            self.fail_outgoing(number, CallFailure::Unreachable, out);
-        }
+        let failure = match failure {
+            ExchangeFailure::Unreachable if self.send_later(number, None, out) => return,
+            ExchangeFailure::Unreachable => CallFailure::Unreachable,
+            ExchangeFailure::NoConnection { reason } => CallFailure::NoConnection { reason },
+            ExchangeFailure::ConnectionLost => CallFailure::ConnectionLost,
+        };
+        self.fail_outgoing(number, failure, out);
     }
 
     /// Sends a message again later that the server has not executed. Returns whether there is

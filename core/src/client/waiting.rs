@@ -57,6 +57,7 @@ fn failure_of_waiting(attempt: &CallFailure) -> Option<CallFailure> {
         | CallFailure::ConnectionLost
         | CallFailure::SessionLost
         | CallFailure::Refused { status: 408 | 429 | 500..=599 } => None,
+        CallFailure::NoConnection { .. } => Some(attempt.clone()),
         CallFailure::NotInitialized
         | CallFailure::AlreadyInitialized
         | CallFailure::RequestIdInUse

@@ -3,6 +3,7 @@
 mod classify;
 mod details;
 mod error;
+mod handshake;
 mod id_value;
 mod member_name;
 mod parse;
@@ -13,6 +14,7 @@ mod value;
 
 pub use details::RequestDetails;
 pub use error::{MessageFault, ParseError};
+pub use handshake::{announced_lists, is_initialized};
 pub use parse::{BatchEntry, Parsed, parse_head, parse_head_with_details};
 
 use crate::{ProgressToken, ProtocolVersion, RequestId};

@@ -35,6 +35,10 @@ pub(super) trait ValueReader<'a>: Sized {
         Ok(self.other(kind))
     }
 
+    fn boolean(self, _: bool) -> Self::Output {
+        self.other(ValueKind::Scalar)
+    }
+
     fn string(self, _: &str) -> Self::Output {
         self.other(ValueKind::Scalar)
     }
@@ -54,6 +58,21 @@ impl<T, F: FnOnce(&str) -> T> ValueReader<'_> for StringReader<F> {
 
     fn other(self, _: ValueKind) -> Option<T> {
         None
+    }
+}
+
+/// Returns whether a value is `true`.
+pub(super) struct TrueReader;
+
+impl ValueReader<'_> for TrueReader {
+    type Output = bool;
+
+    fn boolean(self, value: bool) -> bool {
+        value
+    }
+
+    fn other(self, _: ValueKind) -> bool {
+        false
     }
 }
 
@@ -165,8 +184,8 @@ impl<'a, R: ValueReader<'a>> Visitor<'a> for Seed<R> {
         Ok(self.0.other(ValueKind::Null))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<R::Output, E> {
-        Ok(self.0.other(ValueKind::Scalar))
+    fn visit_bool<E>(self, value: bool) -> Result<R::Output, E> {
+        Ok(self.0.boolean(value))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<R::Output, E> {

@@ -33,7 +33,11 @@ fn pending_requests_and_queued_messages_are_limited() {
           post 5 [s1 2025-11-25] request 8
         ",
     );
-    run(|config| config.queued_bytes_max = 100).check(
+    run(|config| {
+        config.message_bytes_max = 100;
+        config.queued_bytes_max = 100;
+    })
+    .check(
         "
         > app request 7 bytes 60
           post 4 [s1 2025-11-25] request 7

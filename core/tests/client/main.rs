@@ -8,6 +8,7 @@ mod handshake;
 mod limits;
 mod lost_session;
 mod messages;
+mod no_connection;
 mod refusals;
 mod renewal;
 mod resume;

@@ -10,8 +10,8 @@
 use std::{iter::Peekable, str::SplitWhitespace, time::Duration};
 
 use rejoin_core::client::{
-    Action, Client, ClientConfig, Content, Event, ExchangeId, Input, Lists, Notice, Report,
-    Response,
+    Action, Client, ClientConfig, Content, Event, ExchangeFailure, ExchangeId, Input, Notice,
+    Report, Response,
 };
 use rejoin_core::{
     Head, Initialized, Instant, Message, Method, Notification, ProtocolVersion, RequestId,
@@ -40,6 +40,7 @@ type Words<'a> = Peekable<SplitWhitespace<'a>>;
 
 impl Run {
     pub(crate) fn new(config: ClientConfig) -> Self {
+        let config = config.validate().expect("the configuration is valid");
         let client = Client::new(config, 7, Instant::EPOCH);
         Self { client, now: Instant::EPOCH, exchanges: Vec::new() }
     }
@@ -119,8 +120,12 @@ impl Run {
         match words.next().expect("an input about an exchange") {
             "event" => Input::Event { exchange, event: event(words) },
             "ended" => Input::Ended { exchange },
-            "unsent" => Input::Failed { exchange, was_sent: false },
-            "lost" => Input::Failed { exchange, was_sent: true },
+            "unsent" => Input::Failed { exchange, failure: ExchangeFailure::Unreachable },
+            "untrusted" => {
+                let failure = ExchangeFailure::NoConnection { reason: "untrusted".into() };
+                Input::Failed { exchange, failure }
+            }
+            "lost" => Input::Failed { exchange, failure: ExchangeFailure::ConnectionLost },
             status => {
                 let mut response = Response::new(status.parse().expect("a status"));
                 while let Some(word) = words.next() {
@@ -214,7 +219,8 @@ fn event(words: &mut Words<'_>) -> Event<String> {
     event.is_too_large = words.next_if_eq(&"too-large").is_some();
     while words.peek().is_some() {
         let is_announced = words.next_if_eq(&"lists").is_some();
-        event.lists = Lists { tools: is_announced, resources: is_announced, prompts: false };
+        event.lists.tools = is_announced;
+        event.lists.resources = is_announced;
         event.messages.push(message(words));
     }
     event

@@ -10,7 +10,7 @@ use rejoin::{
     parse_message,
     rejoin_core::{
         Head, Message,
-        client::{Event, ExchangeId, Input, Lists, Response, SessionHeaders},
+        client::{Event, ExchangeId, Input, Response, SessionHeaders, announced_lists},
     },
 };
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
 use super::{
-    BATCH_MAX, MESSAGE_BYTES_MAX,
+    BATCH_MAX, MESSAGE_BYTES_MAX, connection,
     credentials::Credentials,
     http_client::HttpClient,
     sse::{Parser, SseEvent},
@@ -67,7 +67,8 @@ impl Exchanges {
                 let was_sent = !error.is_connect();
                 let cause = error.source().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(was_sent, "an HTTP request failed: {error}: {cause}");
-                self.report(Input::Failed { exchange, was_sent }).await;
+                let failure = connection::failure(&error);
+                self.report(Input::Failed { exchange, failure }).await;
             }
         }
     }
@@ -144,7 +145,11 @@ impl Exchanges {
     async fn read_json(&self, exchange: ExchangeId, body: Incoming) {
         let event = match read(body, MESSAGE_BYTES_MAX).await {
             Ok(Some(data)) => parse_event(SseEvent { data, ..SseEvent::default() }),
-            Ok(None) => Event { is_too_large: true, ..Event::default() },
+            Ok(None) => {
+                let mut event = Event::default();
+                event.is_too_large = true;
+                event
+            }
             Err(error) => {
                 tracing::warn!("a response was cut: {error}");
                 return;
@@ -199,12 +204,10 @@ async fn read(mut body: Incoming, bytes_max: usize) -> hyper::Result<Option<Byte
 
 /// Parses the messages of an event. Data that is not a message is dropped.
 fn parse_event(event: SseEvent) -> Event<Bytes> {
-    let mut parsed = Event {
-        id: event.id.map(Into::into),
-        retry: event.retry,
-        is_too_large: event.is_too_large,
-        ..Event::default()
-    };
+    let mut parsed = Event::default();
+    parsed.id = event.id.map(Into::into);
+    parsed.retry = event.retry;
+    parsed.is_too_large = event.is_too_large;
     if event.data.iter().all(u8::is_ascii_whitespace) {
         return parsed;
     }
@@ -215,7 +218,7 @@ fn parse_event(event: SseEvent) -> Event<Bytes> {
                 if let Head::Response { initialized, .. } = head
                     && initialized.version.is_some()
                 {
-                    parsed.lists = lists(&body);
+                    parsed.lists = announced_lists(&body);
                 }
                 parsed.messages.push(Message { head: head.clone(), body, bytes: *bytes });
             }
@@ -255,43 +258,6 @@ fn says_unknown_session(body: &[u8]) -> bool {
     id.is_none() && phrases.iter().any(|phrase| message.contains(phrase))
 }
 
-/// Returns the lists whose changes a server announces, from its response to `initialize`.
-fn lists(response: &[u8]) -> Lists {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Body {
-        result: InitializeResult,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct InitializeResult {
-        capabilities: Capabilities,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Capabilities {
-        tools: Option<Capability>,
-        resources: Option<Capability>,
-        prompts: Option<Capability>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Capability {
-        list_changed: bool,
-    }
-    let Ok(Body { result: InitializeResult { capabilities } }) = serde_json::from_slice(response)
-    else {
-        return Lists::default();
-    };
-    let is_announced =
-        |capability: Option<Capability>| capability.is_some_and(|it| it.list_changed);
-    Lists {
-        tools: is_announced(capabilities.tools),
-        resources: is_announced(capabilities.resources),
-        prompts: is_announced(capabilities.prompts),
-    }
-}
-
 /// Returns the media type, without parameters and in lower case.
 fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -308,20 +274,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn announced_lists_are_parsed() {
-        let lists = |capabilities: &str| {
-            let json = format!(r#"{{"id":0,"result":{{"capabilities":{capabilities}}}}}"#);
-            lists(json.as_bytes())
-        };
-        let announced = lists(
-            r#"{"tools":{"listChanged":true},"prompts":{},"resources":{"listChanged":false},"x":1}"#,
-        );
-        assert_eq!(announced, Lists { tools: true, resources: false, prompts: false });
-        assert_eq!(lists(r#"{"tools":7}"#), Lists::default());
-        assert_eq!(lists("{}"), Lists::default());
-    }
 
     #[test]
     fn events_are_parsed_to_messages() {

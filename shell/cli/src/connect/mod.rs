@@ -4,6 +4,7 @@
 //! exchange is a task, and so is each end of stdio a thread. The loop in `run.rs` passes what
 //! they report to the machine, one after the other, and carries out its actions.
 
+mod connection;
 mod credentials;
 mod exchange;
 mod http_client;

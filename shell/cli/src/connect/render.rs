@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rejoin::rejoin_core::{
     IdValue, ParseError, RequestId,
-    client::{CallFailure, Content, Lists, Notice},
+    client::{CallFailure, Content, Notice},
 };
 use serde_json::{Value, json};
 
@@ -49,13 +49,13 @@ pub(super) fn notice(notice: &Notice) -> Vec<Bytes> {
             let params = json!({ "level": "warning", "logger": "rejoin", "data": data });
             vec![notification("notifications/message", Some(params))]
         }
-        Notice::ListsChanged(Lists { tools, resources, prompts }) => {
+        Notice::ListsChanged(lists) => {
             let lists = [
-                (tools, "notifications/tools/list_changed"),
-                (resources, "notifications/resources/list_changed"),
-                (prompts, "notifications/prompts/list_changed"),
+                (lists.tools, "notifications/tools/list_changed"),
+                (lists.resources, "notifications/resources/list_changed"),
+                (lists.prompts, "notifications/prompts/list_changed"),
             ];
-            let changed = lists.into_iter().filter(|(changed, _)| **changed);
+            let changed = lists.into_iter().filter(|(changed, _)| *changed);
             changed.map(|(_, method)| notification(method, None)).collect()
         }
         Notice::Cancelled { request } => {
@@ -106,14 +106,15 @@ fn bytes(value: &Value) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use rejoin::rejoin_core::{Head, Notification, Parsed, parse_head};
+    use rejoin::rejoin_core::{Head, Notification, Parsed, client::Lists, parse_head};
 
     use super::*;
 
     #[test]
     fn every_message_has_the_head_that_it_should_have() {
         let id = RequestId::try_from("a\"b").unwrap();
-        let lists = Lists { tools: true, resources: false, prompts: true };
+        let mut lists = Lists::default();
+        (lists.tools, lists.prompts) = (true, true);
         let error = || Head::Error { id: Some(id.clone()) };
         let cancelled = Notification::Cancelled { request: id.clone() };
         let initialized = content(Content::Initialized);

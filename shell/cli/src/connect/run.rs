@@ -11,10 +11,9 @@ use rejoin::{
     parse_message,
     rejoin_core::{
         Head, Instant, Message, Notification,
-        client::{Action, Client, ClientConfig, ExchangeId, Input},
+        client::{Action, Client, ClientConfig, ExchangeId, Input, is_initialized},
     },
 };
-use serde::Deserialize;
 use tokio::{
     sync::mpsc::{self, Receiver},
     task::AbortHandle,
@@ -56,7 +55,7 @@ pub(super) async fn run(config: ConnectConfig) -> anyhow::Result<()> {
     client_config.send_timeout = SEND_TIMEOUT;
     let seed = RandomState::new().hash_one(0);
     let driver = Driver {
-        client: Client::new(client_config, seed, Instant::EPOCH),
+        client: Client::new(client_config.validate()?, seed, Instant::EPOCH),
         started: tokio::time::Instant::now(),
         exchanges,
         running: HashMap::new(),
@@ -208,14 +207,4 @@ impl Driver {
         let task = tokio::spawn(task);
         self.running.insert(exchange, task.abort_handle());
     }
-}
-
-/// Returns whether a notification is `notifications/initialized`.
-fn is_initialized(message: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Body {
-        method: String,
-    }
-    serde_json::from_slice(message)
-        .is_ok_and(|Body { method }| method == "notifications/initialized")
 }

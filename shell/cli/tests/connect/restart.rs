@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_test_support::{Program, free_port};
+use rejoin_test_support::{Client, LATEST_REVISION, Program, free_port, initialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,6 +34,54 @@ async fn restarted_server_gets_a_new_session_and_pending_calls_fail() {
     let (status, _) = application.leave();
     assert!(status.success());
     drop(program);
+}
+
+#[tokio::test]
+async fn server_that_drains_and_restarts_at_its_address_loses_no_call() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut program = Program::serve(&["--listen", &address, "--drain-timeout", "60s"]);
+    let mut idle = Application::initialize(&program.url, &[]);
+    let mut busy = Application::initialize(&program.url, &[]);
+    // It keeps the server draining.
+    busy.call(1, "count", &json!({ "total": 20, "interval_ms": 100 }));
+    assert_eq!(busy.next()["method"], "notifications/progress");
+    program.signal("TERM");
+    let client = Client::new(&program.address);
+    while client.post(&initialize(LATEST_REVISION, &json!({}))).await.status != 503 {}
+    // The session of one application has ended; that of the other accepts no further calls.
+    idle.call(2, "echo", &json!({ "message": "idle" }));
+    busy.call(3, "echo", &json!({ "message": "busy" }));
+    let (response, _) = busy.response(1);
+    assert!(response["result"].is_object(), "{response}");
+    assert!(program.exited(Duration::from_secs(60)).await.unwrap().success());
+    let program = Program::serve(&["--listen", &address]);
+    for (application, id, text) in [(&idle, 2, "idle"), (&busy, 3, "busy")] {
+        let (response, _) = application.response(id);
+        assert_eq!(response["result"]["content"][0]["text"], text, "{response}");
+    }
+    assert!(idle.leave().0.success() && busy.leave().0.success());
+    drop(program);
+}
+
+#[test]
+fn session_that_is_not_renewed_is_deleted() {
+    let server = ScriptedServer::start(|request| {
+        let session = request.header("mcp-session-id");
+        if request.is_call() && session == Some("s1") {
+            return Some(status(404, ""));
+        }
+        // The first new session is begun, and then lost by a proxy.
+        let is_notification = request.message["method"] == "notifications/initialized";
+        (is_notification && session == Some("s2")).then(|| status(502, ""))
+    });
+    let mut application = Application::initialize(&server.url, &[]);
+    application.call(1, "tool", &json!({}));
+    assert!(application.response(1).0["result"].is_object());
+    application.leave();
+    let deleted = server.received().into_iter().filter(|request| request.method == "DELETE");
+    let deleted: Vec<_> =
+        deleted.filter_map(|request| request.header("mcp-session-id").map(str::to_owned)).collect();
+    assert_eq!(deleted, ["s2", "s3"]);
 }
 
 #[test]

@@ -155,6 +155,7 @@ impl World {
             CallFailure::TooManyMessages => "failed: too many messages",
             CallFailure::MessageTooLarge { .. } => "failed: message too large",
             CallFailure::Unreachable => "failed: unreachable",
+            CallFailure::NoConnection { .. } => "failed: no connection",
             CallFailure::NoSession => "failed: no session",
             CallFailure::Refused { .. } => "failed: refused",
             CallFailure::ConnectionLost => "failed: connection lost",

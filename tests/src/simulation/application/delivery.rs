@@ -21,8 +21,8 @@ impl World {
         id: Option<EventId>,
         event: &rejoin_core::Event<u64>,
     ) -> Result<(), String> {
-        let mut input =
-            client::Event { id: id.map(|id| id.to_string().into()), ..Default::default() };
+        let mut input = client::Event::default();
+        input.id = id.map(|id| id.to_string().into());
         match event {
             rejoin_core::Event::Priming { retry } => input.retry = *retry,
             // A comment, which the machine does not see.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rejoin_core::client::{ExchangeId, Input, Response};
+use rejoin_core::client::{ExchangeFailure, ExchangeId, Input, Response};
 use rejoin_core::{ConnectionId, EventId, Head, Message, Method, StreamId};
 
 use super::world::{Event, World};
@@ -40,6 +40,8 @@ enum Fault {
     None,
     /// No connection can be made.
     Unsent,
+    /// No connection can be made, because the server is not trusted.
+    Untrusted,
     /// The request is lost.
     BeforeRequest,
     /// Everything after this many items is lost.
@@ -82,7 +84,7 @@ impl World {
     /// Opens a link, and sends its request.
     pub(super) fn open_link(&mut self, exchange: ExchangeId, request: HttpRequest) {
         let fault = if self.is_down() || self.is_fault(3) {
-            Fault::Unsent
+            if self.rng.chance(100) { Fault::Untrusted } else { Fault::Unsent }
         } else if self.is_fault(1) {
             Fault::BeforeRequest
         } else if self.is_fault(8) {
@@ -112,7 +114,7 @@ impl World {
             self.latency()
         };
         match fault {
-            Fault::Unsent | Fault::BeforeRequest => {
+            Fault::Unsent | Fault::Untrusted | Fault::BeforeRequest => {
                 self.coverage.hit("cut: before the request arrives");
                 self.schedule(delay, Event::Broken(exchange));
             }
@@ -241,12 +243,19 @@ impl World {
         let Some(link) = self.links.get(&exchange).filter(|link| link.is_open_at_client) else {
             return Ok(());
         };
-        let (has_head, was_sent) = (link.has_head, link.fault != Fault::Unsent);
+        let has_head = link.has_head;
+        let failure = match link.fault {
+            Fault::Untrusted => ExchangeFailure::NoConnection { reason: "not trusted".into() },
+            Fault::Unsent => ExchangeFailure::Unreachable,
+            Fault::None | Fault::BeforeRequest | Fault::AfterItems(_) => {
+                ExchangeFailure::ConnectionLost
+            }
+        };
         self.close_at_client(exchange);
         self.feed(if has_head {
             Input::Ended { exchange }
         } else {
-            Input::Failed { exchange, was_sent }
+            Input::Failed { exchange, failure }
         })
     }
 

@@ -5,7 +5,7 @@
 //! machine sends its HTTP requests over `link`s that break: before the request arrives, before
 //! the head of the response, or later. Sessions end because they are idle, drain, and servers restart
 //! and lose them; some replay more events than they should, and let clients poll. Servers cannot be
-//! reached for a while, want other credentials, and refuse requests with various statuses. Sessions
+//! reached for a while, are not trusted, want other credentials, and refuse requests with various statuses. Sessions
 //! are checked against the laws, and each stream as delivered to the application by
 //! [`StreamChecker`]. Besides:
 //!
@@ -38,7 +38,7 @@ use self::world::{Phase, World};
 use crate::kit::Coverage;
 
 /// Counters that many simulations must hit.
-pub const EXPECTED: [&str; 50] = [
+pub const EXPECTED: [&str; 51] = [
     "requests",
     "requests: without faults",
     "deliveries: compared",
@@ -57,6 +57,7 @@ pub const EXPECTED: [&str; 50] = [
     "events: too large",
     "outages",
     "failed: unreachable",
+    "failed: no connection",
     "failed: no session",
     "failed: refused",
     "failed: not resumed",

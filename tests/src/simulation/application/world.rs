@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use rejoin_core::client::{Client, ClientConfig, ExchangeId, Input};
+use rejoin_core::client::{Client, ExchangeId, Input, ValidClientConfig};
 use rejoin_core::{Instant, Message, RequestId, StreamId};
 
 use super::behavior::Request;
@@ -76,7 +76,7 @@ pub(super) struct World {
     count: u64,
     trace: VecDeque<String>,
     pub(super) machine: Client<u64>,
-    pub(super) config: ClientConfig,
+    pub(super) config: ValidClientConfig,
     /// The session that the machine has, or is opening.
     pub(super) session: Option<usize>,
     /// The sessions whose ids the machine got.
@@ -138,6 +138,7 @@ impl World {
         let fault_rate = rng.choose(&fault_rate).unwrap_or(0);
         let mut client_rng = Rng::new(seed, 7, 1);
         let client_config = client_config(&mut client_rng);
+        let client_config = client_config.validate().map_err(|error| error.to_string())?;
         Ok(Self {
             parameters,
             phase: Phase::Faults,
