@@ -230,11 +230,20 @@ fn read_detail<'a, A: MapAccess<'a>>(
     set: impl FnOnce(&mut RequestDetails, &str),
 ) -> Result<(), A::Error> {
     let Some(details) = &mut scan.details else { return skip_value(map) };
-    // A text that Rust cannot represent is ignored: it does not make the message invalid.
-    if let Ok(text) = serde_json::from_str::<Cow<'_, str>>(read_raw(map)?) {
+    if let Some(text) = text(read_raw(map)?) {
         set(details, &text);
     }
     Ok(())
+}
+
+/// Returns the text of a JSON string. One that Rust cannot represent is ignored: it does not make
+/// the message invalid.
+fn text(json: &str) -> Option<Cow<'_, str>> {
+    let quoted = json.strip_prefix('"')?.strip_suffix('"')?;
+    if quoted.contains('\\') {
+        return serde_json::from_str(json).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(quoted))
 }
 
 impl<'a> ValueReader<'a> for ObjectReader<'_, 'a> {
