@@ -1,6 +1,6 @@
 //! Log lines about sessions. They never contain the body of a message.
 
-use std::fmt;
+use std::{cell::LazyCell, fmt};
 
 use rejoin_core::{ProtocolVersion, Report, UndeliverableReason};
 use tracing::field::{self, Value};
@@ -28,17 +28,19 @@ pub(crate) fn foreign_session(head: &http::request::Parts) {
     tracing::info!(peer, "session of another principal requested");
 }
 
-/// Logs an event, with the ids of the span of its request, if there is one. The name of the server is
-/// at the beginning of a session, and where it has none.
+/// Logs an event, with the ids of the span of its request, if there is one: they are only asked for
+/// if the line is logged. The name of the server is at the beginning of a session, and where it has
+/// none.
 pub(crate) fn event(
     session: SessionId,
     server: Option<&str>,
     event: &SessionEvent,
-    span: Option<SpanIds>,
+    span: impl FnOnce() -> Option<SpanIds>,
 ) {
     let session = session.short();
-    let trace_id = span.map(|span| field::display(span.trace_id()));
-    let span_id = span.map(|span| field::display(span.span_id()));
+    let span = LazyCell::new(span);
+    let trace_id = || span.map(|span| field::display(span.trace_id()));
+    let span_id = || span.map(|span| field::display(span.span_id()));
     match event {
         SessionEvent::Opened(SessionOpened { client, revision, process }) => {
             let client = client.as_deref().unwrap_or_default();
@@ -55,41 +57,41 @@ pub(crate) fn event(
         SessionEvent::RequestBegan { request, .. } => {
             let ObservedRequest { id, details, .. } = &**request;
             let method = &details.method;
-            tracing::trace!(%session, %id, ?method, trace_id, span_id, "request began");
+            tracing::trace!(%session, %id, ?method, trace_id = trace_id(), span_id = span_id(), "request began");
         }
         SessionEvent::RequestEnded { request, end, duration } => {
             let ObservedRequest { id, details, .. } = &**request;
             let method = &details.method;
             tracing::trace!(
-                %session, %id, ?method, ?end, ?duration, trace_id, span_id, "request ended"
+                %session, %id, ?method, ?end, ?duration, trace_id = trace_id(), span_id = span_id(), "request ended"
             );
         }
         SessionEvent::Gap { stream, first, last } => {
             let missed = last.saturating_sub(*first).saturating_add(1);
             tracing::warn!(
-                %session, %stream, first, last, missed, trace_id, span_id,
+                %session, %stream, first, last, missed, trace_id = trace_id(), span_id = span_id(),
                 "gap: a client missed events"
             );
         }
         SessionEvent::ConnectionCut { connection, reason } => {
-            tracing::info!(%session, %connection, ?reason, trace_id, span_id, "connection cut");
+            tracing::info!(%session, %connection, ?reason, trace_id = trace_id(), span_id = span_id(), "connection cut");
         }
         SessionEvent::ConnectionClosed { connection, reason } => {
             tracing::debug!(
-                %session, %connection, ?reason, trace_id, span_id, "connection closed"
+                %session, %connection, ?reason, trace_id = trace_id(), span_id = span_id(), "connection closed"
             );
         }
         SessionEvent::RequestTimedOut { request } => {
-            tracing::warn!(%session, %request, trace_id, span_id, "request timed out");
+            tracing::warn!(%session, %request, trace_id = trace_id(), span_id = span_id(), "request timed out");
         }
         SessionEvent::ConnectionLost { connection, stream, through } => {
             tracing::info!(
-                %session, %stream, %connection, ?through, trace_id, span_id, "connection lost"
+                %session, %stream, %connection, ?through, trace_id = trace_id(), span_id = span_id(), "connection lost"
             );
         }
         SessionEvent::Resumed { stream, after, replayed, .. } => {
             tracing::info!(
-                %session, %stream, after, replayed, trace_id, span_id, "stream resumed"
+                %session, %stream, after, replayed, trace_id = trace_id(), span_id = span_id(), "stream resumed"
             );
         }
         SessionEvent::ProcessStarted { process, duration } => {
@@ -108,8 +110,8 @@ pub(crate) fn event(
 fn report<T: Value, S: Value>(
     session: &impl fmt::Display,
     report: &Report,
-    trace_id: T,
-    span_id: S,
+    trace_id: impl Fn() -> T,
+    span_id: impl Fn() -> S,
 ) {
     match report {
         Report::Undeliverable { id, reason: UndeliverableReason::CancelledRequest } => {
@@ -120,13 +122,13 @@ fn report<T: Value, S: Value>(
         }
         Report::ResponseEvicted { stream, id } => {
             tracing::warn!(
-                %session, %stream, %id, trace_id, span_id,
+                %session, %stream, %id, trace_id = trace_id(), span_id = span_id(),
                 "response evicted: too large to be retained"
             );
         }
         Report::ResponseLost { stream } => {
             tracing::warn!(
-                %session, %stream, trace_id, span_id,
+                %session, %stream, trace_id = trace_id(), span_id = span_id(),
                 "client disconnected before it received its JSON response"
             );
         }
@@ -135,18 +137,23 @@ fn report<T: Value, S: Value>(
         }
         Report::StreamExpired { stream } => {
             tracing::debug!(
-                %session, %stream, trace_id, span_id,
+                %session, %stream, trace_id = trace_id(), span_id = span_id(),
                 "stream expired before its client acknowledged its end"
             );
         }
         Report::ReaderStalled { connection } => {
-            tracing::debug!(%session, %connection, trace_id, span_id, "reader stalled");
+            tracing::debug!(%session, %connection, trace_id = trace_id(), span_id = span_id(), "reader stalled");
         }
         Report::RequestEnded { .. } => {}
         report => {
             tracing::warn!(%session, ?report, "message not delivered");
         }
     }
+}
+
+/// Returns whether the log level includes requests.
+pub(crate) fn logs_requests() -> bool {
+    tracing::enabled!(tracing::Level::TRACE)
 }
 
 /// Returns whether the log level includes connections that were closed in order.

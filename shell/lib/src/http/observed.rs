@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use rejoin_core::{Head, Post, RequestDetails, RequestId};
 use smallvec::SmallVec;
 
-use crate::{ClientMessage, ObservedRequest};
+use crate::{ClientMessage, ObservedRequest, observer::Observers};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The requests of a POST, in order.
 pub(super) struct ObservedRequests<'h> {
@@ -15,8 +17,9 @@ pub(super) struct ObservedRequests<'h> {
 }
 
 impl<'h> ObservedRequests<'h> {
-    pub(super) fn new(headers: &'h HeaderMap) -> Self {
-        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    pub(super) fn new(observers: &Observers, headers: &'h HeaderMap) -> Self {
+        let traceparent = observers.traces_requests().then(|| headers.get(TRACEPARENT)).flatten();
+        let traceparent = traceparent.and_then(|value| value.to_str().ok());
         let traceparent =
             traceparent.filter(|text| text.len() <= RequestDetails::TRACEPARENT_BYTES_MAX);
         Self { traceparent, requests: SmallVec::new() }

@@ -84,8 +84,9 @@ impl Inner {
         let limits = self.sessions.config();
         let batch_max = limits.session.batch_max;
         let mut observed = None;
-        let post = if self.sessions.shared().observers.is_some() {
-            let requests = observed.insert(ObservedRequests::new(&head.headers));
+        let observers = &self.sessions.shared().observers;
+        let post = if observers.is_some() {
+            let requests = observed.insert(ObservedRequests::new(observers, &head.headers));
             message::parse_with_details(bytes.clone(), batch_max, &mut |id, details| {
                 requests.add(id, details);
             })?

@@ -27,7 +27,8 @@ pub enum SessionEvent {
         /// Number of progress notifications that were dropped for an unknown token.
         progress_dropped: u32,
     },
-    /// A request of the client was forwarded to the backend. Only with an observer.
+    /// A request of the client was forwarded to the backend. Only with an observer that
+    /// [traces requests](super::Observer::traces_requests), or at log level `trace`.
     RequestBegan {
         /// The request.
         request: Arc<ObservedRequest>,
@@ -71,7 +72,8 @@ pub enum SessionEvent {
         /// The index of the last one.
         last: u64,
     },
-    /// A connection was closed in order. Only with an observer, or at log level `debug`.
+    /// A connection was closed in order. Only with an observer that
+    /// [traces requests](super::Observer::traces_requests), or at log level `debug`.
     ConnectionClosed {
         /// The connection.
         connection: ConnectionId,

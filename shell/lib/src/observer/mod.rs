@@ -58,10 +58,20 @@ pub trait Observer: Send + Sync + 'static {
     /// the log line of the event contains them.
     ///
     /// Called right before [`on_session_event`](Self::on_session_event), also for an event that
-    /// begins a request. For an event of a stream with several requests, it is one of them.
+    /// begins a request, and only if the line is logged. For an event of a stream with several
+    /// requests, it is one of them.
     fn span_ids(&self, session: SessionId, event: &SessionEvent) -> Option<SpanIds> {
         let _ = (session, event);
         None
+    }
+
+    /// Returns whether the observer traces requests. One that only counts them returns `false`: it is
+    /// not called for [`RequestBegan`](SessionEvent::RequestBegan) and
+    /// [`ConnectionClosed`](SessionEvent::ConnectionClosed), and requests have no
+    /// [`http_traceparent`](ObservedRequest::http_traceparent), all of which cost time for each
+    /// request. Called once, when the manager is built.
+    fn traces_requests(&self) -> bool {
+        true
     }
 
     /// Called for each request that [`StreamableHttp`](crate::StreamableHttp) refuses.
@@ -77,11 +87,13 @@ pub(crate) struct Observers {
     /// The name of the server, for the log.
     name: Option<Arc<str>>,
     observer: Option<Arc<dyn Observer>>,
+    traces_requests: bool,
 }
 
 impl Observers {
     pub(crate) fn new(name: Option<Arc<str>>, observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { name, observer }
+        let traces_requests = observer.as_ref().is_some_and(|observer| observer.traces_requests());
+        Self { name, observer, traces_requests }
     }
 
     /// Returns whether there is an observer.
@@ -89,10 +101,16 @@ impl Observers {
         self.observer.is_some()
     }
 
+    /// Returns whether the observer traces requests.
+    pub(crate) fn traces_requests(&self) -> bool {
+        self.traces_requests
+    }
+
     /// Logs an event, and calls the observer. No lock of a session is held.
     pub(crate) fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
-        let span = self.call(|observer| observer.span_ids(session, event)).flatten();
-        log::event(session, self.name.as_deref(), event, span);
+        log::event(session, self.name.as_deref(), event, || {
+            self.call(|observer| observer.span_ids(session, event)).flatten()
+        });
         self.call(|observer| observer.on_session_event(session, event));
     }
 

@@ -17,7 +17,8 @@ pub struct ObservedRequest {
     /// Its method, its target and its trace context.
     pub details: RequestDetails,
     /// The `traceparent` header of its HTTP request, unless that is longer than
-    /// [`TRACEPARENT_BYTES_MAX`](RequestDetails::TRACEPARENT_BYTES_MAX) bytes.
+    /// [`TRACEPARENT_BYTES_MAX`](RequestDetails::TRACEPARENT_BYTES_MAX) bytes. Only with an observer
+    /// that [traces requests](super::Observer::traces_requests).
     pub http_traceparent: Option<Box<str>>,
 }
 

@@ -1,8 +1,6 @@
 //! Faults that the response to a request reports.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
+use memchr::memchr_iter;
 use rejoin_core::Head;
 use serde_json::Value;
 
@@ -40,14 +38,14 @@ pub(crate) fn fault(head: &Head, message: &[u8]) -> Option<ResponseFault> {
     }
 }
 
-const MEMBER: &[u8] = b"\"isError\"";
-
+/// Returns whether there is a member `isError` that is `true` anywhere in a message.
 fn may_be_tool_error(message: &[u8]) -> bool {
-    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MEMBER));
-    FINDER.find_iter(message).any(|at| {
-        let rest = message.get(at + MEMBER.len()..).unwrap_or_default().trim_ascii_start();
+    // The rarest character of the name.
+    memchr_iter(b'E', message).any(|at| {
+        let (before, from) = message.split_at(at);
+        let rest = from.strip_prefix(b"Error\"").unwrap_or_default().trim_ascii_start();
         let value = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
-        value.starts_with(b"true")
+        value.starts_with(b"true") && before.ends_with(b"\"is")
     })
 }
 

@@ -86,7 +86,7 @@ impl<P: Payload> LockedSession<'_, P> {
         state.owner_permits = OwnerPermits::default();
         let (was_opened, progress_dropped) = (state.is_opened, state.progress_dropped);
         self.observe_close(reason);
-        let age = self.handled_at.since(self.state.created_at);
+        let age = self.now().since(self.state.created_at);
         let closed = SessionEvent::Closed { reason, was_opened, age, progress_dropped };
         self.after_unlock.events.push(closed);
         self.after_unlock.closed = Some(reason);

@@ -8,6 +8,7 @@
 mod actions;
 mod after_unlock;
 mod backend_message;
+mod begun;
 mod buffer;
 mod buffers;
 #[cfg(feature = "rmcp")]

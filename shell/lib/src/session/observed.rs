@@ -1,23 +1,27 @@
 //! The requests of a session, for an observer.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use rejoin_core::{
-    ConnectionId, Head, Input, Instant, Method, Post, RequestId, RequestOutcome, SessionCloseReason,
+    ConnectionId, Head, Input, Method, Post, RequestId, RequestOutcome, SessionCloseReason,
 };
 use smallvec::SmallVec;
 
-use super::{WatchedRequest, state::LockedSession};
+use super::{
+    WatchedRequest,
+    begun::{Begun, BegunRequests},
+    state::LockedSession,
+};
 use crate::{
+    log,
     observer::{ObservedRequest, RequestEnd, ResponseFault, SessionEvent},
     payload::Payload,
 };
 
-/// The requests of a session that have not ended: `initialize`, and those that are pending in the
-/// core.
+/// The requests of a session that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct ObservedRequests {
-    requests: BTreeMap<RequestId, Begun>,
+    requests: BegunRequests,
     /// The id of `initialize`, until it is answered.
     initialize: Option<RequestId>,
     /// Name and version of the client.
@@ -32,20 +36,7 @@ enum Noted {
     End(RequestEnd),
 }
 
-/// A request that has begun.
-#[derive(Clone, Debug)]
-pub(super) struct Begun {
-    request: Arc<ObservedRequest>,
-    at: Instant,
-    /// Whether the core has accepted it: its beginning was told.
-    is_accepted: bool,
-}
-
 impl<P: Payload> LockedSession<'_, P> {
-    pub(super) fn is_observed(&self) -> bool {
-        self.state.observed.is_some()
-    }
-
     /// Returns what is known of these requests.
     pub(super) fn observed_requests<'a>(
         &self,
@@ -58,46 +49,49 @@ impl<P: Payload> LockedSession<'_, P> {
     /// Returns the requests that are pending, for somebody who begins to watch the session.
     pub(super) fn watched_requests(&self) -> Vec<WatchedRequest> {
         let requests = self.state.observed.iter().flat_map(|observed| observed.requests.iter());
-        let accepted = requests.filter(|(_, begun)| begun.is_accepted);
-        let watched = accepted.map(|(id, begun)| WatchedRequest {
+        let accepted = requests.filter(|begun| begun.is_accepted);
+        let watched = accepted.map(|begun| WatchedRequest {
             request: Arc::clone(&begun.request),
-            stream: self.state.core.stream_of(id),
+            stream: self.state.core.stream_of(&begun.request.id),
             at: begun.at.since(self.state.created_at),
         });
         watched.collect()
     }
 
     /// Adds the requests of a POST, before the core handles it.
-    pub(super) fn observe_begin(&mut self, post: &Post<P::Client>) -> SmallVec<[Begun; 1]> {
+    pub(super) fn observe_begin(
+        &mut self,
+        post: &Post<P::Client>,
+    ) -> SmallVec<[Arc<ObservedRequest>; 1]> {
         let at = self.now();
         let Some(observed) = &mut self.state.observed else { return SmallVec::new() };
-        let mut begun = SmallVec::new();
+        let mut requests = SmallVec::new();
         for message in post.messages() {
             let Head::Request { id, method, .. } = &message.head else { continue };
+            let request = P::observed(id, &message.body);
+            let begun = Begun { request: Arc::clone(&request), at, is_accepted: false };
             // The core rejects an id that is in use.
-            if observed.requests.contains_key(id) {
+            if !observed.requests.insert(begun) {
                 continue;
             }
             if let Method::Initialize { .. } = method {
                 observed.initialize = Some(id.clone());
             }
-            let request = P::observed(id, &message.body);
-            let request = Begun { request, at, is_accepted: false };
-            observed.requests.insert(id.clone(), request.clone());
-            begun.push(request);
+            requests.push(request);
         }
-        begun
+        requests
     }
 
     /// Notes that the requests of a POST have begun, or that it was rejected.
     pub(super) fn observe_begun(
         &mut self,
         connection: ConnectionId,
-        begun: SmallVec<[Begun; 1]>,
+        requests: SmallVec<[Arc<ObservedRequest>; 1]>,
         is_accepted: bool,
     ) {
+        let is_told = self.session.shared.observers.traces_requests() || log::logs_requests();
         let Some(observed) = &mut self.state.observed else { return };
-        for Begun { request, .. } in begun {
+        for request in requests {
             if !is_accepted {
                 observed.requests.remove(&request.id);
                 continue;
@@ -105,9 +99,11 @@ impl<P: Payload> LockedSession<'_, P> {
             if let Some(begun) = observed.requests.get_mut(&request.id) {
                 begun.is_accepted = true;
             }
-            let stream = self.state.core.stream_of(&request.id);
-            let event = SessionEvent::RequestBegan { request, stream, connection };
-            self.after_unlock.events.push(event);
+            if is_told {
+                let stream = self.state.core.stream_of(&request.id);
+                let event = SessionEvent::RequestBegan { request, stream, connection };
+                self.after_unlock.events.push(event);
+            }
         }
     }
 
@@ -168,25 +164,25 @@ impl<P: Payload> LockedSession<'_, P> {
     pub(super) fn observe_close(&mut self, reason: SessionCloseReason) {
         let Some(observed) = &mut self.state.observed else { return };
         let noted = observed.noted.take();
-        for (id, request) in std::mem::take(&mut observed.requests) {
+        for begun in std::mem::take(&mut observed.requests) {
             let end = match (&noted, reason) {
                 (Some((noted, Noted::Response(fault))), SessionCloseReason::InitializeRejected)
-                    if *noted == id =>
+                    if *noted == begun.request.id =>
                 {
                     RequestEnd::new(RequestOutcome::Error, Some(*fault))
                 }
                 _ => RequestEnd::SessionClosed(reason),
             };
             // A timer may have closed the session before it.
-            if request.is_accepted {
-                self.push_end(request, end);
+            if begun.is_accepted {
+                self.push_end(begun, end);
             }
         }
     }
 
     fn push_end(&mut self, begun: Begun, end: RequestEnd) {
         let Begun { request, at, .. } = begun;
-        let duration = self.handled_at.since(at);
+        let duration = self.now().since(at);
         self.after_unlock.events.push(SessionEvent::RequestEnded { request, end, duration });
     }
 }

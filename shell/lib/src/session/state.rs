@@ -1,6 +1,6 @@
 //! The state behind the lock of a session, and inputs to its core.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
 use rejoin_core::{
     Actions, ConnectionId, EventId, Input, Instant, Rejected, Rejection, Session, StreamId,
@@ -79,8 +79,7 @@ pub(super) struct LockedSession<'a, P: Payload> {
     pub(super) session: &'a Arc<SessionInner<P>>,
     pub(super) state: &'a mut SessionState<P>,
     pub(super) after_unlock: AfterUnlock,
-    /// When the core handled the last input.
-    pub(super) handled_at: Instant,
+    now: OnceCell<Instant>,
 }
 
 impl<P: Payload> SessionState<P> {
@@ -131,14 +130,14 @@ impl<P: Payload> SessionState<P> {
 
 impl<'a, P: Payload> LockedSession<'a, P> {
     pub(super) fn new(session: &'a Arc<SessionInner<P>>, state: &'a mut SessionState<P>) -> Self {
-        let handled_at = Instant::EPOCH;
-        Self { session, state, after_unlock: AfterUnlock::default(), handled_at }
+        Self { session, state, after_unlock: AfterUnlock::default(), now: OnceCell::new() }
     }
 }
 
 impl<P: Payload> LockedSession<'_, P> {
+    /// Returns the time, which is the same until the lock is released.
     pub(super) fn now(&self) -> Instant {
-        self.session.shared.clock.now()
+        *self.now.get_or_init(|| self.session.shared.clock.now())
     }
 
     /// Handles an input that forwards no message, and ignores a rejection: it means that the input
@@ -165,7 +164,6 @@ impl<P: Payload> LockedSession<'_, P> {
         permits: Option<&mut QueuePermits<'_>>,
     ) -> (Result<(), RejectedInput<P>>, Option<StreamId>) {
         let now = self.now();
-        self.handled_at = now;
         #[cfg(feature = "journal")]
         if let Some(recorder) = &mut self.state.recorder
             && self.state.core.close_reason().is_none()

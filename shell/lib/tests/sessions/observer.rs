@@ -57,6 +57,38 @@ async fn each_request_begins_and_ends_with_its_outcome() {
     }
 }
 
+/// An observer that counts requests, and does not trace them.
+struct Counter(Arc<Recorder>);
+
+impl Observer for Counter {
+    fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
+        self.0.on_session_event(session, event);
+    }
+
+    fn traces_requests(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_only_counts_is_told_of_ends() {
+    let recorder = Recorder::new();
+    let counter = Arc::new(Counter(Arc::clone(&recorder)));
+    let server = Server::built(ManagerConfig::default(), |builder| builder.observer(counter));
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    let mut connections = Vec::new();
+    for id in [2, 1] {
+        let request = session.request(post(&call(id)), AnswerFormat::Json);
+        connections.push(request.await.unwrap());
+    }
+    for id in [1, 2] {
+        backend.send(&format!(r#""id":{id},"result":{{}}"#)).await;
+    }
+    let events = ["opened None", "ended 0 after 0ns", "ended 1 after 0ns", "ended 2 after 0ns"];
+    assert_eq!(recorder.take(), events);
+}
+
 #[tokio::test(start_paused = true)]
 async fn cancelled_timed_out_and_interrupted_requests_end_once() {
     let mut config = ManagerConfig::default();
