@@ -8,7 +8,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rejoin::{Observer, SessionEvent, SessionId, rejoin_core::Report};
+use rejoin::{SessionEvent, SessionId, rejoin_core::Report};
 use tokio::time::Instant;
 
 use crate::{
@@ -77,8 +77,9 @@ impl Histories {
     }
 }
 
-impl Observer for Histories {
-    fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
+impl Histories {
+    /// Remembers an event, if it is rare.
+    pub(super) fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
         if let SessionEvent::Closed { .. } = event {
             let mut histories = self.0.lock();
             histories.open.remove(&session);
@@ -197,7 +198,7 @@ fn rare(event: &SessionEvent) -> Option<(Row, What)> {
 #[cfg(test)]
 mod tests {
     use rejoin::{
-        ManagerConfig, SessionManager,
+        ManagerConfig, Observer, SessionManager,
         rejoin_core::{AnswerFormat, ConnectionId, SessionCloseReason, StreamId},
     };
     use rejoin_local_client::{post, response};

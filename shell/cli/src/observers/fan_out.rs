@@ -26,6 +26,10 @@ impl Observer for FanOut {
         self.0.iter().find_map(|observer| observer.span_ids(session, event))
     }
 
+    fn traces_requests(&self) -> bool {
+        self.0.iter().any(|observer| observer.traces_requests())
+    }
+
     fn on_refused(&self, refused: &Refused) {
         for observer in &self.0 {
             observer.on_refused(refused);

@@ -4,6 +4,7 @@ mod families;
 mod gauges;
 mod labels;
 mod observer;
+mod operations;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -42,16 +43,16 @@ impl Metrics {
         }))
     }
 
-    /// Returns the observers of a server: one counts, one remembers.
-    pub(crate) fn observers(&self, server: &str) -> [Arc<dyn rejoin::Observer>; 2] {
+    /// Returns the observer of a server: it counts, and remembers what is rare.
+    pub(crate) fn observer(&self, server: &str) -> Arc<dyn rejoin::Observer> {
         let server: Arc<str> = server.into();
         let mut tools = self.0.tools.lock();
         let tools = Arc::clone(tools.entry(Arc::clone(&server)).or_default());
-        let metrics = ServerObserver::new(server, Arc::clone(&self.0.families), tools);
-        [Arc::new(metrics), Arc::new(self.0.histories.clone())]
+        let (families, histories) = (Arc::clone(&self.0.families), self.0.histories.clone());
+        Arc::new(ServerObserver::new(server, families, tools, histories))
     }
 
-    /// Returns what the observers remember of each session.
+    /// Returns what is remembered of each session.
     pub(super) fn histories(&self) -> &Histories {
         &self.0.histories
     }

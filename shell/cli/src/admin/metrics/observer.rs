@@ -2,37 +2,43 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use prometheus_client::metrics::histogram::Histogram;
 use rejoin::{
     ObservedRequest, Observer, Refused, RequestEnd, SessionEvent, SessionId,
     rejoin_core::{Report, UndeliverableReason},
 };
-use rustc_hash::FxHashMap;
 
 use super::{
     families::Families,
     labels::{OperationLabels, ReasonLabels, RefusalLabels, ServerLabels},
+    operations::Operations,
 };
-use crate::observers::{KnownNames, labels};
+use crate::{
+    admin::history::Histories,
+    observers::{KnownNames, labels},
+};
 
-/// Counts the events of one server.
+/// Counts the events of one server, and remembers those that are rare.
 pub(super) struct ServerObserver {
     families: Arc<Families>,
     labels: ServerLabels,
     tools: Arc<KnownNames>,
-    /// Those of the family, which hashes in a slower way. As many as there are label sets.
-    operations: RwLock<FxHashMap<OperationLabels, Histogram>>,
+    operations: Operations,
+    histories: Histories,
 }
 
 impl ServerObserver {
-    pub(super) fn new(server: Arc<str>, families: Arc<Families>, tools: Arc<KnownNames>) -> Self {
+    pub(super) fn new(
+        server: Arc<str>,
+        families: Arc<Families>,
+        tools: Arc<KnownNames>,
+        histories: Histories,
+    ) -> Self {
         let labels = ServerLabels { server };
         // So that rates of what did not happen yet are zero.
         drop(families.sessions_opened.get_or_create(&labels));
         drop(families.resumes.get_or_create(&labels));
         drop(families.gaps.get_or_create(&labels));
-        Self { families, labels, tools, operations: RwLock::default() }
+        Self { families, labels, tools, operations: Operations::default(), histories }
     }
 
     fn because(&self, reason: &'static str) -> ReasonLabels {
@@ -41,19 +47,21 @@ impl ServerObserver {
 
     fn on_request_ended(&self, request: &ObservedRequest, end: RequestEnd, seconds: f64) {
         let details = &request.details;
+        let (method, error_type) = (labels::method(details), labels::error_type(end));
         let tool = labels::tool(details);
+        // A tool that has a histogram is a known one.
+        if self.operations.observe(method, tool.unwrap_or_default(), &error_type, seconds) {
+            return;
+        }
         let labels = OperationLabels {
             server: Arc::clone(&self.labels.server),
-            mcp_method_name: labels::method(details),
+            mcp_method_name: method,
             gen_ai_tool_name: self.tools.label(tool, end == RequestEnd::Result),
-            error_type: labels::error_type(end),
+            error_type,
         };
-        if let Some(operation) = self.operations.read().get(&labels) {
-            return operation.observe(seconds);
-        }
-        let operation = self.families.durations.operation.get_or_create(&labels).clone();
-        operation.observe(seconds);
-        self.operations.write().insert(labels, operation);
+        let histogram = self.families.durations.operation.get_or_create(&labels).clone();
+        histogram.observe(seconds);
+        self.operations.add(labels, histogram);
     }
 
     fn on_report(&self, report: &Report) {
@@ -81,7 +89,7 @@ impl ServerObserver {
 }
 
 impl Observer for ServerObserver {
-    fn on_session_event(&self, _: SessionId, event: &SessionEvent) {
+    fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
         let Self { families, labels, .. } = self;
         match event {
             SessionEvent::Opened(_) => {
@@ -95,7 +103,7 @@ impl Observer for ServerObserver {
                 families.durations.session.get_or_create(labels).observe(age.as_secs_f64());
             }
             SessionEvent::RequestEnded { request, end, duration } => {
-                self.on_request_ended(request, *end, duration.as_secs_f64());
+                return self.on_request_ended(request, *end, duration.as_secs_f64());
             }
             SessionEvent::Resumed { replayed, .. } => {
                 families.resumes.get_or_create(labels).inc();
@@ -136,6 +144,7 @@ impl Observer for ServerObserver {
             | SessionEvent::ConnectionClosed { .. }
             | _ => {}
         }
+        self.histories.on_session_event(session, event);
     }
 
     fn on_refused(&self, refused: &Refused) {
@@ -145,5 +154,9 @@ impl Observer for ServerObserver {
             option: refused.option.unwrap_or_default(),
         };
         self.families.refusals.get_or_create(&labels).inc();
+    }
+
+    fn traces_requests(&self) -> bool {
+        false
     }
 }

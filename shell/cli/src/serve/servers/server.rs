@@ -94,7 +94,7 @@ impl Common {
             manager = manager.name(name.as_str());
         }
         let label = label_of(name);
-        let metrics = self.metrics.iter().flat_map(|metrics| metrics.observers(label));
+        let metrics = self.metrics.iter().map(|metrics| metrics.observer(label));
         let telemetry = self.telemetry.as_ref().map(|telemetry| telemetry.observer(label));
         if let Some(observer) = observers::combine(metrics.chain(telemetry).collect()) {
             manager = manager.observer(observer);
