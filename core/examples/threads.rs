@@ -168,6 +168,8 @@ impl State {
                 Action::Hold { stream } => drop(held.insert(stream)),
                 Action::Release { stream } => drop(held.remove(&stream)),
                 Action::SessionClosed { .. } => (*backend, *held) = (None, BTreeSet::new()),
+                // Only if `Config::commits` is set.
+                Action::Commit(record) => println!("commit: {record:?}"),
                 Action::Report(report) => println!("report: {report:?}"),
             }
         }

@@ -1,11 +1,11 @@
 //! Actions that a session requires of its driver.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, slice, time::Duration};
 
 use smallvec::SmallVec;
 
-use crate::{ConnectionId, EventId, Failure, ProgressToken, RequestId, StreamId};
+use crate::{ConnectionId, EventId, Failure, ProgressToken, Record, RequestId, StreamId};
 
 /// An action that the driver must carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,13 @@ pub enum Action<C, S = C> {
         /// Server requests, by id, that get no response: fail them.
         server_requests: Vec<RequestId>,
     },
+    /// Commit a record, after those before it: store it where the process that goes on with the
+    /// session will find it. Then report [`Input::Committed`](crate::Input::Committed). Only with
+    /// [`Config::commits`](crate::Config::commits).
+    ///
+    /// What is recorded is not sent before. A message of the client is forwarded before, so that
+    /// the commit overlaps with the work of the backend.
+    Commit(Box<Record<S>>),
     /// Log or count something that has no other action.
     Report(Report),
 }
@@ -136,6 +143,7 @@ impl<C, S> Action<C, S> {
                     (pending_requests.clone(), server_requests.clone());
                 Action::SessionClosed { reason, pending_requests, server_requests }
             }
+            Self::Commit(ref record) => Action::Commit(Box::new(record.map(server))),
             Self::Report(ref report) => Action::Report(report.clone()),
         }
     }
@@ -365,6 +373,8 @@ pub enum RequestOutcome {
     Abandoned,
     /// Its stream had no connection for `orphan_timeout`.
     Orphaned,
+    /// The backend has exited, and the session lives on.
+    BackendLost,
 }
 
 /// Why a response is undeliverable.

@@ -141,6 +141,10 @@ pub struct Config {
     /// see [`Report`](crate::Report). Default `false`.
     #[cfg_attr(feature = "serde", serde(default))]
     pub activity_reports: bool,
+    /// Whether what is recorded has to be committed before it is sent, so that another process can
+    /// go on with the session: see [`Action::Commit`](crate::Action::Commit). Default `false`.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub commits: bool,
 }
 
 impl Default for Config {
@@ -177,6 +181,7 @@ impl Default for Config {
             hold_timeout: None,
             stall_disconnect_timeout: Some(Duration::from_secs(60)),
             activity_reports: false,
+            commits: false,
         }
     }
 }
@@ -267,6 +272,6 @@ mod tests {
             assert_eq!(timeout.map(|timeout| timeout.as_secs_f64()), Some(documented));
         }
         assert_eq!(config.hold_timeout, None);
-        assert!(!config.activity_reports);
+        assert!(!config.activity_reports && !config.commits);
     }
 }

@@ -155,6 +155,18 @@ pub enum Input<C, S = C> {
     },
     /// The backend has exited and will send nothing more.
     BackendGone,
+    /// The backend has exited, and the session lives on: its client can still get what is retained.
+    ///
+    /// Pending requests end in failures, and server requests end without a response. The driver may
+    /// open another backend. Otherwise, it closes the session once
+    /// [`is_vacant`](crate::Session::is_vacant). A session that is not initialized closes.
+    BackendLost,
+    /// The records with these numbers are committed. Only with
+    /// [`Config::commits`](crate::Config::commits).
+    Committed {
+        /// The highest number: that of the last [`Record`](crate::Record).
+        through: u64,
+    },
     /// The driver limits the memory of the session, or raises the limit again: several sessions
     /// share a budget, for example.
     LimitBytes {
@@ -211,6 +223,8 @@ impl<C, S> Input<C, S> {
             }
             Self::Disconnect { stream, retry } => Input::Disconnect { stream, retry },
             Self::BackendGone => Input::BackendGone,
+            Self::BackendLost => Input::BackendLost,
+            Self::Committed { through } => Input::Committed { through },
             Self::LimitBytes { bytes_max } => Input::LimitBytes { bytes_max },
             Self::Drain { retry } => Input::Drain { retry },
             Self::Tick => Input::Tick,

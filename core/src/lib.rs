@@ -125,6 +125,8 @@
 //!                     commands.extend(pending_requests.into_iter().map(Command::Cancel));
 //!                     commands.extend(server_requests.into_iter().map(Command::Fail));
 //!                 }
+//!                 // Only if `Config::commits` is set.
+//!                 Action::Commit(record) => println!("{record:?}"),
 //!                 Action::Report(report) => println!("{report:?}"),
 //!             }
 //!         }
@@ -220,6 +222,9 @@
 //!    lower one of [`Input::LimitBytes`] once the session has shrunk to it.
 //! 8. After the session closes, it produces no more actions.
 //! 9. The same configuration and inputs produce the same actions.
+//! 10. With [`Config::commits`], nothing that a client can come back by is sent before it is
+//!     committed: no event, whole answer or priming event of a request stream before the record of
+//!     it, or of the opening of its stream. Excepted are the failures at the end of the session.
 //!
 //! What a client sees of all this over HTTP, with statuses, error codes and texts, is described
 //! by `shell/lib/docs/wire.md` of the repository.
@@ -241,6 +246,7 @@ extern crate std;
 mod action;
 mod ascending_map;
 mod capacity;
+mod change;
 pub mod client;
 mod config;
 mod cursor;
@@ -263,6 +269,7 @@ pub use action::{
     ANSWER_INDEX, Action, Actions, Answer, CloseReason, CutReason, Event, Report, RequestOutcome,
     SessionCloseReason, UnansweredReason, UndeliverableReason,
 };
+pub use change::{Change, Record};
 pub use config::{ConcurrentGet, Config, ConfigError, Priming, UnrelatedRouting, ValidConfig};
 pub use cursor::Cursor;
 pub use event_id::{EventId, EventIdError, NumberError, StreamId};

@@ -44,7 +44,8 @@ pub struct Log<M> {
 pub struct Logged<M> {
     /// Index in its stream.
     pub index: u64,
-    /// Number in the session-wide sequence of stream opens, events and stream ends.
+    /// Number in the session-wide sequence of stream opens, events and stream ends; 0 for the
+    /// failures of a revived stream.
     pub sequence: u64,
     /// The message, or the failure in place of a response.
     pub entry: Entry<M>,
@@ -70,6 +71,15 @@ pub enum Entry<M> {
 }
 
 impl<M> Entry<M> {
+    pub(crate) fn map<N>(&self, message: impl FnOnce(&M) -> N) -> Entry<N> {
+        match *self {
+            Self::Message { ref body, bytes, ref kind } => {
+                Entry::Message { body: message(body), bytes, kind: kind.clone() }
+            }
+            Self::Failure(ref failure) => Entry::Failure(failure.clone()),
+        }
+    }
+
     /// Returns the cost in bytes; a failure costs nothing.
     pub(crate) fn cost(&self) -> usize {
         match self {
@@ -173,6 +183,12 @@ impl<M> Log<M> {
         let from = self.position(range.start);
         let to = self.position(range.end).max(from);
         self.events.range(from..to)
+    }
+
+    /// Returns the index of the first event whose number is higher than `committed`.
+    pub(crate) fn first_uncommitted(&self, committed: u64) -> Option<u64> {
+        let position = self.events.partition_point(|logged| logged.sequence <= committed);
+        self.events.get(position).map(|logged| logged.index)
     }
 
     /// Returns the first event at or after `index`.

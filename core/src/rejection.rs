@@ -174,4 +174,7 @@ pub enum ApiMisuse {
     /// retained request stream.
     #[error("stream {0} does not exist")]
     UnknownStream(StreamId),
+    /// An [`Input::Committed`](crate::Input::Committed) of a number that no record has.
+    #[error("no record has the number {0}")]
+    CommittedUnrecorded(u64),
 }

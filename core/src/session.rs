@@ -2,10 +2,12 @@
 
 mod attach;
 mod backend;
+mod backend_lost;
 mod backpressure;
 mod check;
 mod client;
 mod close;
+mod commit;
 mod connection;
 mod delivery;
 mod drain;
@@ -34,6 +36,7 @@ pub use self::summary::StreamSummary;
 use self::{
     backpressure::HeldStream,
     check::PostEffect,
+    commit::Commits,
     connection::{Connections, Role},
     limit::Limit,
     requests::{Requests, ServerRequests},
@@ -96,6 +99,8 @@ pub struct Session<C, S = C> {
     exhausted: bool,
     /// Streams that hold a sender, each listed once.
     held_streams: Vec<HeldStream>,
+    /// What is committed, if the session commits.
+    commits: Option<Box<Commits>>,
     client_body: PhantomData<fn(C)>,
 }
 
@@ -115,6 +120,7 @@ impl<C, S: Clone> Session<C, S> {
         let mut timers = Timers::new();
         timers.insert(TimerKind::Initialize, 0, now.deadline_after(config.timeouts().init));
         let limit = Limit::new(config.session_bytes_max, false);
+        let commits = config.commits.then(Box::default);
         Self {
             config,
             phase: Phase::New,
@@ -136,6 +142,7 @@ impl<C, S: Clone> Session<C, S> {
             sequence: 0,
             exhausted: false,
             held_streams: Vec::new(),
+            commits,
             client_body: PhantomData,
         }
     }
@@ -179,6 +186,7 @@ impl<C, S: Clone> Session<C, S> {
                 Input::Tick
                 | Input::LimitBytes { .. }
                 | Input::Drain { .. }
+                | Input::Committed { .. }
                 | Input::Acknowledged { .. }
                 | Input::ConnectionClosed { .. } => Ok(()),
                 Input::Post { .. }
@@ -188,7 +196,8 @@ impl<C, S: Clone> Session<C, S> {
                 | Input::CloseSession { .. }
                 | Input::BackendMessage { .. }
                 | Input::Disconnect { .. }
-                | Input::BackendGone => Err(Rejected::boxed(Rejection::Closed(reason), input)),
+                | Input::BackendGone
+                | Input::BackendLost => Err(Rejected::boxed(Rejection::Closed(reason), input)),
             };
         }
         if matches!(input, Input::Tick) {
@@ -284,10 +293,19 @@ impl<C, S: Clone> Session<C, S> {
                 return Ok(self.handle_backend_message(message, related.as_ref(), out));
             }
             Input::Disconnect { stream, retry } => match self.check_disconnect(stream, retry) {
-                Ok(key) => self.disconnect(key, retry, out),
+                Ok(key) => {
+                    if !self.defer_disconnect(key, retry) {
+                        self.disconnect(key, retry, out);
+                    }
+                }
                 Err(reason) => return Err(Rejected::boxed(reason, input)),
             },
             Input::BackendGone => self.close(SessionCloseReason::BackendGone, out),
+            Input::BackendLost => self.on_backend_lost(out),
+            Input::Committed { through } => match self.check_committed(through) {
+                Ok(()) => self.on_committed(through, out),
+                Err(reason) => return Err(Rejected::boxed(reason, input)),
+            },
             Input::LimitBytes { bytes_max } => self.set_limit(bytes_max),
             Input::Drain { retry } => self.drain_retry = Some(retry),
             Input::Tick => {}
@@ -379,6 +397,13 @@ impl<C, S> Session<C, S> {
     /// Iterates over the known connections, by id.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
         self.connections.iter().map(|(id, _)| id)
+    }
+
+    /// Returns whether there is neither a connection nor a request stream, except tombstones: no
+    /// client waits for anything, or can still get a response.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.connections.len() == 0 && self.streams.request_streams().next().is_none()
     }
 
     /// Returns the number of pending requests of the client, excluding `initialize`.

@@ -75,6 +75,7 @@ impl Driver {
                 | Action::Hold { .. }
                 | Action::Release { .. }
                 | Action::SessionClosed { .. }
+                | Action::Commit(_)
                 | Action::Report(_) => {}
             }
         }

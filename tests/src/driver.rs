@@ -179,6 +179,8 @@ impl<M: Clone> CheckedSession<M> {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::BackendLost
+            | Input::Committed { .. }
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
             | Input::Tick => {}
@@ -242,6 +244,7 @@ impl<M: Clone> CheckedSession<M> {
             | Action::Hold { .. }
             | Action::Release { .. }
             | Action::SessionClosed { .. }
+            | Action::Commit(_)
             | Action::Report(_) => {}
         }
     }
@@ -278,6 +281,8 @@ fn opened_connection<M>(input: &Input<M>) -> Option<ConnectionId> {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::BackendLost
+        | Input::Committed { .. }
         | Input::LimitBytes { .. }
         | Input::Drain { .. }
         | Input::Tick => None,

@@ -24,7 +24,7 @@ pub struct Journal {
 }
 
 /// The version of the journal format.
-const FORMAT: u64 = 4;
+const FORMAT: u64 = 5;
 
 impl Journal {
     /// Reads a journal. An incomplete last line is ignored.
@@ -160,7 +160,7 @@ mod tests {
             (String::new(), "the journal is empty"),
             ("{}\n".to_owned(), "line 1: format: invalid type: null"),
             (
-                whole.replace("\"format\":4", "\"format\":1"),
+                whole.replace("\"format\":5", "\"format\":1"),
                 "line 1: journal format 1 is not supported",
             ),
             (

@@ -222,6 +222,8 @@ kinds! {
             "input: disconnect request stream, retry"
         },
         Input::BackendGone => "input: backend gone",
+        Input::BackendLost => "input: backend lost",
+        Input::Committed { .. } => "input: committed",
         Input::LimitBytes { .. } => "input: limit bytes",
         Input::Drain { .. } => "input: drain",
         Input::Tick => "input: tick",
@@ -262,6 +264,7 @@ kinds! {
         },
         Rejection::ApiMisuse(ApiMisuse::ConnectionInUse(_)) => "rejection: connection in use",
         Rejection::ApiMisuse(ApiMisuse::UnknownStream(_)) => "rejection: abandon unknown stream",
+        Rejection::ApiMisuse(ApiMisuse::CommittedUnrecorded(_)) => "rejection: committed unrecorded",
         Rejection::Closed(_) => "rejection: closed",
         Rejection::Full => "rejection: full",
         Rejection::Draining => "rejection: draining",
@@ -315,6 +318,8 @@ kinds! {
         Case::RaisedToKept => "case: raised to what is kept",
         Case::ReleasedByLimit => "case: released by a limit",
         Case::Drains => "case: drains",
+        Case::DeferredDisconnect => "case: deferred disconnect",
+        Case::VoidDisconnect => "case: void disconnect",
     }
     never {}
 }
@@ -354,6 +359,7 @@ kinds! {
         Action::SessionClosed { reason: SessionCloseReason::InitializeUnacknowledged, .. } => "closed: initialize unacknowledged",
         Action::SessionClosed { reason: SessionCloseReason::Idle, .. } => "closed: idle",
         Action::SessionClosed { reason: SessionCloseReason::BackendGone, .. } => "closed: backend gone",
+        Action::Commit(_) => "action: commit",
         Action::Report(Report::Undeliverable { reason: UndeliverableReason::UnknownRequest, .. }) => {
             "report: undeliverable, unknown request"
         },
@@ -372,6 +378,7 @@ kinds! {
         Action::Report(Report::RequestEnded { outcome: RequestOutcome::Cancelled, .. }) => "report: request ended, cancelled",
         Action::Report(Report::RequestEnded { outcome: RequestOutcome::Abandoned, .. }) => "report: request ended, abandoned",
         Action::Report(Report::RequestEnded { outcome: RequestOutcome::Orphaned, .. }) => "report: request ended, orphaned",
+        Action::Report(Report::RequestEnded { outcome: RequestOutcome::BackendLost, .. }) => "report: request ended, backend lost",
         Action::Report(Report::StreamExpired { .. }) => "report: stream expired",
         Action::Report(Report::ReaderStalled { .. }) => "report: reader stalled",
     }

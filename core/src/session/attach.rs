@@ -28,7 +28,10 @@ impl<C, S: Clone> Session<C, S> {
         self.cancel_delivery_timers(stream, out);
         // May close the connection, if the stream is complete.
         self.send_logged(stream, connection, out);
-        if primes && !self.connections[connection].cursor.has_unacknowledged() {
+        if primes
+            && !self.connections[connection].cursor.has_unacknowledged()
+            && (self.commits.is_none() || self.is_at_head(stream, connection))
+        {
             self.send_priming(stream, connection, out);
         }
     }
@@ -133,16 +136,18 @@ impl<C, S: Clone> Session<C, S> {
         self.close_if_caught_up(stream, out);
     }
 
-    /// Sends a connection what its window admits, in one pass over the log.
+    /// Sends a connection what its window admits and is committed, in one pass over the log.
     fn replay(&mut self, stream: StreamKey, connection: ConnectionKey, out: &mut Actions<C, S>) {
+        let end = self.send_end(stream);
+        let last = end.saturating_sub(1);
         let Self { streams, connections, config, .. } = self;
         let Stream { id, log, .. } = &streams[stream];
         let attached = &mut connections[connection];
-        let mut rest = log.range(attached.cursor.next()..u64::MAX);
+        let mut rest = log.range(attached.cursor.next()..end);
         let mut logged = rest.next();
         loop {
             let next = attached.cursor.next();
-            let before = logged.map_or(u64::MAX, |logged| logged.index - 1);
+            let before = logged.map_or(last, |logged| logged.index - 1);
             let gap_end = log.missed_through().min(before);
             let index = match logged {
                 _ if next <= gap_end => gap_end,
@@ -250,11 +255,17 @@ impl<C, S: Clone> Session<C, S> {
         out.push(Action::Cut { connection, reason: CutReason::Replaced });
     }
 
-    /// Returns whether a connection is attached to a stream that has events it was not sent.
+    /// Returns whether a connection is attached to a stream that has committed events it was not
+    /// sent.
     fn is_behind(&self, key: ConnectionKey) -> bool {
         let connection = &self.connections[key];
-        let stream = connection.role().attached_to();
-        stream.is_some_and(|stream| !self.streams[stream].log.ends_before(connection.cursor.next()))
+        let next = connection.cursor.next();
+        connection.role().attached_to().is_some_and(|stream| {
+            let log = &self.streams[stream].log;
+            let is_behind = !log.ends_before(next);
+            is_behind
+                && (self.commits.is_none() || log.range(next..self.send_end(stream)).len() > 0)
+        })
     }
 
     /// Removes a connection from its stream, with its timer and what it has in flight.

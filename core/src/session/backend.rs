@@ -8,9 +8,9 @@ use super::{
     stream::{STANDALONE, StreamKey},
 };
 use crate::{
-    Action, Actions, CloseReason, Entry, FailureReason, Head, Initialized, Message, MessageKind,
-    Notification, ProgressToken, Rejection, Report, RequestId, RequestOutcome, StreamId,
-    UnansweredReason, UndeliverableReason, UnrelatedRouting, log,
+    Action, Actions, Change, CloseReason, Entry, FailureReason, Head, Initialized, Message,
+    MessageKind, Notification, ProgressToken, Rejection, Report, RequestId, RequestOutcome,
+    StreamId, UnansweredReason, UndeliverableReason, UnrelatedRouting, log,
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -54,7 +54,7 @@ impl<C, S: Clone> Session<C, S> {
         if let Head::Notification(Notification::Cancelled { request }) = &message.head
             && let Some(request) = self.server_requests.find(request)
         {
-            self.remove_server_request(request);
+            self.end_server_request(request, false, out);
         }
         let Message { body, bytes, .. } = message;
         self.record(stream, Entry::Message { body, bytes, kind }, out);
@@ -131,6 +131,7 @@ impl<C, S: Clone> Session<C, S> {
         if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token)
             && !is_too_large
         {
+            self.commit(|| Change::TaskCreated { token: token.clone() }, out);
             self.requests.tasks.add(token, self.config.pending_requests_max);
         }
         if self.streams[stream].pending_count() > 0 {

@@ -14,7 +14,7 @@ pub(super) struct HeldStream {
     /// The cost of the smallest message that was rejected for lack of room.
     pub(super) waits_for: Option<usize>,
     /// Fires when a sender may no longer have to wait.
-    timer: Option<TimerKey>,
+    pub(super) timer: Option<TimerKey>,
 }
 
 /// The state of a stream's reader. Unacknowledged events are evicted from streams in the order

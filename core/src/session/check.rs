@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::{
     Phase, Session,
+    connection::ConnectionKey,
     stream::{STANDALONE, Stage, StreamKey, StreamRef},
 };
 use crate::{
@@ -23,9 +24,12 @@ pub(super) fn is_activity<C, S>(input: &Input<C, S>, is_idle: bool) -> bool {
         | Input::Abandon { .. }
         | Input::Delete
         | Input::CloseSession { .. }
-        | Input::BackendGone => true,
+        | Input::BackendGone
+        | Input::BackendLost => true,
         Input::BackendMessage { .. } | Input::Disconnect { .. } => !is_idle,
-        Input::LimitBytes { .. } | Input::Drain { .. } | Input::Tick => false,
+        Input::LimitBytes { .. } | Input::Drain { .. } | Input::Committed { .. } | Input::Tick => {
+            false
+        }
     }
 }
 
@@ -41,6 +45,8 @@ pub(super) fn is_from_client<C, S>(input: &Input<C, S>) -> bool {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::BackendLost
+        | Input::Committed { .. }
         | Input::LimitBytes { .. }
         | Input::Drain { .. }
         | Input::Tick => false,
@@ -163,9 +169,9 @@ impl<C, S> Session<C, S> {
             .ok_or(ApiMisuse::StreamNotOpen(id))?;
         match self.streams[key].attached() {
             Some(connection) if key != STANDALONE => {
-                let will_prime =
-                    retry.is_some() && self.uses_priming() && self.may_send_next(key, connection);
-                if self.connections[connection].can_resume || will_prime {
+                if self.may_disconnect(key, connection, retry)
+                    || self.awaits_commit(key, connection)
+                {
                     Ok(key)
                 } else {
                     Err(ApiMisuse::NothingToResumeFrom(id).into())
@@ -173,6 +179,26 @@ impl<C, S> Session<C, S> {
             }
             Some(_) | None => Ok(key),
         }
+    }
+
+    /// Returns whether the client of a stream has an event id to resume after, or gets one with the
+    /// retry.
+    pub(super) fn may_disconnect(
+        &self,
+        stream: StreamKey,
+        connection: ConnectionKey,
+        retry: Option<Duration>,
+    ) -> bool {
+        let will_prime =
+            || retry.is_some() && self.uses_priming() && self.may_send_next(stream, connection);
+        stream == STANDALONE || self.connections[connection].can_resume || will_prime()
+    }
+
+    pub(super) fn check_committed(&self, through: u64) -> Result<(), Rejection> {
+        if through > self.sequence {
+            return Err(ApiMisuse::CommittedUnrecorded(through).into());
+        }
+        Ok(())
     }
 
     fn check_initialized(&self) -> Result<(), ClientFault> {
@@ -276,7 +302,7 @@ impl<C, S> Session<C, S> {
         let EventId { stream, index } = id;
         let (effect, last, needs_slot) = match stream {
             StreamId::Standalone => {
-                let last = self.streams[STANDALONE].log.last();
+                let last = self.last_committed(STANDALONE);
                 (GetEffect::Resumes { stream: STANDALONE, index }, last, false)
             }
             StreamId::Request(number) => match self.streams.lookup(number) {
@@ -285,7 +311,7 @@ impl<C, S> Session<C, S> {
                         Stage::Standalone | Stage::Open { .. } | Stage::Complete { .. } => false,
                         Stage::Retained { .. } => true,
                     };
-                    let last = self.streams[key].log.last();
+                    let last = self.last_committed(key);
                     (GetEffect::Resumes { stream: key, index }, last, needs_slot)
                 }
                 Some(StreamRef::Tombstone(tombstone)) if tombstone.was_cancelled() => {

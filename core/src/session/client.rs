@@ -8,8 +8,8 @@ use super::{
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRequest},
 };
 use crate::{
-    Action, Actions, AnswerFormat, CloseReason, ConcurrentGet, ConnectionId, Cursor, Head, Message,
-    Notification, Post, Report, RequestId, RequestOutcome, StreamId, UndeliverableReason,
+    Action, Actions, AnswerFormat, Change, CloseReason, ConcurrentGet, ConnectionId, Cursor, Head,
+    Message, Notification, Post, Report, RequestId, RequestOutcome, StreamId, UndeliverableReason,
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -25,7 +25,10 @@ impl<C, S: Clone> Session<C, S> {
         self.register_requests(stream, post.messages());
         let awaits_json = format == AnswerFormat::Json && matches!(post, Post::Single(_));
         self.connections[connection].awaits_json = awaits_json;
-        if !awaits_json && self.uses_priming() {
+        let primes = !awaits_json && self.uses_priming();
+        if self.commits.is_some() {
+            self.commit_opening(stream, primes, out);
+        } else if primes {
             self.send_priming(stream, connection, out);
         }
         self.handle_messages(post, out);
@@ -200,13 +203,14 @@ impl<C, S: Clone> Session<C, S> {
             return;
         };
         self.reserve_id(id.clone());
-        if self.streams[stream].pending_count() > 0 {
+        let has_pending = self.streams[stream].pending_count() > 0;
+        if !has_pending && !self.streams[stream].has_response() {
+            self.cancel_stream(stream, CloseReason::Cancelled, out);
             return;
         }
-        if self.streams[stream].has_response() {
+        self.commit(|| Change::RequestCancelled { id: id.clone() }, out);
+        if !has_pending {
             self.complete(stream, out);
-        } else {
-            self.cancel_stream(stream, CloseReason::Cancelled, out);
         }
     }
 
@@ -214,7 +218,7 @@ impl<C, S: Clone> Session<C, S> {
     fn handle_response(&mut self, id: Option<RequestId>, body: C, out: &mut Actions<C, S>) {
         let request = id.as_ref().and_then(|id| self.server_requests.find(id));
         if let Some(request) = request {
-            self.remove_server_request(request);
+            self.end_server_request(request, false, out);
             out.push(Action::Forward { message: body });
         } else {
             let reason = UndeliverableReason::UnknownServerRequest;

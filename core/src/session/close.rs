@@ -94,5 +94,6 @@ impl<C, S: Clone> Session<C, S> {
         self.limit = Limit::new(self.config.session_bytes_max, false);
         self.drain_retry = None;
         self.held_streams.clear();
+        self.commits = None;
     }
 }

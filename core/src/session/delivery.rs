@@ -8,7 +8,7 @@ use super::{
     requests::{ServerRequest, ServerRequestKey},
     stream::{STANDALONE, StreamKey},
 };
-use crate::{Action, Actions, Instant, UnansweredReason, timers::TimerKind};
+use crate::{Action, Actions, Change, Instant, UnansweredReason, timers::TimerKind};
 
 impl<C, S> Session<C, S> {
     /// Starts the delivery timers of a detached stream. Server requests whose event was evicted
@@ -124,7 +124,7 @@ impl<C, S> Session<C, S> {
         reason: UnansweredReason,
         out: &mut Actions<C, S>,
     ) {
-        if let Some(ServerRequest { id, .. }) = self.remove_server_request(request) {
+        if let Some(ServerRequest { id, .. }) = self.end_server_request(request, false, out) {
             out.push(Action::FailServerRequest { id, reason });
         }
     }
@@ -135,22 +135,39 @@ impl<C, S> Session<C, S> {
         request: ServerRequestKey,
         out: &mut Actions<C, S>,
     ) {
-        let Some(request) = self.remove_server_request(request) else {
+        let Some(request) = self.end_server_request(request, true, out) else {
             return;
         };
-        if let Some(stream) = self.streams.find(request.stream) {
-            let cost = self.streams[stream].log.retract(request.index);
-            self.logged_bytes -= cost;
-            if let Some(holder) = self.streams[stream].holder()
-                && self.connections[holder].cursor.in_flight().contains(&request.index)
-            {
-                self.add_unlogged(holder, UnloggedEvent { index: request.index, cost });
-            }
-        }
         out.push(Action::FailServerRequest {
             id: request.id,
             reason: UnansweredReason::Undelivered,
         });
+    }
+
+    /// Removes a server request that is no longer waiting, and its event, if that is retracted.
+    pub(super) fn end_server_request(
+        &mut self,
+        key: ServerRequestKey,
+        is_retracted: bool,
+        out: &mut Actions<C, S>,
+    ) -> Option<ServerRequest> {
+        let request = self.remove_server_request(key)?;
+        if is_retracted && let Some(stream) = self.streams.find(request.stream) {
+            self.retract(stream, request.index);
+        }
+        self.commit(|| Change::ServerRequestEnded { id: request.id.clone(), is_retracted }, out);
+        Some(request)
+    }
+
+    /// Removes an event that no client needs any more from the log of a stream.
+    fn retract(&mut self, stream: StreamKey, index: u64) {
+        let cost = self.streams[stream].log.retract(index);
+        self.logged_bytes -= cost;
+        if let Some(holder) = self.streams[stream].holder()
+            && self.connections[holder].cursor.in_flight().contains(&index)
+        {
+            self.add_unlogged(holder, UnloggedEvent { index, cost });
+        }
     }
 
     fn cancel_delivery_timer(&mut self, request: ServerRequestKey) {

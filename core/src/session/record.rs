@@ -49,10 +49,12 @@ impl<C, S: Clone> Session<C, S> {
             }
             | Entry::Failure(_) => None,
         };
-        if let Some(connection) = reader {
+        if let Some(connection) = reader
+            && self.commits.is_none()
+        {
             self.send_entry(stream, connection, index, &entry, out);
         }
-        self.append(stream, index, entry);
+        self.append(stream, index, entry, out);
         if let Some(id) = server_request {
             let stream = self.streams[stream].id;
             let was_delivered = false;
@@ -188,8 +190,11 @@ impl<C, S: Clone> Session<C, S> {
         index
     }
 
-    fn append(&mut self, key: StreamKey, index: u64, entry: Entry<S>) {
+    fn append(&mut self, key: StreamKey, index: u64, entry: Entry<S>, out: &mut Actions<C, S>) {
         let sequence = self.next_sequence();
+        if self.commits.is_some() {
+            self.commit_event(key, index, &entry, out);
+        }
         self.logged_bytes += self.streams[key].log.append(index, sequence, entry);
     }
 

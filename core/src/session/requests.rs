@@ -119,6 +119,11 @@ impl TaskTokens {
         }
     }
 
+    /// Removes all tokens.
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+
     /// Iterates over the tokens, oldest first.
     #[cfg(feature = "serde")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ProgressToken> {
@@ -151,6 +156,12 @@ impl CancelledIds {
         tables.ids.remove(&id);
         capacity::shrink_slab(&mut tables.slab);
         Some(timer)
+    }
+
+    /// Removes all ids. Returns their timers.
+    pub(crate) fn take_timers(&mut self) -> impl Iterator<Item = TimerKey> {
+        let tables = self.0.take();
+        tables.into_iter().flat_map(|tables| tables.slab.into_iter().map(|(_, (_, timer))| timer))
     }
 
     #[cfg(feature = "serde")]
@@ -201,6 +212,10 @@ impl ServerRequests {
 
     pub(crate) fn stream_of(&self, key: ServerRequestKey) -> Option<StreamId> {
         self.0.as_deref()?.slab.get(key.0 as usize).map(|request| request.stream)
+    }
+
+    pub(crate) fn get(&self, key: ServerRequestKey) -> Option<&ServerRequest> {
+        self.0.as_deref()?.slab.get(key.0 as usize)
     }
 
     pub(crate) fn get_mut(&mut self, key: ServerRequestKey) -> Option<&mut ServerRequest> {
@@ -256,7 +271,8 @@ impl<C, S> Session<C, S> {
             RequestOutcome::Result
             | RequestOutcome::Error
             | RequestOutcome::TooLarge
-            | RequestOutcome::Orphaned => answered_last(&stream.log),
+            | RequestOutcome::Orphaned
+            | RequestOutcome::BackendLost => answered_last(&stream.log),
         };
         let token = stream.resolve(id, resolved);
         if let Some(token) = &token {

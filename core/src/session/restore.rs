@@ -1,11 +1,12 @@
 //! Restoration of a session from an untrusted snapshot.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use core::time::Duration;
 
 use super::{
     Phase, Session,
     backpressure::HeldStream,
+    commit::Commits,
     connection::{Connection, ConnectionKey, Role, Source},
     limit::Limit,
     requests::ServerRequest,
@@ -30,7 +31,7 @@ impl<C, S: Clone> Session<C, S> {
     /// Timers continue with the time that remained when the snapshot was taken. All connections
     /// are closed, in the order of their ids, with no further acknowledgement; the resulting
     /// actions are appended to `out`. If the session exceeds a limit of `config`, it keeps what
-    /// it has, and accepts no more.
+    /// it has, and accepts no more. With `commits`, all that the snapshot has counts as committed.
     ///
     /// # Errors
     ///
@@ -58,6 +59,7 @@ impl<C, S: Clone> Session<C, S> {
         session.limit = Limit::new(bytes_max, state.is_shrinking);
         session.drain_retry = state.drain_retry;
         session.sequence = state.sequence;
+        session.commits = session.commits.map(|_| Box::new(Commits::committed(state.sequence)));
         session.streams.set_next_number(state.next_stream);
         session.restore_streams(state.streams, logs)?;
         for connection in state.connections {

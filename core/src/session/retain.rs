@@ -5,11 +5,11 @@ use smallvec::SmallVec;
 use super::{
     Session,
     requests::failure,
-    stream::{Outcome, Stage, Stream, StreamKey, StreamRequest},
+    stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRequest},
     tombstones::{Responses, Tombstone},
 };
 use crate::{
-    Action, Actions, CloseReason, FailureReason, Log, Report, RequestOutcome, StreamId,
+    Action, Actions, Change, CloseReason, FailureReason, Log, Report, RequestOutcome, StreamId,
     UnansweredReason, timers::TimerKind,
 };
 
@@ -17,6 +17,7 @@ impl<C, S: Clone> Session<C, S> {
     /// Handles the outcome of the last pending request of a stream: the stream is complete.
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         self.next_sequence();
+        self.commit(|| Change::Completed { number: self.number(stream) }, out);
         if let Some(timer) = self.streams[stream].complete() {
             self.timers.remove(timer);
         }
@@ -58,6 +59,7 @@ impl<C, S: Clone> Session<C, S> {
             self.close_connection(connection, reason, out);
         }
         self.next_sequence();
+        self.commit(|| Change::Cancelled { number: self.number(stream) }, out);
         self.fail_undelivered(stream, UnansweredReason::Cancelled, out);
         self.replace_with_tombstone(stream, true, out);
     }
@@ -94,6 +96,9 @@ impl<C, S: Clone> Session<C, S> {
             return;
         }
         self.on_delivered(key, through);
+        if key == STANDALONE {
+            self.commit(|| Change::Acknowledged { through }, out);
+        }
         let stream = &mut self.streams[key];
         stream.acknowledged = through;
         stream.earlier_silence = 0;
@@ -149,11 +154,17 @@ impl<C, S: Clone> Session<C, S> {
         }
     }
 
+    /// Returns the number of a request stream.
+    fn number(&self, stream: StreamKey) -> u64 {
+        self.streams[stream].id.number().unwrap_or_default()
+    }
+
     /// Removes a request stream that has no attached connection, and its timer. Returns its
     /// number and the stream.
     fn remove_stream(&mut self, key: StreamKey) -> (u64, Stream<S>) {
         self.clear_retry(key);
         let (number, stream) = self.streams.remove(key);
+        self.forget_commits(stream.id);
         if let Some(timer) = stream.stage().timer() {
             self.timers.remove(timer);
         }
@@ -168,8 +179,8 @@ impl<C, S: Clone> Session<C, S> {
         let tombstone = self.streams.remove_tombstone(number);
         let mut log = Log::revived(tombstone.last, tombstone.missed_through);
         for (index, id) in tombstone.responses() {
-            let sequence = self.next_sequence();
-            log.append(index, sequence, failure(id.clone(), FailureReason::Expired));
+            // No record has it: its client may get it at once.
+            log.append(index, 0, failure(id.clone(), FailureReason::Expired));
         }
         let stage = Stage::Complete { revived: true };
         let mut stream = Stream::new(StreamId::Request(number), stage, log);

@@ -225,7 +225,6 @@ impl<M> Stream<M> {
         self.requests.len().max(1)
     }
 
-    #[cfg(feature = "serde")]
     pub(crate) fn requests(&self) -> &[StreamRequest] {
         &self.requests
     }

@@ -4,8 +4,10 @@
 mod script;
 
 mod activity_reports;
+mod backend_lost;
 mod cancellation;
 mod closing;
+mod commits;
 mod connections;
 mod draining;
 mod eviction;

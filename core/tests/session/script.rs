@@ -9,9 +9,10 @@
 use std::{str::SplitWhitespace, time::Duration};
 
 use rejoin_core::{
-    Action, Actions, Answer, AnswerFormat, Config, ConnectionId, Event, Head, Initialized, Input,
-    Instant, Message, Method, Notification, Overflow, Post, ProgressToken, ProtocolVersion,
-    Rejection, RequestId, Session, SessionCloseReason, StreamId, StreamSummary,
+    Action, Actions, Answer, AnswerFormat, Change, Config, ConnectionId, Entry, Event, EventId,
+    Head, Initialized, Input, Instant, Message, Method, Notification, Overflow, Post,
+    ProgressToken, ProtocolVersion, Rejection, RequestId, Session, SessionCloseReason, StreamId,
+    StreamSummary,
 };
 
 /// Returns a configuration with these values, and otherwise the defaults or those of `..base`:
@@ -102,6 +103,10 @@ impl Run {
         self.session.streams().collect()
     }
 
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.session.is_vacant()
+    }
+
     pub(crate) fn kept_bytes(&self) -> usize {
         self.session.kept_bytes()
     }
@@ -176,7 +181,35 @@ fn render(action: &Action<String>) -> String {
             let pending = list("pending", pending_requests);
             format!("session closed: {reason:?}{pending}{}", list("server", server_requests))
         }
+        Action::Commit(record) => {
+            format!("commit {}: {}", record.sequence, render_change(&record.change))
+        }
         Action::Report(report) => format!("report {report:?}"),
+    }
+}
+
+fn render_change(change: &Change<String>) -> String {
+    match change {
+        Change::Opened { number, requests } => {
+            let requests: Vec<_> = requests.iter().map(|(id, _)| unquoted(id)).collect();
+            format!("opened {number} with {}", requests.join(", "))
+        }
+        Change::Logged { stream, index, entry } => {
+            let event = match entry {
+                Entry::Message { body, .. } => Event::Message(body.clone()),
+                Entry::Failure(failure) => Event::Failure(failure.clone()),
+            };
+            format!("{} {}", EventId::new(*stream, *index), render_event(&event))
+        }
+        Change::Completed { number } => format!("completed {number}"),
+        Change::Cancelled { number } => format!("cancelled {number}"),
+        Change::RequestCancelled { id } => format!("request {} cancelled", unquoted(id)),
+        Change::ServerRequestEnded { id, is_retracted } => {
+            let retracted = if *is_retracted { ", retracted" } else { "" };
+            format!("server request {} ended{retracted}", unquoted(id))
+        }
+        Change::TaskCreated { token } => format!("task {token}"),
+        Change::Acknowledged { through } => format!("acknowledged through {through}"),
     }
 }
 
@@ -234,6 +267,8 @@ fn parse_input(text: &str) -> Input<String> {
             retry: option(rest, "retry").map(duration),
         },
         "backend" if rest == "gone" => Input::BackendGone,
+        "backend" if rest == "lost" => Input::BackendLost,
+        "committed" => Input::Committed { through: rest.parse().expect("a number") },
         "backend" => parse_backend_message(rest, Overflow::Hold),
         "backend-evicting" => parse_backend_message(rest, Overflow::Evict),
         "limit" => Input::LimitBytes { bytes_max: rest.parse().expect("a number of bytes") },

@@ -110,6 +110,9 @@ impl ManagerConfig {
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
             return Err(ManagerConfigError::Queue { min: queue_min, max: QUEUE_LIMIT });
         }
+        if self.session.commits {
+            return Err(ManagerConfigError::Commits);
+        }
         let session = self.session.clone().validate()?;
         let event_bytes_max = session.message_bytes_max.saturating_add(EVENT_OVERHEAD_BYTES);
         if self.kept_memory_max() < event_bytes_max {
@@ -160,6 +163,9 @@ pub enum ManagerConfigError {
         /// The maximum.
         max: usize,
     },
+    /// `commits` is set, but there is no store for what sessions record.
+    #[error("commits must be false: there is no store for what sessions record")]
+    Commits,
     /// `memory_bytes_max` cannot hold a message of `message_bytes_max`.
     #[error("memory_bytes_max must be at least {min}, for a message of message_bytes_max")]
     Memory {
@@ -172,6 +178,13 @@ pub enum ManagerConfigError {
 #[cfg(not(shuttle))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_that_commit_need_a_store() {
+        let mut config = ManagerConfig::default();
+        config.session.commits = true;
+        assert_eq!(config.validate().err(), Some(ManagerConfigError::Commits));
+    }
 
     #[test]
     fn memory_holds_an_event_of_the_maximum_size() {

@@ -146,6 +146,32 @@ impl Environment {
         Input::Drain { retry }
     }
 
+    /// Commits some of what is recorded: mostly all of it, or nothing for a while.
+    pub(super) fn commit(&self, selector: u8) -> Option<Input<u64>> {
+        // A slow store takes longer than a fast one.
+        let patience = if self.recorded % 7 < 2 { 12 } else { 120 };
+        if !self.config.commits || self.chance % 128 >= patience || self.chance < 16 {
+            return None;
+        }
+        let lag = self.recorded.saturating_sub(self.committed);
+        if lag == 0 && selector < 250 {
+            return None;
+        }
+        let through = match selector {
+            0..=149 => self.recorded,
+            150..=239 => self.recorded.saturating_sub(u64::from(selector) % (lag + 1)),
+            240..=249 => self.committed.saturating_sub(u64::from(selector % 3)),
+            250..=251 => self.committed,
+            252..=255 => self.recorded.saturating_add(u64::from(selector - 251)),
+        };
+        Some(Input::Committed { through })
+    }
+
+    /// Loses the backend, if `confirm` is low.
+    pub(super) fn lose_backend(&mut self, confirm: u8) -> Input<u64> {
+        if confirm > 120 { self.acknowledge(confirm, confirm) } else { Input::BackendLost }
+    }
+
     /// Closes the session, if `confirm` is low.
     pub(super) fn close_session(&mut self, how: u8, confirm: u8) -> Input<u64> {
         if confirm > 40 {

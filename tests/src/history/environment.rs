@@ -56,6 +56,9 @@ pub struct Environment {
     pub(super) refused: VecDeque<(StreamId, Input<u64>)>,
     /// Those whose sender was released: they are sent again.
     pub(super) released: VecDeque<Input<u64>>,
+    /// The last number that the session has recorded, and the last one that was committed.
+    pub(super) recorded: u64,
+    pub(super) committed: u64,
     /// How many inputs came after the close.
     pub(super) steps_after_close: u8,
 }
@@ -130,6 +133,8 @@ impl Environment {
             finished_server_requests: VecDeque::new(),
             refused: VecDeque::new(),
             released: VecDeque::new(),
+            recorded: 0,
+            committed: 0,
             steps_after_close: 0,
         }
     }
@@ -138,6 +143,12 @@ impl Environment {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// Returns the last number that the session has recorded.
+    #[must_use]
+    pub fn recorded(&self) -> u64 {
+        self.recorded
     }
 
     /// Returns whether the session is closed, and had enough inputs after that.
@@ -151,7 +162,7 @@ impl Environment {
     pub fn next_input(&mut self, op: Op) -> (Instant, Input<u64>) {
         self.chance = op.chance;
         let now = self.next_time(op.wait, op.chance);
-        let input = self.priority_input().unwrap_or_else(|| self.input(op.kind));
+        let input = self.priority_input(op.wait).unwrap_or_else(|| self.input(op.kind));
         // A connection id is reused only to be rejected, so its connection must not be cut
         // before.
         let now = if self.reuses_connection(&input) { self.now } else { now };
@@ -171,6 +182,8 @@ impl Environment {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::BackendLost
+            | Input::Committed { .. }
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
             | Input::Tick => false,
@@ -178,14 +191,17 @@ impl Environment {
     }
 
     /// Returns the input that mostly has to come first.
-    fn priority_input(&mut self) -> Option<Input<u64>> {
+    fn priority_input(&mut self, selector: u8) -> Option<Input<u64>> {
         match &self.phase {
             Phase::New => (self.chance > 19).then(|| self.initialize()),
             Phase::Initializing(id) => {
                 let id = id.clone();
                 (self.chance > 70).then(|| self.initialize_response(id))
             }
-            Phase::Ready => self.initialize_acknowledgement().or_else(|| self.released_message()),
+            Phase::Ready => {
+                let committed = self.initialize_acknowledgement().or_else(|| self.commit(selector));
+                committed.or_else(|| self.released_message())
+            }
             Phase::Closed => None,
         }
     }
@@ -237,6 +253,7 @@ impl Environment {
             }
             OpKind::Abandon { which, fault } => self.abandon(which, fault),
             OpKind::Disconnect { which, retry, fault } => self.disconnect(which, retry, fault),
+            OpKind::LoseBackend { confirm } => self.lose_backend(confirm),
             OpKind::CloseSession { how, confirm } => self.close_session(how, confirm),
             OpKind::LimitBytes { how, size } => self.limit_bytes(how, size),
             OpKind::Drain { retry, confirm } => self.drain(retry, confirm),

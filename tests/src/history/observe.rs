@@ -56,6 +56,12 @@ impl Environment {
             | Input::LimitBytes { .. }
             | Input::Tick => {}
             Input::Drain { .. } => self.is_draining = true,
+            Input::Committed { through } => self.committed = self.committed.max(*through),
+            Input::BackendLost => {
+                self.server_requests.clear();
+                self.refused.clear();
+                self.released.clear();
+            }
         }
     }
 
@@ -141,6 +147,7 @@ impl Environment {
                     remember(&mut self.refused, (*stream, step.input.clone()));
                 }
                 Action::Release { stream } => self.observe_release(*stream),
+                Action::Commit(record) => self.recorded = record.sequence,
                 Action::Send { .. }
                 | Action::Respond { .. }
                 | Action::Forward { .. }

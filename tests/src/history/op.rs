@@ -48,6 +48,8 @@ pub enum OpKind {
     Abandon { which: u8, fault: u8 },
     /// The backend disconnects a stream.
     Disconnect { which: u8, retry: u8, fault: u8 },
+    /// The backend exits, and the session lives on, if `confirm` is low.
+    LoseBackend { confirm: u8 },
     /// Closes the session, if `confirm` is low.
     CloseSession { how: u8, confirm: u8 },
     /// The driver limits the kept bytes, or no longer.
@@ -80,7 +82,8 @@ impl Op {
             230..=241 => OpKind::ServerRequest { which, size: one, related: two, fault: three },
             242..=243 => OpKind::CancelServerRequest { which, fault: one },
             244..=249 => OpKind::Abandon { which, fault: one },
-            250..=253 => OpKind::Disconnect { which, retry: one, fault: two },
+            250..=252 => OpKind::Disconnect { which, retry: one, fault: two },
+            253 => OpKind::LoseBackend { confirm: one },
             254 => OpKind::Drain { retry: which, confirm: one },
             255 => OpKind::CloseSession { how: which, confirm: one },
         };

@@ -42,6 +42,7 @@ impl Setup {
             &[UnrelatedRouting::SoleRequest],
         );
         config.activity_reports = unrelated_routing >= 128;
+        config.commits = priming >= 128;
         match scope {
             0..=31 => {}
             32..=79 => set_limits(&mut config, &mut selectors),

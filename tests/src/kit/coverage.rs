@@ -95,8 +95,14 @@ impl Coverage {
 }
 
 /// Counters that simulations may never hit, although histories do: a failure before the last
-/// few events of its stream, which is not sent with them.
-const RARE: [&str; 1] = ["sent: orphaned"];
+/// few events of its stream, which is not sent with them; what follows the loss of a backend, and a
+/// commit that no driver reports.
+const RARE: [&str; 4] = [
+    "sent: orphaned",
+    "input: backend lost",
+    "report: request ended, backend lost",
+    "rejection: committed unrecorded",
+];
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -65,6 +65,7 @@ impl Parameters {
             config.session_bytes_max = room_rng.size(0, 3_000);
         }
         config.activity_reports = room_rng.chance(500);
+        config.commits = room_rng.chance(400);
         Self {
             seed,
             clients: (0..clients).collect(),

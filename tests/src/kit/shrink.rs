@@ -97,6 +97,7 @@ pub fn without_limits(config: &Config) -> Config {
     unlimited.stall_timeout_max = config.stall_timeout_max;
     unlimited.hold_timeout = config.hold_timeout;
     unlimited.stall_disconnect_timeout = config.stall_disconnect_timeout;
+    unlimited.commits = config.commits;
     unlimited
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rejoin_core::{Config, Instant};
 
+use super::commits::Commits;
 use super::law4_in_order::StreamEvents;
 use super::law4_without_gap::ResponseIndexes;
 use super::law5_one_stream::Locations;
@@ -19,6 +20,7 @@ use super::{
     Step, View, law1_nothing_queued, law2_deadline, law3_rejection, law4_in_order,
     law4_without_gap, law5_one_stream, law6_drained, law6_no_request_lost, law6_reports,
     law7_bounded, law7_cancelled, law7_limit, law7_room, law8_end, law9_deterministic,
+    law10_committed,
 };
 
 /// Checks every step of one session, from its beginning, against the laws.
@@ -30,6 +32,7 @@ pub struct Checker {
     last: Instant,
     before: View,
     readers: Readers,
+    commits: Commits,
     streams: StreamEvents,
     silence: Silence,
     responses: ResponseIndexes,
@@ -61,7 +64,8 @@ impl fmt::Display for Violation {
             6 => "no request is lost",
             7 => "memory is bounded",
             8 => "no action after the close",
-            _ => "same inputs, same actions",
+            9 => "same inputs, same actions",
+            _ => "committed before it is sent",
         };
         write!(f, "law {} ({name}): {}", self.law, self.details)
     }
@@ -78,6 +82,7 @@ impl Checker {
             readers: Readers::of_new(&view),
             silence: Silence::of_new(&view),
             before: view,
+            commits: Commits::default(),
             streams: StreamEvents::default(),
             responses: ResponseIndexes::default(),
             locations: Locations::default(),
@@ -101,12 +106,14 @@ impl Checker {
         self.config.session_bytes_max = self.limit.update(now, &self.before, step);
         let Self { config, before, limit, .. } = self;
         let sent = self.readers.follow(before, step);
+        let recorded = self.commits.follow(config, before, step);
         let mut results = vec![
+            (10, recorded),
             (8, law8_end::check(before, step)),
             (9, law9_deterministic::check(step, twin)),
             (3, law3_rejection::check(now, before, step, twin)),
             (2, law2_deadline::check(now, before, step)),
-            (1, law1_nothing_queued::check(config, step, &self.readers)),
+            (1, law1_nothing_queued::check(config, step, &self.readers, &self.commits)),
             (4, law4_in_order::check(&mut self.streams, step, &sent)),
             (
                 4,
@@ -140,6 +147,7 @@ impl Checker {
                 ),
             ),
             (7, law7_cancelled::check(&mut self.cancelled, config, now, before, step)),
+            (10, law10_committed::check(&self.commits, config, before, step, &sent)),
         ];
         self.silence.follow(now, before, step);
         let room = law7_room::check(

@@ -16,6 +16,8 @@ pub fn posted(input: &Input<u64>) -> &[Message<u64>] {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::BackendLost
+        | Input::Committed { .. }
         | Input::LimitBytes { .. }
         | Input::Drain { .. }
         | Input::Tick => &[],

@@ -5,7 +5,7 @@
 //! later.
 //!
 //! An index without an event is not a gap: that of a priming event, or of a server
-//! request that failed as undelivered.
+//! request that failed as undelivered, or whose backend was lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +32,11 @@ struct Contents {
 
 /// Checks what was sent in a step.
 pub(super) fn check(streams: &mut StreamEvents, step: &Step, sent: &[Sent]) -> Result<(), String> {
+    if step.loses_backend() {
+        for (stream, index) in std::mem::take(&mut streams.server_requests).into_values() {
+            streams.streams.entry(stream).or_default().without_event.insert(index);
+        }
+    }
     for action in &step.actions {
         if let Action::FailServerRequest { id, reason: UnansweredReason::Undelivered } = action
             && let Some((stream, index)) = streams.server_requests.remove(id)
@@ -42,7 +47,7 @@ pub(super) fn check(streams: &mut StreamEvents, step: &Step, sent: &[Sent]) -> R
     for sent in sent {
         streams.check_sent(sent)?;
     }
-    let records = matches!(step.input, Input::BackendMessage { .. })
+    let records = matches!(step.input, Input::BackendMessage { .. } | Input::BackendLost)
         || step.actions.iter().any(|action| matches!(action, Action::CancelRequest { .. }));
     if records {
         for log in &step.after.logs {

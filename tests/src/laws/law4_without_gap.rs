@@ -45,12 +45,12 @@ pub(super) fn check(
 }
 
 /// Checks that events in flight stay in the log of their stream, unless a server request fails
-/// as undelivered.
+/// as undelivered, or the backend is lost.
 pub(super) fn check_in_flight(before: &View, step: &Step, readers: &Readers) -> Result<(), String> {
     let is_undelivered = |action: &Action<u64>| {
         matches!(action, Action::FailServerRequest { reason: UnansweredReason::Undelivered, .. })
     };
-    if step.actions.iter().any(is_undelivered) {
+    if step.input == Input::BackendLost || step.actions.iter().any(is_undelivered) {
         return Ok(());
     }
     let evicted = readers.in_flight().find(|event| {

@@ -118,6 +118,8 @@ impl Drained {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::BackendLost
+            | Input::Committed { .. }
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
             | Input::Tick => return,

@@ -32,6 +32,7 @@ pub(super) struct Requests {
 enum Outcome {
     Answered,
     Orphaned,
+    BackendLost,
     SessionClosed,
 }
 
@@ -101,6 +102,14 @@ impl Requests {
                 }
                 None => Ok(()),
             },
+            Input::BackendLost => {
+                if step.loses_backend() {
+                    for (id, stream) in std::mem::take(&mut self.pending) {
+                        self.note_outcome(stream, &id, Outcome::BackendLost);
+                    }
+                }
+                Ok(())
+            }
             Input::Get { .. }
             | Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
@@ -108,6 +117,7 @@ impl Requests {
             | Input::CloseSession { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::Committed { .. }
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
             | Input::Tick => Ok(()),
@@ -235,11 +245,13 @@ impl Requests {
             FailureReason::Evicted => outcome == Some(&Outcome::Answered),
             FailureReason::Orphaned => outcome == Some(&Outcome::Orphaned),
             FailureReason::Expired => {
-                matches!(outcome, Some(Outcome::Answered | Outcome::Orphaned))
+                let ended = [Outcome::Answered, Outcome::Orphaned, Outcome::BackendLost];
+                outcome.is_some_and(|outcome| ended.contains(outcome))
             }
-            FailureReason::BackendGone | FailureReason::SessionClosed => {
-                outcome == Some(&Outcome::SessionClosed)
+            FailureReason::BackendGone => {
+                matches!(outcome, Some(Outcome::BackendLost | Outcome::SessionClosed))
             }
+            FailureReason::SessionClosed => outcome == Some(&Outcome::SessionClosed),
         };
         if fits {
             return Ok(());

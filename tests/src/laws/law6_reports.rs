@@ -62,6 +62,7 @@ fn may_end(
         }
         RequestOutcome::Abandoned => step.input == Input::Abandon { stream },
         RequestOutcome::Orphaned => is_due,
+        RequestOutcome::BackendLost => step.input == Input::BackendLost,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Law 7, cancelled requests: what a backend has to work on is bounded, too.
 //!
-//! A cancelled request counts until it is answered or `cancelled_timeout` has passed. It
+//! A cancelled request counts until it is answered, the backend is lost or `cancelled_timeout` has
+//! passed. It
 //! counts as a pending one only beyond `cancelled_requests_max`.
 
 use std::collections::BTreeMap;
@@ -45,7 +46,7 @@ pub(super) fn check(
 
 /// Adds cancelled requests, and removes those that no longer count.
 fn update(cancelled: &mut Cancelled, config: &Config, now: Instant, before: &View, step: &Step) {
-    if step.after.closed.is_some() {
+    if step.after.closed.is_some() || step.input == Input::BackendLost {
         cancelled.clear();
         return;
     }

@@ -53,6 +53,8 @@ impl Limit {
             | Input::CloseSession { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::BackendLost
+            | Input::Committed { .. }
             | Input::Drain { .. }
             | Input::Tick => {}
         }

@@ -146,6 +146,10 @@ fn update(waiting: &mut Waiting, step: &Step) -> Changes {
         waiting.clear();
         return Changes::default();
     }
+    if step.input == Input::BackendLost {
+        // No message waits any more.
+        changes.released.clear();
+    }
     changes
 }
 

@@ -44,6 +44,7 @@ fn check_closed(
         Input::Tick
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
+            | Input::Committed { .. }
             | Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
     );
@@ -110,6 +111,8 @@ mod tests {
         late.input = Input::LimitBytes { bytes_max: 0 };
         assert!(check(&closed(), &late).is_ok());
         late.input = Input::Drain { retry: Duration::ZERO };
+        assert!(check(&closed(), &late).is_ok());
+        late.input = Input::Committed { through: 0 };
         assert!(check(&closed(), &late).is_ok());
         late.input = Input::Delete;
         assert!(check(&closed(), &late).is_err());

@@ -1,15 +1,17 @@
-//! The nine laws of a session, checked from outside after every step.
+//! The ten laws of a session, checked from outside after every step.
 //!
 //! A [`Checker`] sees what a driver could see: the configuration, each input with its
 //! time, the result, the actions, the contents of replays, and the getters of the
 //! session. Each file has one law, or a part of one. `Readers` tracks what each
-//! connection was sent, `Silence` for how long its reader has acknowledged nothing, and
+//! connection was sent, `Commits` what is committed, `Silence` for how long its reader has acknowledged nothing, and
 //! `ServerRequests` what the client has yet to answer, for several laws.
 
 mod checker;
+mod commits;
 #[cfg(test)]
 mod fixtures;
 mod heads;
+mod law10_committed;
 mod law1_nothing_queued;
 mod law2_deadline;
 mod law3_rejection;
@@ -32,6 +34,7 @@ mod silence;
 mod step;
 
 pub use checker::{Checker, Violation};
+pub use commits::last_record;
 pub use heads::{answered_id, cancelled_id, posted, request_id};
 pub use observed::ObservedSession;
 pub use step::{ConnectionView, LogView, Position, Step, View};

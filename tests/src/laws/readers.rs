@@ -194,7 +194,9 @@ impl Readers {
         event: SentEvent,
     ) -> Sent {
         let (index, id_stream) = (event.index, event.id_stream);
-        let cost = self.cost(step, id_stream, &event);
+        // A whole answer has no id.
+        let stream = id_stream.or_else(|| self.by_connection.get(&connection)?.stream);
+        let cost = self.cost(step, stream, &event);
         let reader = self.by_connection.get_mut(&connection);
         let sent = send(reader, connection, bounds, event, cost);
         let also_on = self.other_holder(step, connection, id_stream, index);
@@ -247,6 +249,8 @@ impl Readers {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::BackendLost
+            | Input::Committed { .. }
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
             | Input::Tick => return,
@@ -336,6 +340,7 @@ impl Readers {
                 | Action::Hold { .. }
                 | Action::Release { .. }
                 | Action::SessionClosed { .. }
+                | Action::Commit(_)
                 | Action::Report(_) => {}
             }
         }

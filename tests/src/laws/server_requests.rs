@@ -17,7 +17,7 @@ impl ServerRequests {
     }
 
     /// Follows a step: adds new requests, and removes those that were answered, cancelled or
-    /// failed.
+    /// failed, or whose backend was lost.
     ///
     /// # Errors
     ///
@@ -43,6 +43,9 @@ impl ServerRequests {
         let posted = if step.result.is_ok() { posted(&step.input) } else { &[] };
         for id in posted.iter().filter_map(|message| answered_id(&message.head)) {
             self.0.remove(id);
+        }
+        if step.loses_backend() {
+            self.0.clear();
         }
         self.close(step)
     }

@@ -162,6 +162,8 @@ impl Silence {
             | Input::BackendMessage { .. }
             | Input::Disconnect { .. }
             | Input::BackendGone
+            | Input::BackendLost
+            | Input::Committed { .. }
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
             | Input::Tick => return,

@@ -141,6 +141,7 @@ pub(crate) fn sent_event(action: &Action<u64>) -> Option<SentOn> {
         | Action::Hold { .. }
         | Action::Release { .. }
         | Action::SessionClosed { .. }
+        | Action::Commit(_)
         | Action::Report(_) => None,
     }
 }
@@ -175,6 +176,13 @@ impl Step {
     pub(super) fn cuts(&self, connection: ConnectionId) -> bool {
         let is_cut = |action: &Action<u64>| matches!(action, Action::Cut { connection: cut, .. } if *cut == connection);
         self.actions.iter().any(is_cut)
+    }
+
+    /// Returns whether the backend was lost, and the session did not close because of that.
+    pub(super) fn loses_backend(&self) -> bool {
+        self.input == Input::BackendLost
+            && self.result.is_ok()
+            && self.after.closed != Some(SessionCloseReason::BackendGone)
     }
 
     /// Returns whether the input acknowledges events of a connection.

@@ -44,8 +44,10 @@ impl Model {
         let stamp = self.stamp();
         let it = &self.connections[connection];
         let attached_stream = it.stream.filter(|_| it.role == Role::Attached);
-        let is_behind = attached_stream
-            .is_some_and(|id| self.streams[id].logged_from(it.next).next().is_some());
+        let is_behind = attached_stream.is_some_and(|id| {
+            let unsent = self.streams[id].logged_from(it.next).next();
+            unsent.is_some_and(|unsent| self.is_committed(unsent.number))
+        });
         let it = &mut self.connections[connection];
         if !it.in_flight.is_empty() {
             it.note_pause(self.now, is_behind, &self.config);

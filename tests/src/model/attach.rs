@@ -32,7 +32,11 @@ impl Model {
         self.streams[stream].retry_at = Instant::EPOCH;
         self.stop_delivery_timers(stream);
         self.catch_up(connection);
-        if is_primed && self.is_priming_on() && self.connections[connection].in_flight.is_empty() {
+        if is_primed
+            && self.is_priming_on()
+            && self.is_at_head(stream)
+            && self.connections[connection].in_flight.is_empty()
+        {
             let it = &mut self.streams[stream];
             let is_first = it.last == 0 && !it.is_primed;
             it.is_primed |= is_first;
@@ -80,6 +84,9 @@ impl Model {
         connection: ConnectionId,
         stream: StreamId,
     ) -> Option<((u64, usize), Event<u64>, bool)> {
+        if self.streams[stream].opening.is_some() {
+            return None;
+        }
         let next = self.connections[connection].next;
         let logged = self.streams[stream].logged_from(next).next();
         let missed = self.streams[stream].missed;
@@ -88,7 +95,7 @@ impl Model {
             let last = logged.map_or(missed, |logged| missed.min(logged.index - 1));
             return Some(((last, 0), Event::Gap { first: next }, false));
         }
-        let logged = logged?;
+        let logged = logged.filter(|logged| self.is_committed(logged.number))?;
         let is_response = matches!(logged.kind, Kind::Response(_));
         Some((logged.index_and_cost(), logged.to_event(), is_response))
     }

@@ -1,7 +1,7 @@
 //! Section "Messages of the backend".
 
 use rejoin_core::{
-    Action, BackendFault, EVENT_OVERHEAD_BYTES, FailureReason, Head, Message, Notification,
+    Action, BackendFault, Change, EVENT_OVERHEAD_BYTES, FailureReason, Head, Message, Notification,
     Overflow, Rejection, Report, RequestId, RequestOutcome, StreamId, UnansweredReason,
     UndeliverableReason, UnrelatedRouting,
 };
@@ -84,7 +84,7 @@ impl Model {
             Head::Notification(_) | Head::Error { id: None } => Kind::Notification,
         };
         if let Head::Notification(Notification::Cancelled { request }) = &message.head {
-            self.remove_server_request(request);
+            self.end_server_request(request, false);
         }
         self.record(stream, kind, Entry::Message(message.body), cost(message), overflow);
         Some(stream)
@@ -105,12 +105,14 @@ impl Model {
             self.emit(Action::Report(Report::ResponseEvicted { stream, id: id.clone() }));
             outcome = RequestOutcome::TooLarge;
         } else {
-            self.note_task(stream, id, &message.head);
             let entry = Entry::Message(message.body);
             self.record(stream, kind, entry, cost(message), overflow);
         }
         self.streams[stream].set_status(id, Status::Answered);
         self.report_ended(stream, id, outcome);
+        if outcome == RequestOutcome::Result {
+            self.note_task(stream, id, &message.head);
+        }
         self.complete_if_answered(stream);
     }
 
@@ -151,6 +153,7 @@ impl Model {
         let mut requests = self.streams[stream].requests.iter();
         let token = requests.find(|request| request.id == *id).and_then(|it| it.token.clone());
         if let (Head::Response { creates_task: true, .. }, Some(token)) = (head, token) {
+            self.commit(Change::TaskCreated { token: token.clone() });
             self.tasks.push(token);
             let excess = self.tasks.len().saturating_sub(self.config.pending_requests_max);
             self.tasks.drain(..excess);

@@ -39,6 +39,10 @@ pub enum Case {
     ReleasedByLimit,
     /// After an input or a timer, a session that drains still waits.
     Drains,
+    /// A disconnect was deferred until a commit.
+    DeferredDisconnect,
+    /// A stream was complete when its deferred disconnect was due.
+    VoidDisconnect,
 }
 
 /// Why events are evicted.

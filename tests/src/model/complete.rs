@@ -1,6 +1,6 @@
 //! Sections "Cancelled" and "Complete".
 
-use rejoin_core::{CloseReason, RequestId, RequestOutcome, StreamId, UnansweredReason};
+use rejoin_core::{Change, CloseReason, RequestId, RequestOutcome, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -19,17 +19,22 @@ impl Model {
     pub(super) fn cancel_by_client(&mut self, stream: StreamId, id: &RequestId) {
         self.cancel_request(stream, id, RequestOutcome::Cancelled);
         let it = &self.streams[stream];
-        if !it.pending().is_empty() {
+        let was_last = it.pending().is_empty();
+        if was_last && it.requests.iter().all(|request| request.status == Status::Cancelled) {
+            self.cancel_stream(stream, CloseReason::Cancelled);
             return;
         }
-        if it.requests.iter().any(|request| request.status == Status::Answered) {
+        self.commit(Change::RequestCancelled { id: id.clone() });
+        if was_last {
             self.complete(stream);
-        } else {
-            self.cancel_stream(stream, CloseReason::Cancelled);
         }
     }
 
     fn complete(&mut self, stream: StreamId) {
+        self.take_number();
+        if let StreamId::Request(number) = stream {
+            self.commit(Change::Completed { number });
+        }
         let it = &mut self.streams[stream];
         it.phase = Phase::Complete;
         it.orphaned = None;
@@ -54,6 +59,10 @@ impl Model {
     pub(super) fn cancel_stream(&mut self, stream: StreamId, reason: CloseReason) {
         if let Some(connection) = self.attached(stream).map(|attached| attached.id) {
             self.close_connection(connection, reason);
+        }
+        self.take_number();
+        if let StreamId::Request(number) = stream {
+            self.commit(Change::Cancelled { number });
         }
         self.fail_unacknowledged(stream, UnansweredReason::Cancelled);
         self.leave_tombstone(stream, true);

@@ -53,7 +53,7 @@ impl Model {
             return Err(ClientFault::UnknownStream(stream).into());
         }
         let last = match (it, tombstone) {
-            (Some(it), _) => it.last,
+            (Some(it), _) => self.last_known(it),
             (None, Some(tombstone)) if tombstone.is_cancelled => {
                 return Err(ClientFault::CancelledStream(stream).into());
             }

@@ -28,6 +28,7 @@ impl Model {
                 Input::Tick
                     | Input::LimitBytes { .. }
                     | Input::Drain { .. }
+                    | Input::Committed { .. }
                     | Input::Acknowledged { .. }
                     | Input::ConnectionClosed { .. }
             );
@@ -49,8 +50,12 @@ impl Model {
             matches!(input, Input::BackendMessage { .. } | Input::Disconnect { .. });
         let sets_limit = matches!(input, Input::LimitBytes { .. });
         let drains = matches!(input, Input::Drain { .. });
-        let resets_idle_timer =
-            !(input == Input::Tick || sets_limit || drains || is_of_backend && self.is_idle());
+        let commits = matches!(input, Input::Committed { .. });
+        let resets_idle_timer = !(input == Input::Tick
+            || sets_limit
+            || drains
+            || commits
+            || is_of_backend && self.is_idle());
         self.was_used |= is_from_client(&input) && matches!(self.stage, Stage::Initialized(_));
         let recorded_on = self.perform(input);
         if resets_idle_timer {
@@ -88,11 +93,13 @@ impl Model {
                 self.check_backend(message, related.as_ref(), *overflow)
             }
             Input::Disconnect { stream, retry } => self.check_disconnect(*stream, retry.is_some()),
+            Input::Committed { through } => self.check_committed(*through),
             Input::Acknowledged { .. }
             | Input::ConnectionClosed { .. }
             | Input::Delete
             | Input::CloseSession { .. }
             | Input::BackendGone
+            | Input::BackendLost
             | Input::LimitBytes { .. }
             | Input::Drain { .. }
             | Input::Tick => Ok(()),
@@ -123,8 +130,14 @@ impl Model {
             Input::BackendMessage { message, related, overflow } => {
                 return self.backend(&message, related.as_ref(), overflow);
             }
-            Input::Disconnect { stream, retry } => self.disconnect(stream, retry),
+            Input::Disconnect { stream, retry } => {
+                if !self.defer_disconnect(stream, retry) {
+                    self.disconnect(stream, retry);
+                }
+            }
             Input::BackendGone => self.close(SessionCloseReason::BackendGone),
+            Input::BackendLost => self.lose_backend(),
+            Input::Committed { through } => self.on_committed(through),
             Input::LimitBytes { bytes_max } => self.limit_bytes(bytes_max),
             Input::Drain { retry } => self.draining = Some(retry),
             Input::Tick => {}
@@ -147,15 +160,19 @@ impl Model {
         if self.streams.get(stream).map(|stream| stream.phase) != Some(Phase::Open) {
             return Err(ApiMisuse::StreamNotOpen(stream).into());
         }
-        match self.attached(stream) {
-            Some(attached)
-                if attached.last_sent.is_none()
-                    && attached.origin != Origin::Resume
-                    && !(has_retry && self.may_send_retry(stream)) =>
-            {
-                Err(ApiMisuse::NothingToResumeFrom(stream).into())
-            }
-            Some(_) | None => Ok(()),
+        if self.lacks_event_id(stream, has_retry) && !self.awaits_event_id(stream) {
+            return Err(ApiMisuse::NothingToResumeFrom(stream).into());
         }
+        Ok(())
+    }
+
+    /// Returns whether the client on the connection of a stream has no event id to resume after,
+    /// and gets none when the stream is disconnected.
+    pub(super) fn lacks_event_id(&self, stream: StreamId, has_retry: bool) -> bool {
+        self.attached(stream).is_some_and(|attached| {
+            attached.last_sent.is_none()
+                && attached.origin != Origin::Resume
+                && !(has_retry && self.may_send_retry(stream))
+        })
     }
 }

@@ -96,6 +96,8 @@ fn method(input: &Input<u64>) -> Option<Method> {
         | Input::BackendMessage { .. }
         | Input::Disconnect { .. }
         | Input::BackendGone
+        | Input::BackendLost
+        | Input::Committed { .. }
         | Input::LimitBytes { .. }
         | Input::Drain { .. }
         | Input::Tick => None,

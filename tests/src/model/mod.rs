@@ -15,9 +15,11 @@
 mod acknowledge;
 mod attach;
 mod backend;
+mod backend_lost;
 mod backpressure;
 mod case;
 mod close;
+mod commit;
 mod complete;
 mod connection;
 mod deadlines;

@@ -50,7 +50,9 @@ impl Model {
         self.next_number += 1;
         self.streams.push(Stream::new(stream, Phase::Open));
         self.connections.push(Connection::new(connection, Role::Attached, Some(stream)));
+        let number = self.take_number();
         let it = &mut self.streams[stream];
+        it.last_number = number;
         it.requests = messages(&post).iter().filter_map(request).collect();
         for request in &it.requests {
             self.tasks.retain(|token| request.token.as_ref() != Some(token));
@@ -59,7 +61,8 @@ impl Model {
         let it = &mut self.connections[connection];
         it.is_sse = is_sse;
         it.origin = if is_sse { Origin::Other } else { Origin::Json(stream) };
-        self.attach(connection, stream, 0, is_sse);
+        self.commit_opening(stream, is_sse);
+        self.attach(connection, stream, 0, is_sse && !self.config.commits);
         self.forward_messages(post);
     }
 
@@ -90,7 +93,7 @@ impl Model {
     fn answer_server_request(&mut self, id: Option<RequestId>, body: u64) {
         match id {
             Some(id) if self.server_request(&id).is_some() => {
-                self.remove_server_request(&id);
+                self.end_server_request(&id, false);
                 self.emit(Action::Forward { message: body });
             }
             id => {

@@ -22,11 +22,8 @@ impl Model {
     ) {
         self.streams[stream].last += 1;
         let index = self.streams[stream].last;
-        if let Kind::Request(id) = &kind {
-            self.add_server_request(id.clone(), stream, index);
-        }
         let order = self.stamp().order;
-        let mut event = RecordedEvent { index, order, kind, cost, entry };
+        let mut event = RecordedEvent { index, order, number: 0, kind, cost, entry };
         if cost > 0 {
             self.evict_acknowledged(cost, three_quarters(self.limit), Cause::NewEvent);
             self.evict_unacknowledged(cost, overflow, Cause::NewEvent);
@@ -39,13 +36,24 @@ impl Model {
                 Kind::Notification => Case::EvictedNewNotification,
             });
             event = RecordedEvent { entry: self.evict(stream, &event), cost: 0, ..event };
+            if let Kind::Request(id) = &event.kind {
+                let (id, reason) = (id.clone(), UnansweredReason::Evicted);
+                self.emit(Action::FailServerRequest { id, reason });
+            }
+        } else if let Kind::Request(id) = &event.kind {
+            self.add_server_request(id.clone(), stream, index);
+        }
+        if event.is_in_log() {
+            event.number = self.take_number();
+            self.streams[stream].last_number = event.number;
+            self.commit_event(stream, &event);
         }
         if let Some((connection, next)) = live {
-            if event.is_in_log() {
-                self.send_live(connection, stream, &event);
-            } else {
+            if !event.is_in_log() && self.streams[stream].opening.is_none() {
                 let id = EventId::new(stream, index);
                 self.send(connection, 0, id, Event::Gap { first: next });
+            } else if event.is_in_log() && !self.config.commits {
+                self.send_live(connection, stream, &event);
             }
         }
         self.streams[stream].append(event);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::{FailureReason, Instant, Report, RequestId, StreamId, UnansweredReason};
+use rejoin_core::{Change, FailureReason, Instant, Report, RequestId, StreamId, UnansweredReason};
 
 use super::{
     Model,
@@ -42,10 +42,15 @@ impl Model {
         let order = self.stamp().order;
         let it = &mut self.streams[stream];
         let was_acknowledged = it.is_fully_acknowledged();
-        if index > it.acknowledged {
+        let has_risen = index > it.acknowledged;
+        if has_risen {
             it.acknowledged = index;
             it.earlier_silence = Duration::ZERO;
         }
+        if has_risen && stream == StreamId::Standalone {
+            self.commit(Change::Acknowledged { through: index });
+        }
+        let it = &mut self.streams[stream];
         for request in &mut self.server_requests {
             if request.stream == stream && request.index <= it.acknowledged {
                 request.undelivered_since = None;

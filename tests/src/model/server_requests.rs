@@ -1,6 +1,6 @@
 //! Section "Server requests".
 
-use rejoin_core::{Action, RequestId, StreamId, UnansweredReason};
+use rejoin_core::{Action, Change, RequestId, StreamId, UnansweredReason};
 
 use super::{Model, state::Stamp, stream::Entry};
 
@@ -35,9 +35,17 @@ impl Model {
         });
     }
 
-    /// Removes a server request.
-    pub(super) fn remove_server_request(&mut self, id: &RequestId) {
+    /// Ends a server request that was recorded, if this is one. Its event leaves the log if it is
+    /// retracted.
+    pub(super) fn end_server_request(&mut self, id: &RequestId, is_retracted: bool) {
+        let Some(ServerRequest { stream, index, .. }) = self.server_request(id).cloned() else {
+            return;
+        };
         self.server_requests.retain(|request| request.id != *id);
+        if is_retracted {
+            self.streams[stream].replace(index, Entry::Removed);
+        }
+        self.commit(Change::ServerRequestEnded { id: id.clone(), is_retracted });
     }
 
     pub(super) fn is_acknowledged(&self, request: &ServerRequest) -> bool {
@@ -57,7 +65,7 @@ impl Model {
     }
 
     pub(super) fn fail_server_request(&mut self, id: RequestId, reason: UnansweredReason) {
-        self.remove_server_request(&id);
+        self.end_server_request(&id, false);
         self.emit(Action::FailServerRequest { id, reason });
     }
 
@@ -99,9 +107,7 @@ impl Model {
 
     /// Fails a server request that was not delivered in time.
     pub(super) fn fail_undelivered(&mut self, id: RequestId) {
-        if let Some(ServerRequest { stream, index, .. }) = self.server_request(&id).cloned() {
-            self.fail_server_request(id, UnansweredReason::Undelivered);
-            self.streams[stream].replace(index, Entry::Removed);
-        }
+        self.end_server_request(&id, true);
+        self.emit(Action::FailServerRequest { id, reason: UnansweredReason::Undelivered });
     }
 }

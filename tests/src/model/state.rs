@@ -51,6 +51,9 @@ pub struct Model {
     pub(super) tasks: Vec<ProgressToken>,
     /// The ids of cancelled requests, by reservation.
     pub(super) reserved_ids: Vec<ReservedId>,
+    /// The last number of the sequence, and the highest one that was committed.
+    pub(super) last_number: u64,
+    pub(super) committed: u64,
     /// The streams that hold their senders.
     pub(super) held: Vec<Held>,
     /// When connections were last cut, and senders released, as far as necessary.
@@ -114,6 +117,8 @@ impl Model {
             server_requests: Vec::new(),
             tasks: Vec::new(),
             reserved_ids: Vec::new(),
+            last_number: 0,
+            committed: 0,
             held: Vec::new(),
             settled_at: now,
             lacked_room: false,

@@ -32,6 +32,28 @@ pub(super) struct Stream {
     pub(super) orphaned: Option<Stamp>,
     /// While it is retained: since when.
     pub(super) retained: Option<Stamp>,
+    /// The last number that its opening or an event of it has taken.
+    pub(super) last_number: u64,
+    /// Until its opening is committed.
+    pub(super) opening: Option<Opening>,
+    /// While its disconnect is deferred.
+    pub(super) deferred: Option<Deferred>,
+}
+
+/// The opening of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) number: u64,
+    /// Whether the connection of its POST is to be primed.
+    pub(super) primes: bool,
+}
+
+/// A disconnect that waits for a commit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deferred {
+    /// The number that has to be committed.
+    pub(super) number: u64,
+    pub(super) retry: Option<Duration>,
 }
 
 /// The phase of a stream.
@@ -64,6 +86,8 @@ pub(super) struct RecordedEvent {
     pub(super) index: u64,
     /// When it was recorded, in the order of stamps; 0 for a failure.
     pub(super) order: u64,
+    /// Its number in the sequence, if it has one; otherwise 0.
+    pub(super) number: u64,
     pub(super) kind: Kind,
     /// Its cost when it was recorded, in bytes.
     pub(super) cost: usize,
@@ -98,7 +122,7 @@ impl Keyed for Stream {
 impl RecordedEvent {
     pub(super) fn failure(index: u64, id: RequestId, reason: FailureReason) -> Self {
         let entry = Entry::Failure(reason);
-        Self { index, order: 0, kind: Kind::Response(id), cost: 0, entry }
+        Self { index, order: 0, number: 0, kind: Kind::Response(id), cost: 0, entry }
     }
 
     /// Returns its index, and what it costs to send it.
@@ -143,6 +167,9 @@ impl Stream {
             retry_at: Instant::EPOCH,
             orphaned: None,
             retained: None,
+            last_number: 0,
+            opening: None,
+            deferred: None,
         }
     }
 

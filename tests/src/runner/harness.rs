@@ -97,6 +97,7 @@ impl<'a> Harness<'a> {
     /// session does from then on.
     pub(super) fn restore(&mut self, nth: usize, stats: &mut Stats) -> Result<(), String> {
         let now = self.environment.now();
+        self.commit_all(now, stats)?;
         let restored_now = if now < NEAR_MAX { other_epoch(now, nth) } else { now };
         let (mut twin, actions) = self.twin.restore(&self.config, now, restored_now)?;
         let mut expected = Vec::new();
@@ -122,6 +123,18 @@ impl<'a> Harness<'a> {
                 "a restored session differs from one whose connections were dropped:\n  \
                  restored: {restored:?}\n  dropped:  {view:?}"
             ));
+        }
+        Ok(())
+    }
+
+    /// Commits everything that the session and its twin have recorded.
+    fn commit_all(&mut self, now: Instant, stats: &mut Stats) -> Result<(), String> {
+        if self.setup.config.commits {
+            let input = Input::Committed { through: self.environment.recorded() };
+            self.current_input = Some((now, input.clone()));
+            let step = self.session.step(now, input.clone());
+            let twin = self.twin.step(now, input);
+            self.check(step, Some(&twin), stats)?;
         }
         Ok(())
     }

@@ -21,7 +21,8 @@ impl Simulation {
         }
     }
 
-    /// Restores a session from a snapshot. All connections break; the backend goes on.
+    /// Restores a session from a snapshot, in which everything is committed. All connections break;
+    /// the backend goes on.
     ///
     /// The old session becomes the twin of the restored one: to it, only its connections broke.
     pub(super) fn crash(&mut self, no: ServerNo) -> Result<(), String> {
@@ -29,6 +30,7 @@ impl Simulation {
         if self.is_fault_free {
             return Ok(());
         }
+        self.commit_all(no)?;
         // A snapshot holds the time that is left, counted from the last input.
         let _ = self.handle_input_at(no, now, Input::Tick)?;
         let Some(server) = self.servers.get_mut(no).filter(|it| it.view.closed.is_none()) else {

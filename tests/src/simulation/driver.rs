@@ -110,9 +110,10 @@ impl Simulation {
                     }
                 }
                 Action::SessionClosed { .. } => self.end_backend(no),
-                Action::Hold { .. } | Action::Report(_) => {}
+                Action::Hold { .. } | Action::Commit(_) | Action::Report(_) => {}
             }
         }
+        self.store(no, step);
     }
 
     fn send_event(

@@ -41,6 +41,8 @@ pub(super) enum SimEvent {
     ServerRequestTimeout(ServerNo, RequestId),
     /// The deadline of a session.
     Tick(ServerNo),
+    /// The records of a session through a number are committed.
+    Committed(ServerNo, u64),
     /// The process of a session crashes.
     Crash(ServerNo),
     /// The limit of what a session keeps may change.

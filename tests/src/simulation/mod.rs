@@ -15,7 +15,7 @@
 //! jumps from one event to the next. What these simulations have
 //! in common with those over the wire is in [`crate::kit`].
 //!
-//! A simulation has two phases. In the first, faults are injected, the nine laws are checked
+//! A simulation has two phases. In the first, faults are injected, the ten laws are checked
 //! after every step, and `checker` and [`crate::kit::checker`] check what clients receive. In the second, fault-free
 //! phase, every request must settle in bounded time, and every session must end up with nothing
 //! but its standalone stream.
@@ -38,6 +38,7 @@ mod packet;
 mod run;
 mod server;
 mod state;
+mod store;
 
 pub use failure::Failure;
 pub use run::run;

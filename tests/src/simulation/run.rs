@@ -119,6 +119,7 @@ impl Simulation {
             SimEvent::BackendTask(server, task) => self.run_task(server, task),
             SimEvent::ServerRequestTimeout(server, id) => self.time_out_server_request(server, id),
             SimEvent::Tick(server) => self.tick(server, at),
+            SimEvent::Committed(server, through) => self.commit(server, through),
             SimEvent::Crash(server) => self.crash(server),
             SimEvent::Limit(server) => self.change_limit(server),
             SimEvent::DrainTimeout(server) => self.end_drain(server),

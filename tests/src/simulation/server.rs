@@ -13,7 +13,7 @@ use super::checker::check_forwarded;
 use super::event_queue::LinkNo;
 use crate::kit::checker::GroundTruth;
 use crate::kit::{Coverage, Fault, Rng};
-use crate::laws::{Checker, ObservedSession, Step, View};
+use crate::laws::{Checker, ObservedSession, Step, View, last_record};
 
 /// How many of the last steps a failure shows.
 const STEPS_SHOWN: usize = 25;
@@ -46,6 +46,8 @@ pub(super) struct Server {
     pub(super) timer: Option<Instant>,
     /// Number of accepted requests.
     pub(super) requests: usize,
+    /// The number of its last record.
+    pub(super) recorded: u64,
     /// When the session was opened.
     pub(super) started_at: Instant,
     /// Number of restores.
@@ -86,6 +88,7 @@ impl Server {
             next_connection: 1,
             timer: None,
             requests: 0,
+            recorded: 0,
             started_at: now,
             restores: 0,
             inputs: Vec::new(),
@@ -170,6 +173,7 @@ impl Server {
         check_forwarded(&step, |id| self.backend.server_requests.contains(id))?;
         let client_request =
             self.ground_truth.record_step(self.config.unrelated_routing, &self.view, &step)?;
+        self.recorded = last_record(&step).unwrap_or(self.recorded);
         self.view.clone_from(&step.after);
         self.note_detached(&step);
         Ok((step, client_request))

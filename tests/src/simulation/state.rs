@@ -39,6 +39,7 @@ pub(super) struct Simulation {
     pub(super) events_sent: u64,
     /// Draws the order of simultaneous events, and when clocks are set back.
     order_rng: Rng,
+    pub(super) store_rng: Rng,
     next_link: LinkNo,
     next_reader: ReaderNo,
 }
@@ -112,6 +113,7 @@ impl Simulation {
             failed_session: None,
             events_sent: 0,
             order_rng: Rng::new(parameters.seed, 4, 0),
+            store_rng: Rng::new(parameters.seed, 12, 0),
             next_link: 0,
             next_reader: 0,
             parameters,

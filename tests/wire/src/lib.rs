@@ -15,7 +15,7 @@
 //! the order in which tasks are polled. A backend that is called with each message cannot exit,
 //! and nobody shuts sessions of the program down over sockets.
 //!
-//! Every session writes a journal. When it has ended, the `checker` checks the nine laws step
+//! Every session writes a journal. When it has ended, the `checker` checks the ten laws step
 //! by step, and then compares what its client and its backend received with what the session
 //! did according to the journal.
 

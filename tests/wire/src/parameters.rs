@@ -91,6 +91,7 @@ impl Parameters {
         let mut rng = Rng::new(seed, RNG_PARAMETERS, 0);
         let mut base = kit::Parameters::draw(seed);
         base.pipe_bytes = base.pipe_bytes.max(64);
+        base.config.commits = false;
         Self {
             backend: if rng.chance(300) { BackendKind::Handler } else { BackendKind::Task },
             json_responses: rng.chance(150),

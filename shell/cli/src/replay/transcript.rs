@@ -73,6 +73,8 @@ fn describe_input(input: &Input<String>) -> String {
             format!("backend: disconnect {stream}{}", retry.unwrap_or_default())
         }
         Input::BackendGone => "backend: ended".to_owned(),
+        Input::BackendLost => "backend: ended, and the session lives on".to_owned(),
+        Input::Committed { through } => format!("committed through {through}"),
         Input::LimitBytes { bytes_max } => format!("limit to {bytes_max} bytes"),
         Input::Drain { retry } => format!("drain, retry after {retry:?}"),
         Input::Tick => "tick".to_owned(),
@@ -106,6 +108,7 @@ fn describe_action(action: &Action<String>) -> String {
         Action::Hold { stream } => format!("hold the sender to {stream}"),
         Action::Release { stream } => format!("release the senders to {stream}"),
         Action::SessionClosed { reason, .. } => format!("close the session: {reason:?}"),
+        Action::Commit(record) => format!("commit {}: {:?}", record.sequence, record.change),
         Action::Report(report) => format!("report {report:?}"),
     }
 }

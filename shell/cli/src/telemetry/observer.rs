@@ -108,7 +108,8 @@ fn waits_for_client(span: &RequestSpan, end: RequestEnd) -> bool {
         | RequestEnd::ToolError
         | RequestEnd::Error { .. }
         | RequestEnd::TooLarge
-        | RequestEnd::TimedOut => true,
+        | RequestEnd::TimedOut
+        | RequestEnd::BackendLost => true,
         RequestEnd::Cancelled
         | RequestEnd::Abandoned
         | RequestEnd::Orphaned

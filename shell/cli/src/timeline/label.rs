@@ -50,6 +50,8 @@ pub(super) fn describe_input(input: &Input<()>) -> String {
         | Input::Acknowledged { .. }
         | Input::ConnectionClosed { .. }
         | Input::BackendGone
+        | Input::BackendLost
+        | Input::Committed { .. }
         | Input::LimitBytes { .. }
         | Input::Drain { .. }
         | Input::Tick => "an input of rejoin".to_owned(),

@@ -240,6 +240,7 @@ fn outcome_text(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::Cancelled => "cancelled",
         RequestOutcome::Abandoned => "abandoned",
         RequestOutcome::Orphaned => "orphaned",
+        RequestOutcome::BackendLost => "backend-lost",
     }
 }
 

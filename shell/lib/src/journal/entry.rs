@@ -20,7 +20,7 @@ pub struct Header {
 
 impl Header {
     /// The format that this version reads and writes.
-    pub const FORMAT: u32 = 4;
+    pub const FORMAT: u32 = 5;
 }
 
 /// One of the other lines of a journal: an input of the session.

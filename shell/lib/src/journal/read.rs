@@ -105,7 +105,7 @@ impl<R: BufRead> Lines<R> {
 mod tests {
     use super::*;
 
-    const HEADER: &str = r#"{"format":4,"version":"0.1.0","session":"00","now":0,"config":"#;
+    const HEADER: &str = r#"{"format":5,"version":"0.1.0","session":"00","now":0,"config":"#;
 
     fn journal(rest: &str) -> String {
         let config = serde_json::to_string(&rejoin_core::Config::default()).unwrap();
@@ -128,7 +128,7 @@ mod tests {
         for (text, expected) in [
             (String::new(), "the journal is empty"),
             ("hello\n".to_owned(), "line 1: expected value"),
-            (journal("").replace("\"format\":4", "\"format\":7"), "the journal has format 7"),
+            (journal("").replace("\"format\":5", "\"format\":7"), "the journal has format 7"),
             (journal("{\"now\":1,\"input\":\"Tock\"}\n"), "line 2: unknown variant `Tock`"),
         ] {
             let error = entries(&text).unwrap_err().to_string();

@@ -59,6 +59,8 @@ pub enum RequestEnd {
     Abandoned,
     /// Its client did not come back for it.
     Orphaned,
+    /// Its server has exited, and the session lives on.
+    BackendLost,
     /// The session was closed.
     SessionClosed(SessionCloseReason),
 }
@@ -77,6 +79,7 @@ impl RequestEnd {
             (RequestOutcome::Cancelled, _) => Self::Cancelled,
             (RequestOutcome::Abandoned, _) => Self::Abandoned,
             (RequestOutcome::Orphaned, _) => Self::Orphaned,
+            (RequestOutcome::BackendLost, _) => Self::BackendLost,
         }
     }
 }
@@ -97,6 +100,7 @@ impl fmt::Display for RequestEnd {
             Self::Cancelled => f.write_str("cancelled"),
             Self::Abandoned => f.write_str("abandoned"),
             Self::Orphaned => f.write_str("orphaned"),
+            Self::BackendLost => f.write_str("backend_lost"),
             Self::SessionClosed(_) => f.write_str("session_closed"),
         }
     }

@@ -78,6 +78,8 @@ impl<P: Payload> LockedSession<'_, P> {
                     self.after_unlock.released_senders.extend(released.map(|(_, sender)| sender));
                 }
                 Action::SessionClosed { reason, .. } => self.close(reason),
+                // `ManagerConfig` does not allow sessions to commit.
+                Action::Commit(_) => {}
                 Action::Report(Report::RequestEnded { id, outcome, .. }) => {
                     self.observe_end(&id, outcome);
                 }

@@ -228,6 +228,7 @@ impl World {
                 | Action::Discard { .. }
                 | Action::Hold { .. }
                 | Action::Release { .. }
+                | Action::Commit(_)
                 | Action::Report(_) => {}
             }
         }

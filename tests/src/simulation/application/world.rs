@@ -132,6 +132,7 @@ impl World {
         config.server_requests_max = default.server_requests_max;
         config.connections_max = default.connections_max;
         config.streams_max = default.streams_max;
+        config.commits = false;
         config.clone().validate().map_err(|error| error.to_string())?;
         let mut rng = Rng::new(seed, 7, 0);
         let fault_rate = [0, 20, 100, 300];

@@ -230,6 +230,7 @@ impl History {
             | Action::Hold { .. }
             | Action::Close { .. }
             | Action::SessionClosed { .. }
+            | Action::Commit(_)
             | Action::Report(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The checker, which compares what clients and backends received with the journals of their
 //! sessions.
 //!
-//! A session is deterministic, so its journal tells what it did: the nine laws are checked
+//! A session is deterministic, so its journal tells what it did: the ten laws are checked
 //! again, step by step, and the messages on each stream become known. What the shell, HTTP and
 //! the links made of it is then checked by what was received at both ends. Of the demo server,
 //! only the client's end is known.

@@ -19,6 +19,7 @@ const OUTCOMES = {
   "result": "was answered",
   "error": "was answered with an error",
   "too-large": "failed: the response was too large to be kept",
+  "backend-lost": "failed: the server has ended",
   "cancelled": "was cancelled by the client",
   "abandoned": "was abandoned by the server",
   "orphaned": "was cancelled: its client did not come back for it in time",

@@ -45,7 +45,8 @@ impl Timeline {
             Action::Forward { .. }
             | Action::Discard { .. }
             | Action::FailServerRequest { .. }
-            | Action::CancelRequest { .. } => {}
+            | Action::CancelRequest { .. }
+            | Action::Commit(_) => {}
         }
     }
 

@@ -33,7 +33,7 @@ impl Timeline {
             }
             Input::Drain { .. } => marks.add(Row::Session, What::Draining),
             Input::BackendMessage { .. } => self.on_backend_message(marks),
-            Input::BackendGone => {
+            Input::BackendGone | Input::BackendLost => {
                 if step.ended_process.is_some() {
                     marks.add(Row::Session, What::ProcessEnded);
                 }
@@ -42,6 +42,7 @@ impl Timeline {
             | Input::Delete
             | Input::CloseSession { .. }
             | Input::Disconnect { .. }
+            | Input::Committed { .. }
             | Input::LimitBytes { .. }
             | Input::Tick => {}
         }
