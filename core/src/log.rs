@@ -245,6 +245,12 @@ impl<M> Log<M> {
         self.last
     }
 
+    /// Allocates all indexes up to `index`.
+    #[cfg(feature = "serde")]
+    pub(crate) fn skip_to(&mut self, index: u64) {
+        self.last = self.last.max(index);
+    }
+
     /// Returns whether all indexes are allocated.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.last >= u64::MAX - 1

@@ -11,6 +11,8 @@ mod commit;
 mod connection;
 mod delivery;
 mod drain;
+#[cfg(feature = "serde")]
+mod fold;
 mod initialize;
 mod kept;
 mod limit;

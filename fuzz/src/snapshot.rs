@@ -1,14 +1,15 @@
-//! Snapshots: any input is rejected, or restores a working session.
+//! Snapshots, with or without records: any input is rejected, or restores a working session.
 
 use std::time::Duration;
 
 use rejoin_core::{
     Actions, AnswerFormat, Config, ConnectionId, EventId, Head, Initialized, Input, Instant,
-    Message, Method, Notification, Overflow, Post, ProgressToken, RequestId, Session, Snapshot,
-    StreamId,
+    Message, Method, Notification, Overflow, Post, ProgressToken, Record, RequestId, Session,
+    Snapshot, StreamId,
 };
 
-/// Parses `data` as a snapshot, restores it, and applies inputs. Returns whether it is valid.
+/// Parses `data` as a snapshot, or as an array of one and records, restores it, and applies inputs.
+/// Returns whether it is valid.
 ///
 /// # Panics
 ///
@@ -16,7 +17,7 @@ use rejoin_core::{
 /// not advance.
 #[must_use]
 pub fn snapshot(data: &[u8]) -> bool {
-    let Ok(snapshot) = serde_json::from_slice::<Snapshot<u64>>(data) else {
+    let Some((snapshot, records)) = parse(data) else {
         return false;
     };
     // Too small for all messages.
@@ -24,12 +25,17 @@ pub fn snapshot(data: &[u8]) -> bool {
     config.window_events_max = 2;
     config.stream_events_max = 4;
     config.session_bytes_max = 2_000;
+    config.commits = records.is_some();
     let Ok(config) = config.validate() else {
         return false;
     };
     let start = Instant::new(Duration::from_secs(1));
     let mut out = Actions::new();
-    let Ok(mut session) = Session::restore(snapshot, config, start, &mut out) else {
+    let restored = match records {
+        Some(records) => Session::restore_with(snapshot, records, 1 << 32, config, start, &mut out),
+        None => Session::restore(snapshot, config, start, &mut out),
+    };
+    let Ok(mut session) = restored else {
         return false;
     };
     for input in inputs() {
@@ -46,6 +52,18 @@ pub fn snapshot(data: &[u8]) -> bool {
         (0, 0, 0)
     );
     true
+}
+
+/// The records after a snapshot.
+type Records = Vec<Record<u64>>;
+
+/// Parses a snapshot, and the records after it, if it has some.
+fn parse(data: &[u8]) -> Option<(Snapshot<u64>, Option<Records>)> {
+    if let Ok(snapshot) = serde_json::from_slice(data) {
+        return Some((snapshot, None));
+    }
+    let (snapshot, records) = serde_json::from_slice(data).ok()?;
+    Some((snapshot, Some(records)))
 }
 
 /// Ticks at every deadline until there is none.
@@ -71,6 +89,7 @@ fn inputs() -> Vec<Input<u64>> {
             backend(progress(id), Overflow::Hold),
             backend(progress(id), Overflow::Evict),
             backend(response(id), Overflow::Hold),
+            Input::Committed { through: 5 * number },
             Input::Acknowledged { connection: ConnectionId(110 + number), through: number },
             Input::ConnectionClosed { connection: ConnectionId(120 + number), through: None },
             Input::Post {

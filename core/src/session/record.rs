@@ -190,7 +190,13 @@ impl<C, S: Clone> Session<C, S> {
         index
     }
 
-    fn append(&mut self, key: StreamKey, index: u64, entry: Entry<S>, out: &mut Actions<C, S>) {
+    pub(super) fn append(
+        &mut self,
+        key: StreamKey,
+        index: u64,
+        entry: Entry<S>,
+        out: &mut Actions<C, S>,
+    ) {
         let sequence = self.next_sequence();
         if self.commits.is_some() {
             self.commit_event(key, index, &entry, out);

@@ -43,6 +43,17 @@ impl<C, S: Clone> Session<C, S> {
         now: Instant,
         out: &mut Actions<C, S>,
     ) -> Result<Self, RestoreError> {
+        let mut session = Self::restore_state(snapshot, config, now)?;
+        session.close_all_connections(out);
+        Ok(session)
+    }
+
+    /// Restores a session with the connections that it had.
+    pub(super) fn restore_state(
+        snapshot: Snapshot<S>,
+        config: ValidConfig,
+        now: Instant,
+    ) -> Result<Self, RestoreError> {
         let Snapshot { state, logs } = snapshot;
         let mut session = Self::new(config, now);
         if let PhaseState::Closed(reason) = state.phase {
@@ -80,7 +91,6 @@ impl<C, S: Clone> Session<C, S> {
         }
         session.restore_timers(state.timers, state.tombstones)?;
         session.check_restored_streams()?;
-        session.close_all_connections(out);
         Ok(session)
     }
 
@@ -407,7 +417,7 @@ impl<C, S: Clone> Session<C, S> {
     }
 
     /// Handles every connection as closed.
-    fn close_all_connections(&mut self, out: &mut Actions<C, S>) {
+    pub(super) fn close_all_connections(&mut self, out: &mut Actions<C, S>) {
         let connections: Vec<ConnectionId> = self.connections().collect();
         for connection in connections {
             if self.close_reason().is_some() {
@@ -440,6 +450,6 @@ fn restored_stream<S>(id: StreamId, stored: StreamState, log: Log<S>, now: Insta
     stream
 }
 
-fn ensure(condition: bool, error: &'static str) -> Result<(), RestoreError> {
+pub(super) fn ensure(condition: bool, error: &'static str) -> Result<(), RestoreError> {
     if condition { Ok(()) } else { Err(RestoreError(error)) }
 }

@@ -7,6 +7,7 @@ mod contradictions;
 mod draining;
 mod in_flight;
 mod limit;
+mod records;
 mod seeds;
 
 use std::time::Duration;

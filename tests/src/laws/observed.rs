@@ -83,6 +83,12 @@ impl ObservedSession {
         Ok((restored, actions.drain().collect()))
     }
 
+    /// Returns the session.
+    #[must_use]
+    pub fn session(&self) -> &Session<u64> {
+        &self.session
+    }
+
     /// Returns a snapshot of the session as JSON.
     ///
     /// # Errors

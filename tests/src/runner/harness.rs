@@ -6,6 +6,7 @@ use std::time::Duration;
 use rejoin_core::{ConfigError, Input, Instant, Session, ValidConfig};
 
 use super::Failure;
+use super::fold::Recording;
 use super::outcome::Outcome;
 use crate::history::{Environment, Op, Setup};
 use crate::laws::{Checker, ObservedSession, Step};
@@ -30,6 +31,7 @@ pub(super) struct Harness<'a> {
     twin: ObservedSession,
     model: Model,
     checker: Checker,
+    recording: Recording,
     steps: VecDeque<Step>,
     /// The input that has not become a step yet.
     current_input: Option<(Instant, Input<u64>)>,
@@ -61,6 +63,7 @@ impl<'a> Harness<'a> {
             environment: Environment::new(setup, nth, now),
             model,
             checker,
+            recording: Recording::default(),
             session,
             twin,
             steps: VecDeque::new(),
@@ -155,13 +158,15 @@ impl<'a> Harness<'a> {
         let compared = Outcome::of(&step).compare(outcome);
         self.model.take_cases().into_iter().for_each(|case| stats.count_case(case));
         let checked = self.checker.check(&step, twin.unwrap_or(&step));
+        let recorded = self.recording.follow(&step, self.session.session());
         if self.steps.len() == STEPS_SHOWN {
             self.steps.pop_front();
         }
         self.steps.push_back(step);
         self.current_input = None;
         checked.map_err(|violation| violation.to_string())?;
-        compared
+        compared?;
+        recorded
     }
 }
 
