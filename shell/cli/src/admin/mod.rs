@@ -29,14 +29,18 @@ pub(crate) struct Admin {
 }
 
 /// Maximum number of connections. Twice as many as there are streams to viewers, so that health
-/// checks are served beside them.
-const CONNECTIONS_MAX: usize = 64;
+/// checks are served beside them: each ends after its response.
+pub(crate) const CONNECTIONS_MAX: usize = 64;
+
+/// Maximum time until the headers of a request have begun, and then until they have ended. Short,
+/// because health checks may have to wait for a silent client.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long what was sent may stay unacknowledged by TCP.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Admin {
-    /// Binds the address.
+    /// Binds the address. The timeouts are those of the public listener, which may be shorter.
     pub(crate) fn bind(
         address: SocketAddr,
         timeouts: Timeouts,
@@ -46,10 +50,14 @@ impl Admin {
     ) -> io::Result<Self> {
         let limits = Limits {
             connections_max: CONNECTIONS_MAX,
-            name: "of the listener for operators",
+            listener: "operators",
             user_timeout: Some(USER_TIMEOUT),
         };
         let acceptor = Acceptor::bind(address, limits)?;
+        let timeouts = Timeouts {
+            idle: timeouts.idle.min(REQUEST_TIMEOUT),
+            header: timeouts.header.min(REQUEST_TIMEOUT),
+        };
         Ok(Self { acceptor, timeouts, router: routes::router(servers, readiness, metrics) })
     }
 
@@ -60,7 +68,9 @@ impl Admin {
     /// Serves until the future is dropped.
     pub(crate) async fn serve(self) {
         let Self { mut acceptor, timeouts, router } = self;
-        let http = Arc::new(http1::builder());
+        let mut http = http1::builder();
+        http.keep_alive(false);
+        let http = Arc::new(http);
         loop {
             let Accepted { stream, peer, permit } = acceptor.accept().await;
             let (http, router) = (Arc::clone(&http), router.clone());

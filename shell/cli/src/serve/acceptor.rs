@@ -24,8 +24,8 @@ pub(crate) struct Acceptor {
 pub(crate) struct Limits {
     /// Maximum number of connections. Further ones wait.
     pub(crate) connections_max: usize,
-    /// What the log calls this maximum.
-    pub(crate) name: &'static str,
+    /// Who connects to the socket, for the log.
+    pub(crate) listener: &'static str,
     /// How long sent data may stay unacknowledged by TCP before the connection is closed
     /// (`TCP_USER_TIMEOUT`).
     pub(crate) user_timeout: Option<Duration>,
@@ -78,7 +78,8 @@ impl Acceptor {
                 Ok(accepted) => accepted,
                 Err(error) if is_connection_error(&error) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "cannot accept connections");
+                    let listener = self.limits.listener;
+                    tracing::error!(%error, listener, "cannot accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -94,8 +95,8 @@ impl Acceptor {
     fn warn_connection_limit(&mut self) {
         if self.warned_at.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
             self.warned_at = Some(Instant::now());
-            let Limits { connections_max: connections, name, .. } = self.limits;
-            tracing::warn!(connections, "connection limit reached ({name}): new clients wait");
+            let Limits { connections_max: connections, listener, .. } = self.limits;
+            tracing::warn!(connections, listener, "connection limit reached: new connections wait");
         }
     }
 }

@@ -44,7 +44,7 @@ impl Listener {
         let stall = config.sessions.session.stall_disconnect_timeout;
         let limits = Limits {
             connections_max: config.tcp_connections_max,
-            name: "--max-connections",
+            listener: "clients",
             user_timeout: stall,
         };
         Ok(Self {

@@ -2,15 +2,18 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{NamedServer, ProgramConfig};
+use crate::{
+    admin,
+    config::{NamedServer, ProgramConfig},
+};
 
 /// Open files per session with a command: stdin, stdout and stderr of its process, and a file
 /// descriptor of the process itself.
 const FILES_PER_SESSION: u64 = 4;
 
-/// Other open files: the log, the listeners, connections of operators (at most 64), the watchdog,
-/// journals, processes that are being started.
-const FILES_OTHER: u64 = 128;
+/// Other open files: connections of operators, and the log, the listeners, the watchdog, journals,
+/// processes that are being started.
+const FILES_OTHER: u64 = admin::CONNECTIONS_MAX as u64 + 64;
 
 /// Raises the soft limit to the hard limit. The command gets the former soft limit, since many
 /// programs iterate over all file descriptors that they could have open.
