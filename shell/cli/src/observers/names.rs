@@ -30,11 +30,14 @@ impl KnownNames {
     /// answered without an error becomes known.
     pub(crate) fn label(&self, name: Option<&str>, is_answered: bool) -> Arc<str> {
         let Some(name) = name else { return Arc::clone(&self.none) };
-        if let Some(known) = self.known.read().get(name) {
-            return Arc::clone(known);
-        }
-        if !is_answered {
-            return Arc::clone(&self.other);
+        {
+            let known = self.known.read();
+            if let Some(known) = known.get(name) {
+                return Arc::clone(known);
+            }
+            if !is_answered || known.len() >= NAMES_MAX {
+                return Arc::clone(&self.other);
+            }
         }
         let mut known = self.known.write();
         if known.len() >= NAMES_MAX {

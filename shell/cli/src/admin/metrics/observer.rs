@@ -49,16 +49,18 @@ impl ServerObserver {
         let details = &request.details;
         let (method, error_type) = (labels::method(details), labels::error_type(end));
         let tool = labels::tool(details);
+        let observe = |tool: &str| self.operations.observe(method, tool, &error_type, seconds);
         // A tool that has a histogram is a known one.
-        if self.operations.observe(method, tool.unwrap_or_default(), &error_type, seconds) {
+        if observe(tool.unwrap_or_default()) {
             return;
         }
-        let labels = OperationLabels {
-            server: Arc::clone(&self.labels.server),
-            mcp_method_name: method,
-            gen_ai_tool_name: self.tools.label(tool, end == RequestEnd::Result),
-            error_type,
-        };
+        let gen_ai_tool_name = self.tools.label(tool, end == RequestEnd::Result);
+        if observe(&gen_ai_tool_name) {
+            return;
+        }
+        let server = Arc::clone(&self.labels.server);
+        let labels =
+            OperationLabels { server, mcp_method_name: method, gen_ai_tool_name, error_type };
         let histogram = self.families.durations.operation.get_or_create(&labels).clone();
         histogram.observe(seconds);
         self.operations.add(labels, histogram);
@@ -158,5 +160,73 @@ impl Observer for ServerObserver {
 
     fn traces_requests(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::{encoding::EncodeMetric as _, registry::Registry};
+    use rejoin::{
+        ManagerConfig, SessionManager,
+        rejoin_core::{AnswerFormat, RequestDetails},
+    };
+    use rejoin_local_client::{post, response};
+    use serde_json::json;
+
+    use super::*;
+    use crate::demo::Demo;
+
+    /// Keeps the last request that has ended.
+    #[derive(Default)]
+    struct Last(parking_lot::Mutex<Option<Arc<ObservedRequest>>>);
+
+    impl Observer for Last {
+        fn on_session_event(&self, _: SessionId, event: &SessionEvent) {
+            if let SessionEvent::RequestEnded { request, .. } = event {
+                *self.0.lock() = Some(Arc::clone(request));
+            }
+        }
+    }
+
+    async fn request() -> ObservedRequest {
+        let last = Arc::<Last>::default();
+        let sessions = SessionManager::builder(Demo, ManagerConfig::default());
+        let sessions = sessions.observer(Arc::clone(&last) as Arc<dyn Observer>).build().unwrap();
+        let session = sessions.create_session().await.unwrap();
+        let params =
+            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {} });
+        let initialize =
+            json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+        response(session.request(post(&initialize), AnswerFormat::Json).await.unwrap()).await;
+        let request = last.0.lock().take().unwrap();
+        ObservedRequest::clone(&request)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_histogram_of_a_tool_is_looked_up_once_whatever_its_label() {
+        let families = Arc::new(Families::register(&mut Registry::default()));
+        let (tools, histories) = (Arc::<KnownNames>::default(), Histories::default());
+        let observer = ServerObserver::new("s".into(), Arc::clone(&families), tools, histories);
+        let mut request = request().await;
+        let mut call = |tool: &str, end| {
+            request.details = RequestDetails::default();
+            request.details.set_method("tools/call");
+            request.details.set_target(tool);
+            observer.on_request_ended(&request, end, 0.0);
+        };
+        let error = RequestEnd::Error { code: Some(-32_602) };
+        for (tool, other, end) in [("a", "a", RequestEnd::Result), ("b", "c", error)] {
+            call(tool, end);
+            // A second look-up would create the histogram again.
+            families.durations.operation.clear();
+            call(other, end);
+            assert!(families.durations.operation.is_empty(), "{tool} {other}");
+        }
+        for number in 0..300 {
+            call(&number.to_string(), RequestEnd::Result);
+        }
+        families.durations.operation.clear();
+        call("one more", RequestEnd::Result);
+        assert!(families.durations.operation.is_empty(), "no further tool becomes known");
     }
 }

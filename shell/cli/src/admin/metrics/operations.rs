@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::labels::OperationLabels;
 
-/// The histograms of a server, by tool. Those of the family are found in a slower way: by a hash of
-/// all labels, each of which would have to be owned.
+/// The histograms of a server, by the label of the tool. The family has the same ones, but finds
+/// them more slowly: by a hash of all labels, each of which it needs owned.
 #[derive(Default)]
 pub(super) struct Operations(RwLock<FxHashMap<Arc<str>, Vec<Operation>>>);
 
