@@ -194,6 +194,26 @@ async fn a_timeout_that_a_client_learns_later_is_no_answer_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_opened_after_a_timeout_knows_it() {
+    let served = Served::start(&["--request-timeout", "300ms"]);
+    let client = Client::initialize(&served.program.address).await;
+    let mut call = client.call(1, "count", json!({ "total": 1_000, "interval_ms": 50 })).await;
+    let first = call.message().await.unwrap().id().unwrap();
+    drop(call);
+    served.wait(|session| session["lost"] == 1 && session["pending_requests"] == 0).await;
+    let path = format!("/live/sessions/{}", served.short_id().await);
+    let mut events = Events::of(served.live(&path).await);
+    let (_, start) = events.next().await.unwrap();
+    assert_eq!(kinds(start["marks"].as_array().unwrap()), ["opened", "lost", "timed-out"]);
+    client.get(Some(&first)).await.response().await;
+    let marks = events.until("ends").await;
+    let sent: Vec<&Value> = marks.iter().filter(|mark| mark["kind"] == "sent").collect();
+    let (last, others) = sent.split_last().unwrap();
+    assert_eq!(last["class"], "failure", "{marks:#?}");
+    assert!(others.iter().all(|mark| mark["class"] != "failure"), "{marks:#?}");
+}
+
+#[tokio::test]
 async fn the_end_of_a_process_is_a_mark() {
     let script = script::with_prelude("receive; exit 3");
     let served = Served::start(&["--", "/bin/sh", "-c", &script]);

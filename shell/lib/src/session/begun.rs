@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rejoin_core::{Instant, RequestId};
 
+use super::capacity::shrink_vec;
 use crate::observer::ObservedRequest;
 
 /// A request that has begun.
@@ -15,9 +16,10 @@ pub(super) struct Begun {
     pub(super) is_accepted: bool,
 }
 
-/// Requests by id: `initialize`, and those that are pending in the core.
+/// Requests by id: `initialize`, those that are pending in the core, at most its
+/// `pending_requests_max`, and those of the POST that it handles.
 ///
-/// A sorted vector: mostly there are few, and it keeps its memory while there are none.
+/// A sorted vector: mostly there are few, and it keeps the memory of a few while there are none.
 #[derive(Debug, Default)]
 pub(super) struct BegunRequests(Vec<Begun>);
 
@@ -39,7 +41,10 @@ impl BegunRequests {
     }
 
     pub(super) fn remove(&mut self, id: &RequestId) -> Option<Begun> {
-        self.find(id).ok().map(|at| self.0.remove(at))
+        let at = self.find(id).ok()?;
+        let begun = self.0.remove(at);
+        shrink_vec(&mut self.0);
+        Some(begun)
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Begun> {
@@ -57,5 +62,45 @@ impl IntoIterator for BegunRequests {
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::RequestDetails;
+
+    use super::*;
+    use crate::session::capacity::CAPACITY_MIN;
+
+    fn begun(id: i64) -> Begun {
+        let request = ObservedRequest::new(RequestId::from(id), RequestDetails::default());
+        Begun { request: Arc::new(request), at: Instant::default(), is_accepted: false }
+    }
+
+    #[test]
+    fn requests_are_found_by_id() {
+        let mut requests = BegunRequests::default();
+        for id in [3, 1, 2] {
+            assert!(requests.insert(begun(id)));
+        }
+        assert!(!requests.insert(begun(2)));
+        requests.get_mut(&2.into()).unwrap().is_accepted = true;
+        assert!(requests.get(&2.into()).unwrap().is_accepted);
+        assert_eq!(requests.remove(&1.into()).unwrap().request.id, 1.into());
+        assert!(requests.remove(&1.into()).is_none() && requests.get(&1.into()).is_none());
+        let ids: Vec<RequestId> = requests.iter().map(|begun| begun.request.id.clone()).collect();
+        assert_eq!(ids, [2.into(), 3.into()]);
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let mut requests = BegunRequests::default();
+        for id in 0..1_000 {
+            requests.insert(begun(id));
+        }
+        for id in 0..1_000 {
+            requests.remove(&id.into());
+        }
+        assert!(requests.0.capacity() <= CAPACITY_MIN, "{}", requests.0.capacity());
     }
 }

@@ -13,6 +13,7 @@ mod buffer;
 mod buffers;
 #[cfg(feature = "rmcp")]
 mod cancelled;
+mod capacity;
 mod client_messages;
 mod client_sender;
 mod close;

@@ -1,9 +1,9 @@
 //! The requests of a session, for an observer.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use rejoin_core::{
-    ConnectionId, Head, Input, Method, Post, RequestId, RequestOutcome, SessionCloseReason,
+    ConnectionId, EventId, Head, Input, Method, Post, RequestId, RequestOutcome, SessionCloseReason,
 };
 use smallvec::SmallVec;
 
@@ -28,7 +28,12 @@ pub(super) struct ObservedRequests {
     pub(super) client: Option<Box<str>>,
     /// What is known of the end of a request before the core reports it.
     noted: Option<(RequestId, Noted)>,
+    /// The last errors in place of responses that took too long, at most [`TIMED_OUT_MAX`].
+    timed_out: VecDeque<EventId>,
 }
+
+/// Maximum number of errors that are known to those who begin to watch a session.
+const TIMED_OUT_MAX: usize = 64;
 
 #[derive(Debug)]
 enum Noted {
@@ -56,6 +61,13 @@ impl<P: Payload> LockedSession<'_, P> {
             at: begun.at.since(self.state.created_at),
         });
         watched.collect()
+    }
+
+    /// Returns the events that are errors in place of responses that took too long, for somebody
+    /// who begins to watch the session.
+    pub(super) fn watched_timeouts(&self) -> Vec<EventId> {
+        let observed = self.state.observed.iter();
+        observed.flat_map(|observed| observed.timed_out.iter().copied()).collect()
     }
 
     /// Adds the requests of a POST, before the core handles it.
@@ -123,6 +135,15 @@ impl<P: Payload> LockedSession<'_, P> {
         if let Some(observed) = &mut self.state.observed {
             observed.noted = Some((id.clone(), Noted::End(end)));
         }
+    }
+
+    /// Notes that an event is the error in place of a response that took too long.
+    pub(super) fn note_timeout(&mut self, error: EventId) {
+        let Some(observed) = &mut self.state.observed else { return };
+        if observed.timed_out.len() >= TIMED_OUT_MAX {
+            observed.timed_out.pop_front();
+        }
+        observed.timed_out.push_back(error);
     }
 
     /// Returns the request that has timed out, if the input is the error in place of its response.

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use rejoin_core::{Head, Input, Instant, Message, Overflow, RequestId, StreamId};
+use rejoin_core::{EventId, Head, Input, Instant, Message, Overflow, RequestId, StreamId};
 
-use super::state::LockedSession;
+use super::{capacity::shrink_deque, state::LockedSession};
 use crate::{
     observer::{RequestEnd, SessionEvent},
     payload::{Payload, ServerPayload as _},
@@ -37,6 +37,7 @@ impl RequestTimeouts {
     ) {
         if self.requests.len() >= prune_at {
             self.requests.retain(is_pending);
+            shrink_deque(&mut self.requests);
         }
         self.requests.push_back(request);
     }
@@ -49,7 +50,9 @@ impl RequestTimeouts {
     /// Removes and returns the first request, if it is due.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<TimedRequest> {
         let is_due = self.requests.front().is_some_and(|request| request.deadline <= now);
-        is_due.then(|| self.requests.pop_front()).flatten()
+        let due = is_due.then(|| self.requests.pop_front()).flatten();
+        shrink_deque(&mut self.requests);
+        due
     }
 }
 
@@ -86,8 +89,43 @@ impl<P: Payload> LockedSession<'_, P> {
             let body = P::error_for_client(&id, &text);
             let bytes = body.bytes();
             let message = Message { head: Head::Error { id: Some(id) }, body, bytes };
+            let before = self.last_event(stream);
             // Only rejected if the session is closed.
             self.apply(Input::BackendMessage { message, related: None, overflow: Overflow::Evict });
+            if let Some(error) = self.last_event(stream).filter(|last| Some(*last) != before) {
+                self.note_timeout(error);
+            }
         }
+    }
+
+    /// Returns the last event of a stream.
+    fn last_event(&self, stream: StreamId) -> Option<EventId> {
+        let stream = self.state.core.streams().find(|summary| summary.id == stream)?;
+        Some(EventId { stream: stream.id, index: stream.last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::capacity::CAPACITY_MIN;
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let add = |timeouts: &mut RequestTimeouts, id: i64| {
+            let (deadline, stream) = (Instant::default(), StreamId::Standalone);
+            let request = TimedRequest { deadline, stream, id: id.into() };
+            timeouts.add(request, 1_000, |_| false);
+        };
+        let mut timeouts = RequestTimeouts::default();
+        for id in 0..1_001 {
+            add(&mut timeouts, id);
+        }
+        assert_eq!(timeouts.requests.len(), 1, "those that are not pending are pruned");
+        for id in 0..1_000 {
+            add(&mut timeouts, id);
+        }
+        while timeouts.pop_due(Instant::default()).is_some() {}
+        assert!(timeouts.requests.capacity() <= CAPACITY_MIN);
     }
 }

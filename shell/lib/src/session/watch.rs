@@ -29,6 +29,9 @@ pub struct WatchStart {
     pub connections: Vec<(ConnectionId, Option<StreamId>)>,
     /// The requests that are pending. Only with an observer.
     pub requests: Vec<WatchedRequest>,
+    /// The last events, at most 64, that are errors of rejoin in place of responses that took too
+    /// long. Only with an observer.
+    pub timed_out: Vec<EventId>,
 }
 
 /// A request that is pending when a watch begins.
@@ -151,6 +154,7 @@ impl<P: Payload> SessionInner<P> {
                 streams: core.streams().collect(),
                 connections: core.connections().map(|id| (id, core.stream_on(id))).collect(),
                 requests: locked.watched_requests(),
+                timed_out: locked.watched_timeouts(),
             };
             Ok((start, watch))
         })

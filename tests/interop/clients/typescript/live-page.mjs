@@ -54,7 +54,7 @@ const EXPECTED = {
     },
     bars: { 0: ["ends"], 1: ["lost", "ends"] },
     says: [
-      "2 ended in another way", "2 errors were sent in place of a response", "timed out",
+      "2 ended in another way", "2 errors are in place of a response", "timed out",
       "The server took too long to answer request 1", "Request 2 failed: the server took too long",
       "An error is kept for the client in place of a response, as event",
     ],

@@ -270,13 +270,16 @@ class Delivery {
 
 /** Returns a summary of all marks in sentences, as pairs of a tone and a text. */
 function story(history, facts) {
-  const total = { began: 0, ok: 0, failed: 0, lost: 0, cut: 0, resumed: 0, again: 0, fresh: 0, missing: 0, held: 0, sent: 0, evicted: 0, expired: 0, rejected: 0, unread: 0, replaced: 0 };
+  const total = { began: 0, ok: 0, failed: 0, lost: 0, cut: 0, resumed: 0, again: 0, fresh: 0, missing: 0, held: 0, sent: 0, evicted: 0, expired: 0, rejected: 0, unread: 0, timedOut: 0 };
+  /** The errors in place of responses, each of which may be kept and then sent, more than once. */
+  const errors = new Set();
   let closed = null;
   let isUncertain = history.dropped > 0;
   const deliveries = new Map();
   for (const mark of history.marks) {
     if (!deliveries.has(mark.row)) deliveries.set(mark.row, new Delivery());
     deliveries.get(mark.row).apply(mark);
+    if (mark.class === "failure") errors.add(`${mark.row} ${mark.event ?? `on ${mark.connection}`}`);
     switch (mark.kind) {
       case "began": total.began += 1; break;
       case "ended": total[mark.outcome === "result" ? "ok" : "failed"] += 1; break;
@@ -292,8 +295,8 @@ function story(history, facts) {
       case "response-lost": total.unread += 1; break;
       case "sent":
         total.sent += mark.class === "priming" ? 0 : 1;
-        total.replaced += mark.class === "failure" ? 1 : 0;
         break;
+      case "timed-out": total.timedOut += 1; break;
       case "evicted": total.evicted += 1; break;
       case "expired": total.expired += 1; break;
       case "rejected":
@@ -307,6 +310,8 @@ function story(history, facts) {
   }
   const pending = [...history.rows.values()].flatMap((row) => [...row.requests.values()])
     .filter((request) => request.outcome === null).length;
+  // A page that was opened later knows of timeouts, but not of each error.
+  const replaced = Math.max(errors.size, total.timedOut);
   const lines = [];
   const answered = `${total.ok === total.began && total.began > 0 ? (total.began === 1 ? "it was" : "all were") : count(total.ok, "was", "were")} answered`;
   const since = facts.isLive ? " since this page was opened" : "";
@@ -336,7 +341,7 @@ function story(history, facts) {
   if (total.evicted) lines.push(["bad", `${count(total.evicted, "response was", "responses were")} too large to be kept: the client gets an error instead.`]);
   if (total.expired) lines.push(["bad", `${count(total.expired, "stream was", "streams were")} dropped because the client did not come back in time.`]);
   if (total.unread) lines.push(["bad", `${count(total.unread, "response was", "responses were")} lost with the connection, because the client had asked for plain JSON.`]);
-  if (total.replaced) lines.push(["bad", `${count(total.replaced, "error was", "errors were")} sent in place of a response.`]);
+  if (replaced) lines.push(["bad", `${count(replaced, "error is", "errors are")} in place of a response.`]);
   if (total.held) lines.push(["warn", `The server had to wait for the client ${times(total.held)}.`]);
   if (total.rejected) lines.push(["warn", `${count(total.rejected, "message was", "messages were")} refused.`]);
   const left = [...deliveries.values()].reduce((sum, delivery) => sum + delivery.missing, 0);
@@ -345,7 +350,7 @@ function story(history, facts) {
     if (left) lines.push(["warn", `${count(left, "event")} of it may not have arrived: ${left === 1 ? "it was" : "they were"} not sent before its end, or on a connection that was lost.`]);
     if (left || history.hidesKept) isUncertain = true;
   }
-  const isWhole = !total.missing && !total.evicted && !total.expired && !total.unread && !total.replaced;
+  const isWhole = !total.missing && !total.evicted && !total.expired && !total.unread && !replaced;
   if (isWhole && !isUncertain) lines.push(["good", "Nothing is missing: the client got, or can still get, every message."]);
   return lines;
 }

@@ -8,7 +8,11 @@ use super::{Mark, Row, Timeline, inputs::began};
 impl Timeline {
     /// Begins in the middle of a session. Returns it as the page has it.
     pub(crate) fn start(start: &WatchStart) -> (Self, Value) {
-        let mut timeline = Self { is_opened: start.stats.revision.is_some(), ..Self::default() };
+        let mut timeline = Self {
+            is_opened: start.stats.revision.is_some(),
+            timed_out: start.timed_out.iter().rev().copied().collect(),
+            ..Self::default()
+        };
         for (connection, stream) in &start.connections {
             timeline.connections.open(*connection, stream.map_or(Row::Session, Row::Stream));
         }
