@@ -75,9 +75,7 @@ impl Histories {
         }
         marks
     }
-}
 
-impl Histories {
     /// Remembers an event, if it is rare.
     pub(super) fn on_session_event(&self, session: SessionId, event: &SessionEvent) {
         if let SessionEvent::Closed { .. } = event {

@@ -65,11 +65,12 @@ pub trait Observer: Send + Sync + 'static {
         None
     }
 
-    /// Returns whether the observer traces requests. One that only counts them returns `false`: it is
-    /// not called for [`RequestBegan`](SessionEvent::RequestBegan) and
-    /// [`ConnectionClosed`](SessionEvent::ConnectionClosed), and requests have no
+    /// Returns whether the observer traces requests. One that only counts them returns `false`: it
+    /// need not be called for [`RequestBegan`](SessionEvent::RequestBegan) and
+    /// [`ConnectionClosed`](SessionEvent::ConnectionClosed), and requests need not have an
     /// [`http_traceparent`](ObservedRequest::http_traceparent), all of which cost time for each
-    /// request. Called once, when the manager is built.
+    /// request. It still is called for those that are logged. Called once, when the manager is
+    /// built.
     fn traces_requests(&self) -> bool {
         true
     }

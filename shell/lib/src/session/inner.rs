@@ -173,7 +173,7 @@ impl<P: Payload> SessionInner<P> {
             let state = &*locked.state;
             let core = &state.core;
             core.close_reason().is_none().then(|| SessionStats {
-                age: self.shared.clock.now().since(state.created_at),
+                age: locked.now().since(state.created_at),
                 client: state.observed.as_ref().and_then(|observed| observed.client.clone()),
                 revision: core.initialized().and_then(|initialized| initialized.version),
                 process: state.process,
