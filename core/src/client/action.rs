@@ -127,10 +127,10 @@ pub enum CallFailure {
         /// Maximum size of a message in bytes.
         max: usize,
     },
-    /// No connection to the server could be made.
+    /// No connection to the server could be made, for a transient reason.
     #[error("not sent: no connection to the server could be made")]
     Unreachable,
-    /// No connection can be made, for a reason that does not pass by itself.
+    /// No connection to the server could be made, for a permanent reason.
     #[error("not sent: {reason}")]
     NoConnection {
         /// The reason, as the driver has reported it.

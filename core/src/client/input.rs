@@ -67,11 +67,11 @@ pub enum Input<C, S = C> {
 /// Why an exchange has ended without the head of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExchangeFailure {
-    /// No connection could be made. Another attempt may succeed.
+    /// No connection could be made, for a transient reason.
     Unreachable,
-    /// No connection can be made, for a reason that does not pass by itself: the certificate of the
-    /// server is not trusted, for example.
-    NoConnection {
+    /// No connection could be made, for a permanent reason: the certificate of the server is not
+    /// trusted, for example.
+    Permanent {
         /// The reason, for the application.
         reason: Box<str>,
     },

@@ -156,8 +156,11 @@ struct SessionState<C> {
     lists: Lists,
     /// Counts the attempts to open a session: an exchange belongs to the one that it was sent in.
     generation: u64,
-    /// When the last one was lost.
+    /// When a session was last lost.
     lost_at: Instant,
+    /// The permanent reason why no connection could be made in the last attempt to open one, if
+    /// there was such a reason.
+    permanent: Option<Box<str>>,
     /// When it became live.
     live_since: Instant,
     /// Whether it has accepted a message of the application, apart from the handshake.
@@ -208,6 +211,7 @@ impl<C: Clone, S> Client<C, S> {
                 lists: Lists::default(),
                 generation: 0,
                 lost_at: now,
+                permanent: None,
                 live_since: now,
                 is_proven: false,
                 attempts: 0,

@@ -172,13 +172,18 @@ impl<C: Clone, S> Client<C, S> {
         failure: ExchangeFailure,
         out: &mut Vec<Action<C, S>>,
     ) {
-        let failure = match failure {
-            ExchangeFailure::Unreachable if self.send_later(number, None, out) => return,
-            ExchangeFailure::Unreachable => CallFailure::Unreachable,
-            ExchangeFailure::NoConnection { reason } => CallFailure::NoConnection { reason },
-            ExchangeFailure::ConnectionLost => CallFailure::ConnectionLost,
+        let (failure, is_unsent) = match failure {
+            ExchangeFailure::Unreachable => (CallFailure::Unreachable, true),
+            // With this server, a connection has never been made.
+            ExchangeFailure::Permanent { reason } if self.phase == Phase::Initializing => {
+                (CallFailure::NoConnection { reason }, false)
+            }
+            ExchangeFailure::Permanent { reason } => (CallFailure::NoConnection { reason }, true),
+            ExchangeFailure::ConnectionLost => (CallFailure::ConnectionLost, false),
         };
-        self.fail_outgoing(number, failure, out);
+        if !(is_unsent && self.send_later(number, None, out)) {
+            self.fail_outgoing(number, failure, out);
+        }
     }
 
     /// Sends a message again later that the server has not executed. Returns whether there is

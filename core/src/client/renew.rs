@@ -18,6 +18,7 @@ impl<C: Clone, S> Client<C, S> {
         }
         self.phase = Phase::Renewing;
         self.session.lost_at = self.now;
+        self.session.permanent = None;
         let lived = self.now.since(self.session.live_since);
         let was_useful = self.session.is_proven || lived >= self.config.backoff_max;
         out.push(Action::Report(Report::SessionLost));

@@ -26,17 +26,31 @@ impl<C: Clone, S> Client<C, S> {
                 self.timers.set(Timer::Wait, deadline);
                 return;
             }
-            self.fail_outgoing(number, CallFailure::NoSession, out);
+            self.fail_outgoing(number, self.no_session(), out);
         }
     }
 
     /// Fails everything that waits after an attempt to open a session has failed, unless another
     /// attempt may succeed.
     pub(super) fn fail_waiting(&mut self, attempt: &CallFailure, out: &mut Vec<Action<C, S>>) {
-        let Some(failure) = failure_of_waiting(attempt) else { return };
+        self.session.permanent = None;
+        if let CallFailure::NoConnection { reason } = attempt {
+            self.session.permanent = Some(reason.clone());
+        }
+        if is_transient(attempt) {
+            return;
+        }
         self.timers.clear(Timer::Wait);
         for number in self.waiting() {
-            self.fail_outgoing(number, failure.clone(), out);
+            self.fail_outgoing(number, CallFailure::NoSession, out);
+        }
+    }
+
+    /// Returns the failure of a message that has waited for too long.
+    fn no_session(&self) -> CallFailure {
+        match &self.session.permanent {
+            Some(reason) => CallFailure::NoConnection { reason: reason.clone() },
+            None => CallFailure::NoSession,
         }
     }
 
@@ -49,15 +63,15 @@ impl<C: Clone, S> Client<C, S> {
     }
 }
 
-/// Returns the failure of what waits for a new session, by that of an attempt to open one; `None`
-/// if another attempt may succeed.
-fn failure_of_waiting(attempt: &CallFailure) -> Option<CallFailure> {
+/// Returns whether another attempt to open a session may succeed after this failure of one. The
+/// reason of `NoConnection` may be transient after all: a session has been opened before.
+fn is_transient(attempt: &CallFailure) -> bool {
     match attempt {
         CallFailure::Unreachable
+        | CallFailure::NoConnection { .. }
         | CallFailure::ConnectionLost
         | CallFailure::SessionLost
-        | CallFailure::Refused { status: 408 | 429 | 500..=599 } => None,
-        CallFailure::NoConnection { .. } => Some(attempt.clone()),
+        | CallFailure::Refused { status: 408 | 429 | 500..=599 } => true,
         CallFailure::NotInitialized
         | CallFailure::AlreadyInitialized
         | CallFailure::RequestIdInUse
@@ -67,6 +81,6 @@ fn failure_of_waiting(attempt: &CallFailure) -> Option<CallFailure> {
         | CallFailure::Refused { .. }
         | CallFailure::NotResumed
         | CallFailure::Unanswered
-        | CallFailure::ResponseTooLarge => Some(CallFailure::NoSession),
+        | CallFailure::ResponseTooLarge => false,
     }
 }

@@ -122,7 +122,7 @@ impl Run {
             "ended" => Input::Ended { exchange },
             "unsent" => Input::Failed { exchange, failure: ExchangeFailure::Unreachable },
             "untrusted" => {
-                let failure = ExchangeFailure::NoConnection { reason: "untrusted".into() };
+                let failure = ExchangeFailure::Permanent { reason: "untrusted".into() };
                 Input::Failed { exchange, failure }
             }
             "lost" => Input::Failed { exchange, failure: ExchangeFailure::ConnectionLost },

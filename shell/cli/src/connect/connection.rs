@@ -1,18 +1,18 @@
-//! Failures of connections, as the client machine distinguishes them.
+//! Failures of connections: which of them are transient, and which permanent.
 
 use std::{error::Error, io};
 
 use hyper_util::client::legacy;
 use rejoin::rejoin_core::client::ExchangeFailure;
-use rustls::{AlertDescription, CertificateError, Error as TlsError};
+use rustls::{AlertDescription, CertificateError, Error as TlsError, InvalidMessage};
 
 /// Returns what has become of an HTTP request that got no response.
 pub(super) fn failure(error: &legacy::Error) -> ExchangeFailure {
     if !error.is_connect() {
         return ExchangeFailure::ConnectionLost;
     }
-    match tls_error(error).and_then(lasting_reason) {
-        Some(reason) => ExchangeFailure::NoConnection { reason: reason.into() },
+    match tls_error(error).and_then(permanent_reason) {
+        Some(reason) => ExchangeFailure::Permanent { reason: reason.into() },
         None => ExchangeFailure::Unreachable,
     }
 }
@@ -34,8 +34,8 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
     None
 }
 
-/// Returns why no TLS connection can be made, unless that may pass by itself.
-fn lasting_reason(error: &TlsError) -> Option<String> {
+/// Returns the reason why no TLS connection can be made, if it is permanent.
+fn permanent_reason(error: &TlsError) -> Option<String> {
     Some(match error {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "the certificate of the server is issued by an authority that is not trusted (--ca \
@@ -46,16 +46,17 @@ fn lasting_reason(error: &TlsError) -> Option<String> {
             format!("the certificate of the server is not accepted: {error}")
         }
         TlsError::NoCertificatesPresented => "the server has no certificate".to_owned(),
-        TlsError::InvalidMessage(_) => {
-            "the server does not speak TLS: its URL may have to begin with http://".to_owned()
-        }
+        TlsError::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => "the server does not speak TLS".to_owned(),
         TlsError::PeerIncompatible(_) => {
             format!("no TLS connection with the server is possible: {error}")
         }
-        TlsError::AlertReceived(alert) if *alert != AlertDescription::InternalError => {
-            format!("the server refuses the TLS connection: {alert:?}")
+        TlsError::AlertReceived(alert) => {
+            let alert = permanent_alert(*alert)?;
+            format!("the server refuses the TLS connection with the alert {alert}")
         }
-        TlsError::AlertReceived(_)
+        TlsError::InvalidMessage(_)
         | TlsError::InappropriateMessage { .. }
         | TlsError::InappropriateHandshakeMessage { .. }
         | TlsError::InvalidEncryptedClientHello(_)
@@ -77,6 +78,52 @@ fn lasting_reason(error: &TlsError) -> Option<String> {
     })
 }
 
+/// Returns the name of an alert that is about what client and server are, as the client's version of
+/// TLS. Servers send the others, too, while they start or shut down, or if a message was damaged.
+///
+/// Specification: RFC 8446, section 6.
+fn permanent_alert(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::BadCertificate => "bad_certificate",
+        AlertDescription::UnsupportedCertificate => "unsupported_certificate",
+        AlertDescription::CertificateRevoked => "certificate_revoked",
+        AlertDescription::CertificateExpired => "certificate_expired",
+        AlertDescription::CertificateUnknown => "certificate_unknown",
+        AlertDescription::UnknownCA => "unknown_ca",
+        AlertDescription::AccessDenied => "access_denied",
+        AlertDescription::ProtocolVersion => "protocol_version",
+        AlertDescription::InsufficientSecurity => "insufficient_security",
+        AlertDescription::MissingExtension => "missing_extension",
+        AlertDescription::UnsupportedExtension => "unsupported_extension",
+        AlertDescription::CertificateRequired => "certificate_required",
+        AlertDescription::NoApplicationProtocol => "no_application_protocol",
+        AlertDescription::CloseNotify
+        | AlertDescription::UserCanceled
+        | AlertDescription::InternalError
+        | AlertDescription::HandshakeFailure
+        | AlertDescription::UnrecognisedName
+        | AlertDescription::UnexpectedMessage
+        | AlertDescription::BadRecordMac
+        | AlertDescription::DecryptionFailed
+        | AlertDescription::RecordOverflow
+        | AlertDescription::DecompressionFailure
+        | AlertDescription::NoCertificate
+        | AlertDescription::IllegalParameter
+        | AlertDescription::DecodeError
+        | AlertDescription::DecryptError
+        | AlertDescription::ExportRestriction
+        | AlertDescription::InappropriateFallback
+        | AlertDescription::NoRenegotiation
+        | AlertDescription::CertificateUnobtainable
+        | AlertDescription::BadCertificateStatusResponse
+        | AlertDescription::BadCertificateHashValue
+        | AlertDescription::UnknownPSKIdentity
+        | AlertDescription::EncryptedClientHelloRequired
+        | AlertDescription::Unknown(_)
+        | _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,19 +138,29 @@ mod tests {
     }
 
     #[test]
-    fn only_what_does_not_pass_by_itself_has_a_reason() {
+    fn only_permanent_failures_have_a_reason() {
         for (error, named) in [
             (TlsError::InvalidCertificate(CertificateError::Expired), "certificate"),
             (TlsError::InvalidCertificate(CertificateError::UnknownIssuer), "--ca"),
-            (TlsError::AlertReceived(AlertDescription::ProtocolVersion), "ProtocolVersion"),
+            (TlsError::AlertReceived(AlertDescription::ProtocolVersion), "protocol_version"),
+            (
+                TlsError::AlertReceived(AlertDescription::CertificateRequired),
+                "certificate_required",
+            ),
+            (TlsError::InvalidMessage(InvalidMessage::InvalidContentType), "TLS"),
         ] {
-            assert!(lasting_reason(&error).unwrap().contains(named), "{error}");
+            assert!(permanent_reason(&error).unwrap().contains(named), "{error}");
         }
         for error in [
+            TlsError::AlertReceived(AlertDescription::CloseNotify),
+            TlsError::AlertReceived(AlertDescription::UserCanceled),
             TlsError::AlertReceived(AlertDescription::InternalError),
+            TlsError::AlertReceived(AlertDescription::HandshakeFailure),
+            TlsError::AlertReceived(AlertDescription::Unknown(200)),
+            TlsError::InvalidMessage(InvalidMessage::MessageTooShort),
             TlsError::General("x".to_owned()),
         ] {
-            assert_eq!(lasting_reason(&error), None);
+            assert_eq!(permanent_reason(&error), None);
         }
     }
 }

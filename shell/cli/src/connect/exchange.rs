@@ -10,7 +10,9 @@ use rejoin::{
     parse_message,
     rejoin_core::{
         Head, Message,
-        client::{Event, ExchangeId, Input, Response, SessionHeaders, announced_lists},
+        client::{
+            Event, ExchangeFailure, ExchangeId, Input, Response, SessionHeaders, announced_lists,
+        },
     },
 };
 use serde::Deserialize;
@@ -64,10 +66,10 @@ impl Exchanges {
             }
             Ok(response) => self.refuse(exchange, response, token, session.id.is_some()).await,
             Err(error) => {
-                let was_sent = !error.is_connect();
+                let failure = connection::failure(&error);
+                let was_sent = failure == ExchangeFailure::ConnectionLost;
                 let cause = error.source().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(was_sent, "an HTTP request failed: {error}: {cause}");
-                let failure = connection::failure(&error);
                 self.report(Input::Failed { exchange, failure }).await;
             }
         }

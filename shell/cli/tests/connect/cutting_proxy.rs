@@ -56,7 +56,7 @@ impl CuttingProxy {
 }
 
 /// Passes bytes on until either side ends, or until `cuts` says so.
-fn pass_on(mut from: TcpStream, mut to: TcpStream, mut cuts: impl FnMut(&[u8]) -> bool) {
+pub(crate) fn pass_on(mut from: TcpStream, mut to: TcpStream, mut cuts: impl FnMut(&[u8]) -> bool) {
     to.set_nodelay(true).unwrap();
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer) {

@@ -1,13 +1,18 @@
 //! Servers with TLS.
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use rejoin_test_support::{LATEST_REVISION, Program, initialize};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::{application::Application, certificates::Ca};
+use crate::{application::Application, certificates::Ca, cutting_proxy::pass_on};
 
 /// A server whose certificate is valid for `localhost`, and the files of its authority and of
 /// another one.
@@ -57,7 +62,7 @@ fn server_with_a_trusted_certificate_is_used() {
 }
 
 #[test]
-fn connection_that_can_never_be_made_fails_at_once_with_the_reason() {
+fn permanent_failure_of_the_first_connection_has_its_reason_at_once() {
     let server = TlsServer::start();
     let plain = Program::serve(&[]);
     let plain_url = plain.url.replace("http://", "https://");
@@ -84,4 +89,77 @@ fn connection_that_can_never_be_made_fails_at_once_with_the_reason() {
         assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
         assert!(application.leave().0.success());
     }
+}
+
+/// What a proxy does with the TLS handshake of a connection.
+#[derive(Clone, Copy)]
+enum Handshake {
+    /// Resets the connection.
+    Reset,
+    /// Reads the first message of the client, sends this, and closes the connection.
+    Reply(&'static [u8]),
+}
+
+/// Starts a proxy that lets handshakes fail, one after the other, and passes later connections on.
+/// Returns its port.
+fn start_proxy(port: &str, handshakes: &'static [Handshake]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap().port();
+    let server = format!("127.0.0.1:{port}");
+    thread::spawn(move || {
+        let mut handshakes = handshakes.iter();
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut buffer = [0; 4096];
+            match handshakes.next() {
+                // What was not read at the end makes it a reset.
+                Some(Handshake::Reset) => assert!(client.peek(&mut buffer).unwrap() > 0),
+                Some(Handshake::Reply(bytes)) => {
+                    assert!(client.read(&mut buffer).unwrap() > 0);
+                    client.write_all(bytes).unwrap();
+                }
+                None => {
+                    let server = TcpStream::connect(&server).unwrap();
+                    let (to_server, to_client) =
+                        (server.try_clone().unwrap(), client.try_clone().unwrap());
+                    thread::spawn(move || pass_on(client, to_server, |_| false));
+                    thread::spawn(move || pass_on(server, to_client, |_| false));
+                }
+            }
+        }
+    });
+    proxy
+}
+
+#[test]
+fn handshake_that_fails_for_a_transient_reason_is_tried_again() {
+    const HANDSHAKES: &[Handshake] = &[
+        Handshake::Reset,
+        Handshake::Reply(b""),
+        // Alerts: `close_notify`; `user_canceled` before it; `internal_error`.
+        Handshake::Reply(b"\x15\x03\x03\0\x02\x01\0"),
+        Handshake::Reply(b"\x15\x03\x03\0\x02\x01\x5a\x15\x03\x03\0\x02\x01\0"),
+        Handshake::Reply(b"\x15\x03\x03\0\x02\x02\x50"),
+    ];
+    let server = TlsServer::start();
+    let port = start_proxy(&server.port, HANDSHAKES);
+    let url = format!("https://localhost:{port}/mcp");
+    let mut application = Application::initialize(&url, &["--ca", &server.ca("ca.pem")]);
+    application.call(1, "echo", &json!({ "message": "m" }));
+    assert!(application.response(1).0["result"].is_object());
+    assert!(application.leave().0.success());
+}
+
+#[test]
+fn handshake_that_the_server_refuses_fails_at_once() {
+    // The alert `protocol_version`.
+    const HANDSHAKES: &[Handshake] = &[Handshake::Reply(b"\x15\x03\x03\0\x02\x02\x46")];
+    let server = TlsServer::start();
+    let port = start_proxy(&server.port, HANDSHAKES);
+    let url = format!("https://localhost:{port}/mcp");
+    let mut application = Application::start(&url, &["--ca", &server.ca("ca.pem")]);
+    application.send(&initialize(LATEST_REVISION, &json!({})));
+    let (response, _) = application.response(0);
+    let message = "not sent: the server refuses the TLS connection with the alert protocol_version";
+    assert_eq!(response["error"]["message"], message);
+    assert!(application.leave().0.success());
 }

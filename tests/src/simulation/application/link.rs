@@ -245,7 +245,7 @@ impl World {
         };
         let has_head = link.has_head;
         let failure = match link.fault {
-            Fault::Untrusted => ExchangeFailure::NoConnection { reason: "not trusted".into() },
+            Fault::Untrusted => ExchangeFailure::Permanent { reason: "not trusted".into() },
             Fault::Unsent => ExchangeFailure::Unreachable,
             Fault::None | Fault::BeforeRequest | Fault::AfterItems(_) => {
                 ExchangeFailure::ConnectionLost
