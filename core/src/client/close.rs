@@ -2,13 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::{
-    Action, Client, ExchangeId, Phase, Purpose, Response, SessionHeaders,
-    timers::{Timer, Timers},
-};
+use super::{Action, Client, ExchangeId, Phase, Purpose, Response, SessionHeaders, timers::Timer};
 
 /// Maximum DELETEs that have no response.
-const DELETES_MAX: usize = 4;
+pub(super) const DELETES_MAX: usize = 4;
 
 impl<C: Clone, S> Client<C, S> {
     /// Handles that the application has left: ends all exchanges, and deletes the session.
@@ -33,7 +30,9 @@ impl<C: Clone, S> Client<C, S> {
             out.push(Action::Abort { exchange: *oldest });
         }
         let exchange = ExchangeId(self.next_number());
-        self.await_delete(exchange);
+        self.exchanges.insert(exchange, Purpose::Delete);
+        let deadline = self.now.saturating_add(self.config.close_timeout);
+        self.timers.set(Timer::Delete(exchange), deadline);
         out.push(Action::Delete { exchange, session });
     }
 
@@ -64,12 +63,6 @@ impl<C: Clone, S> Client<C, S> {
         self.finish_if_deleted(out);
     }
 
-    fn await_delete(&mut self, exchange: ExchangeId) {
-        self.exchanges.insert(exchange, Purpose::Delete);
-        let deadline = self.now.saturating_add(self.config.close_timeout);
-        self.timers.set(Timer::Delete(exchange), deadline);
-    }
-
     fn end_delete(&mut self, exchange: ExchangeId) {
         self.exchanges.remove(&exchange);
         self.timers.clear(Timer::Delete(exchange));
@@ -90,13 +83,14 @@ impl<C: Clone, S> Client<C, S> {
 
     /// Forgets everything that is pending, and aborts all exchanges but DELETEs.
     fn clear(&mut self, out: &mut Vec<Action<C, S>>) {
-        self.timers = Timers::default();
-        for (exchange, purpose) in core::mem::take(&mut self.exchanges) {
-            match purpose {
-                Purpose::Delete => self.await_delete(exchange),
-                Purpose::Post(_) | Purpose::Stream(_) => out.push(Action::Abort { exchange }),
+        self.timers.retain(|timer| matches!(timer, Timer::Delete(_)));
+        self.exchanges.retain(|exchange, purpose| {
+            let is_delete = *purpose == Purpose::Delete;
+            if !is_delete {
+                out.push(Action::Abort { exchange: *exchange });
             }
-        }
+            is_delete
+        });
         self.outgoing.clear();
         self.queued_bytes = 0;
         self.streams.clear();

@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, time::Duration};
 
+use super::Lists;
 use crate::Message;
 
 /// The number of an exchange: one HTTP request and its response. The machine chooses it, and never
@@ -148,17 +149,4 @@ impl<S> Default for Event<S> {
             is_too_large: false,
         }
     }
-}
-
-/// The lists whose changes a server announces, by its `listChanged` capabilities. Start from the
-/// [`Default`], and set fields; [`announced_lists`](super::announced_lists) parses them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Lists {
-    /// `notifications/tools/list_changed`.
-    pub tools: bool,
-    /// `notifications/resources/list_changed`.
-    pub resources: bool,
-    /// `notifications/prompts/list_changed`.
-    pub prompts: bool,
 }

@@ -72,7 +72,7 @@ use core::marker::PhantomData;
 pub use self::{
     action::{Action, CallFailure, Content, Notice, Report, SessionHeaders},
     config::{ClientConfig, ClientConfigError, ValidClientConfig},
-    input::{Event, ExchangeFailure, ExchangeId, Input, Lists, Response},
+    input::{Event, ExchangeFailure, ExchangeId, Input, Response},
 };
 use self::{
     backoff::Backoff,
@@ -80,7 +80,7 @@ use self::{
     stream::Stream,
     timers::{Timer, Timers},
 };
-pub use crate::head::{announced_lists, is_initialized};
+pub use crate::head::{Lists, announced_lists, is_initialized};
 use crate::{Instant, ProtocolVersion, RequestId};
 
 #[doc = include_str!("../../docs/client.md")]
@@ -110,8 +110,8 @@ pub struct Client<C, S = C> {
     lingering: VecDeque<u64>,
     /// The number of the standalone stream, if there is one.
     standalone: Option<u64>,
-    /// Exchanges that have not ended; at most one for each outgoing message and stream, and a few
-    /// DELETEs.
+    /// Exchanges that have not ended; at most one for each outgoing message and stream, and
+    /// `DELETES_MAX` DELETEs.
     exchanges: BTreeMap<ExchangeId, Purpose>,
     /// The pending requests of the application; at most `requests_max`.
     requests: BTreeMap<RequestId, Place>,

@@ -70,7 +70,7 @@ impl<C> Outgoing<C> {
         !matches!(self.stage, Stage::Sent(_))
     }
 
-    /// Returns whether other messages wait for it.
+    /// Returns whether it is of the handshake, so that it does not wait for a session.
     pub(super) fn opens_session(&self) -> bool {
         matches!(self.kind, Kind::Initialize | Kind::Renew | Kind::Renewed)
     }
@@ -153,7 +153,7 @@ impl<C: Clone, S> Client<C, S> {
         let Some(outgoing) = self.outgoing.get_mut(&number) else { return };
         let Some(exchange) = exchange else {
             outgoing.stage = Stage::Queued;
-            self.begin_waiting();
+            self.begin_waiting(number, out);
             return;
         };
         outgoing.stage = Stage::Sent(exchange);

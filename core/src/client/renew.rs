@@ -69,7 +69,7 @@ impl<C: Clone, S> Client<C, S> {
         self.session.attempts = self.session.attempts.saturating_add(1);
         self.timers.set(Timer::Renew, at);
         out.push(Action::Report(Report::NotRenewed { delay: at.since(self.now) }));
-        // It would fail before the next attempt.
+        // What would fail before that attempt fails now.
         self.end_waiting(at, out);
     }
 

@@ -168,6 +168,10 @@ impl<C: Clone, S> Client<C, S> {
         let (was_open, is_standalone) = (stream.was_open, self.standalone == Some(number));
         match status {
             404 if self.session.id.is_some() && was_open => {
+                if self.phase == Phase::Initializing {
+                    // There is nothing to delete.
+                    self.session.id = None;
+                }
                 self.on_session_lost(generation, out);
                 self.fail_stream(number, CallFailure::SessionLost, out);
             }

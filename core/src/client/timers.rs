@@ -43,8 +43,15 @@ impl Timers {
         }
     }
 
-    pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.deadlines.contains_key(&timer)
+    /// Clears all timers but some.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(Timer) -> bool) {
+        self.deadlines.retain(|timer, _| is_kept(*timer));
+        self.ordered.retain(|(_, timer)| is_kept(*timer));
+    }
+
+    /// Returns the deadline of a timer, if it is set.
+    pub(super) fn get(&self, timer: Timer) -> Option<Instant> {
+        self.deadlines.get(&timer).copied()
     }
 
     /// Returns the earliest deadline.

@@ -2,14 +2,23 @@
 
 use alloc::vec::Vec;
 
-use super::{Action, CallFailure, Client, Phase, timers::Timer};
+use super::{Action, CallFailure, Client, Phase, outgoing::Outgoing, timers::Timer};
 use crate::Instant;
 
 impl<C: Clone, S> Client<C, S> {
-    /// Sets the timer for messages that wait, if the session was lost and it is not set.
-    pub(super) fn begin_waiting(&mut self) {
-        if self.phase == Phase::Renewing && !self.timers.is_set(Timer::Wait) {
-            self.timers.set(Timer::Wait, self.now.saturating_add(self.config.send_timeout));
+    /// Lets a message wait, if the session was lost. It fails at once if the next attempt to open
+    /// one follows too late for it.
+    pub(super) fn begin_waiting(&mut self, number: u64, out: &mut Vec<Action<C, S>>) {
+        if self.phase != Phase::Renewing {
+            return;
+        }
+        let Some(outgoing) = self.outgoing.get(&number) else { return };
+        let deadline = self.wait_deadline(outgoing);
+        let next = self.timers.get(Timer::Renew).unwrap_or(self.now);
+        if deadline <= next {
+            self.fail_outgoing(number, self.no_session(), out);
+        } else if self.timers.get(Timer::Wait).is_none_or(|set| deadline < set) {
+            self.timers.set(Timer::Wait, deadline);
         }
     }
 
@@ -19,8 +28,7 @@ impl<C: Clone, S> Client<C, S> {
         self.timers.clear(Timer::Wait);
         for number in self.waiting() {
             let Some(outgoing) = self.outgoing.get(&number) else { continue };
-            let since = outgoing.queued_at.max(self.session.lost_at);
-            let deadline = since.saturating_add(self.config.send_timeout);
+            let deadline = self.wait_deadline(outgoing);
             if deadline > at {
                 // The others came later.
                 self.timers.set(Timer::Wait, deadline);
@@ -46,6 +54,12 @@ impl<C: Clone, S> Client<C, S> {
         }
     }
 
+    /// Returns until when a message waits for a session.
+    fn wait_deadline(&self, outgoing: &Outgoing<C>) -> Instant {
+        let since = outgoing.queued_at.max(self.session.lost_at);
+        since.saturating_add(self.config.send_timeout)
+    }
+
     /// Returns the failure of a message that has waited for too long.
     fn no_session(&self) -> CallFailure {
         match &self.session.permanent {
@@ -64,14 +78,14 @@ impl<C: Clone, S> Client<C, S> {
 }
 
 /// Returns whether another attempt to open a session may succeed after this failure of one. The
-/// reason of `NoConnection` may be transient after all: a session has been opened before.
+/// reasons of `NoConnection` and of a 404 may pass: a session has been opened before.
 fn is_transient(attempt: &CallFailure) -> bool {
     match attempt {
         CallFailure::Unreachable
         | CallFailure::NoConnection { .. }
         | CallFailure::ConnectionLost
         | CallFailure::SessionLost
-        | CallFailure::Refused { status: 408 | 429 | 500..=599 } => true,
+        | CallFailure::Refused { status: 404 | 408 | 429 | 500..=599 } => true,
         CallFailure::NotInitialized
         | CallFailure::AlreadyInitialized
         | CallFailure::RequestIdInUse

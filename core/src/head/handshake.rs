@@ -9,7 +9,6 @@ use super::{
     member_name::MemberName,
     value::{NumberOrObject, Seed, StringReader, TrueReader, ValueKind, ValueReader, skip_value},
 };
-use crate::client::Lists;
 
 /// Returns whether a notification is `notifications/initialized`. What is not JSON is not.
 ///
@@ -37,6 +36,19 @@ pub fn is_initialized(notification: &[u8]) -> bool {
 #[must_use]
 pub fn announced_lists(response: &[u8]) -> Lists {
     read(response).map(|found| found.lists).unwrap_or_default()
+}
+
+/// The lists whose changes a server announces, by its `listChanged` capabilities. Start from the
+/// [`Default`], and set fields; [`announced_lists`] parses them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lists {
+    /// `notifications/tools/list_changed`.
+    pub tools: bool,
+    /// `notifications/resources/list_changed`.
+    pub resources: bool,
+    /// `notifications/prompts/list_changed`.
+    pub prompts: bool,
 }
 
 fn read(bytes: &[u8]) -> Option<Found> {

@@ -14,7 +14,7 @@ mod value;
 
 pub use details::RequestDetails;
 pub use error::{MessageFault, ParseError};
-pub use handshake::{announced_lists, is_initialized};
+pub use handshake::{Lists, announced_lists, is_initialized};
 pub use parse::{BatchEntry, Parsed, parse_head, parse_head_with_details};
 
 use crate::{ProgressToken, ProtocolVersion, RequestId};

@@ -62,6 +62,26 @@ fn session_that_the_server_does_not_know_is_not_deleted() {
 }
 
 #[test]
+fn session_that_is_unknown_before_the_response_to_initialize_is_not_deleted() {
+    check(
+        "
+        > app initialize 0
+          post 1 [-] initialize 0
+        > 1: 200 session s1
+        > 1: event a
+        > 1: ended
+          report Reconnecting
+        > wait
+          get 2 [s1] after a
+        > 2: 404
+          fail 0: the session was lost; it is not known whether the server executed the request
+        > app initialize 0
+          post 3 [-] initialize 0
+        ",
+    );
+}
+
+#[test]
 fn session_whose_initialize_fails_is_deleted() {
     for (end, outcome) in [
         (
@@ -117,7 +137,23 @@ fn deletes_without_a_response_are_limited() {
         assert_eq!(actions.contains(&oldest), aborts, "{actions:?}");
         assert!(actions.contains(&format!("delete {delete} [s{nth}]")), "{actions:?}");
         assert_eq!(actions.len(), if aborts { 3 } else { 2 }, "{actions:?}");
+        run.step(&format!("> {initialize}: ended"));
     }
+    run.step("> app initialize 0");
+    run.step("> 13: 200 session s6");
+    run.check(
+        "
+        > close
+          abort 13
+          abort 6
+          delete 14 [s6]
+        > 8: 204
+        > 10: 204
+        > 12: lost
+        > 14: 204
+          finish
+        ",
+    );
 }
 
 #[test]
@@ -131,7 +167,7 @@ fn the_end_waits_for_the_delete_of_a_session_that_was_given_up() {
           post 7 [-] initialize 0
         > +2s close
           abort 7
-        > +2s 6: 204
+        > +500ms 6: 204
           finish
         ",
     );
@@ -144,7 +180,8 @@ fn the_end_waits_for_the_delete_of_a_session_that_was_given_up() {
           post 7 [-] initialize 0
         > +2s close
           abort 7
-        > +3s tick
+        > +500ms tick
+        > +500ms tick
           abort 6
           finish
         ",

@@ -72,7 +72,7 @@ fn failed_initialize_can_be_followed_by_another() {
             > 2: 200 session s2
             > 2: event - error 0
               delete 3 [s2]
-          deliver error 0
+              deliver error 0
             > app request 1
               fail 1: not sent: the session is not initialized
             > app initialize 0

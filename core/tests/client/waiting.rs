@@ -52,7 +52,7 @@ fn server_that_drains_and_restarts_loses_no_message() {
 
 #[test]
 fn message_waits_if_another_attempt_may_succeed() {
-    for failure in ["unsent", "lost", "408", "429", "500", "502", "503", "504"] {
+    for failure in ["unsent", "lost", "404", "408", "429", "500", "502", "503", "504"] {
         let mut run = lost();
         let actions = run.step(&format!("> 5: {failure}"));
         assert!(!actions.iter().any(|line| line.starts_with("fail")), "{failure}: {actions:?}");
@@ -67,7 +67,7 @@ fn message_waits_if_another_attempt_may_succeed() {
 #[test]
 fn message_fails_at_once_if_no_attempt_will_succeed() {
     let failure = "fail 7: not sent: the session was lost, and the server did not open a new one";
-    for status in [400, 401, 403, 404, 405] {
+    for status in [400, 401, 403, 405] {
         lost().check(&format!(
             "
             > 5: {status}
@@ -128,9 +128,64 @@ fn message_fails_at_once_if_the_server_wants_the_next_attempt_too_late() {
           report NotRenewed
           fail 7: not sent: the session was lost, and the server did not open a new one
         > app request 8
+          fail 8: not sent: the session was lost, and the server did not open a new one
+        > +2s app request 9
         ",
     );
-    assert_eq!(run.delay(), Duration::from_secs(60));
+    assert_eq!(run.delay(), Duration::from_secs(59));
+    run.check(
+        "
+        > wait
+          post 6 [-] initialize 0
+        > +1s tick
+          fail 9: not sent: the session was lost, and the server did not open a new one
+        ",
+    );
+}
+
+#[test]
+fn message_whose_404_comes_late_does_not_wait_for_longer() {
+    let lost = || {
+        let mut run = Run::live(ClientConfig::default());
+        run.check(
+            "
+            > app request 7
+              post 4 [s1 2025-11-25] request 7
+            > app request 8
+              post 5 [s1 2025-11-25] request 8
+            > 4: 200
+            > 4: event a
+            > 4: ended
+              report Reconnecting
+            > wait
+              get 6 [s1 2025-11-25] after a
+            > 6: 404
+              report SessionLost
+              notify session lost
+              fail 7: the session was lost; it is not known whether the server executed the request
+              post 7 [-] initialize 0
+            > 7: unsent
+              report NotRenewed
+            ",
+        );
+        run
+    };
+    lost().check(
+        "
+        > +40s 5: 404
+          post 8 [-] initialize 0
+        > +19s tick
+        > +1s tick
+          fail 8: not sent: the session was lost, and the server did not open a new one
+        ",
+    );
+    lost().check(
+        "
+        > +60s 5: 404
+          post 8 [-] initialize 0
+          fail 8: not sent: the session was lost, and the server did not open a new one
+        ",
+    );
 }
 
 #[test]

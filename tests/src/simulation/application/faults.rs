@@ -159,8 +159,8 @@ impl World {
         Ok(())
     }
 
-    /// Disconnects the client of a request, so that it polls. The session may not retain the response
-    /// for as long as it asks the client to wait.
+    /// Disconnects the client of a request, so that it polls. The session may not retain the
+    /// response for as long as it asks the client to wait.
     pub(super) fn disconnect(
         &mut self,
         no: usize,
@@ -186,8 +186,8 @@ impl World {
     pub(super) fn end_faults(&mut self) -> Result<(), String> {
         self.phase = Phase::Quiet;
         self.down_until = self.now;
-        // Longer than a request is delayed.
-        self.calm_from = self.now.saturating_add(Duration::from_secs(30));
+        // Longer than a request is delayed, and than a server asks to wait.
+        self.calm_from = self.now.saturating_add(Duration::from_secs(150));
         self.credentials.renew();
         for no in 0..self.servers.len() {
             if self.servers[no].is_draining {
