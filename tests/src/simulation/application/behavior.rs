@@ -200,9 +200,7 @@ impl World {
                 return Err(format!("request {id} was answered, but never executed"));
             }
         }
-        if let Some(left) = self.opened.difference(&self.ended).next() {
-            return Err(format!("session {left} was given up, but not deleted"));
-        }
+        self.sessions.check_end()?;
         let session = self.session.ok_or("the machine has no session at its end")?;
         match self.servers.get(session).filter(|server| !server.is_lost) {
             Some(server) if server.is_open() => Err(format!("session {session} was not deleted")),

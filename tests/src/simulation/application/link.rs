@@ -16,16 +16,6 @@ pub(super) enum HttpRequest {
     Delete { session: Option<usize> },
 }
 
-impl HttpRequest {
-    fn session(&self) -> Option<usize> {
-        match self {
-            Self::Post { session, .. } | Self::Get { session, .. } | Self::Delete { session } => {
-                *session
-            }
-        }
-    }
-}
-
 /// What a client reads.
 #[derive(Clone, Debug)]
 pub(super) enum Item {
@@ -202,10 +192,8 @@ impl World {
                         checker.is_strict = false;
                     }
                 }
+                self.sessions.on_response(link, status);
                 if !(200..300).contains(&status) {
-                    if status == 404 {
-                        self.ended.extend(link.request.session());
-                    }
                     self.close_at_client(exchange);
                     self.coverage.hit(match status {
                         401 => "refused: 401",
@@ -221,7 +209,7 @@ impl World {
                     self.close_at_client(exchange);
                 } else if link.opens_session() {
                     self.session = session;
-                    self.opened.extend(session);
+                    self.sessions.on_opened(session);
                 }
                 self.feed(Input::Response { exchange, response })?;
             }

@@ -7,6 +7,9 @@ use super::link::HttpRequest;
 use super::world::{self, World};
 use crate::kit::checker::StreamChecker;
 
+/// Maximum DELETEs without a response.
+const DELETES_MAX: usize = 4;
+
 impl World {
     /// Passes an input to the machine, and carries out its actions.
     pub(super) fn feed(&mut self, input: Input<u64>) -> Result<(), String> {
@@ -24,6 +27,7 @@ impl World {
 
     fn handle(&mut self, input: Input<u64>) -> Result<Vec<u64>, String> {
         self.note(&format_args!("machine <- {input:?}"));
+        self.check_unsent(&input)?;
         let mut actions = Vec::new();
         self.machine.handle(self.now, input, &mut actions);
         if let Some(deadline) = self.machine.deadline() {
@@ -55,12 +59,21 @@ impl World {
     }
 
     /// Checks that a number of exchanges is within the limits of the machine: one for each pending
-    /// request and each other outgoing message, and those that linger or open a session.
+    /// request and each other outgoing message, those that linger or open a session, and DELETEs.
     fn check_bounds(&self, exchanges: usize, pending: usize) -> Result<(), String> {
         let config = &self.config;
         let others = config.queued_max + config.server_requests_max + config.lingering_max + 3;
-        if pending > config.requests_max || exchanges > pending + others {
-            return Err(format!("{exchanges} exchanges, {pending} pending requests"));
+        let deletes = self.links.values().filter(|link| {
+            link.is_open_at_client && matches!(link.request, HttpRequest::Delete { .. })
+        });
+        let deletes = deletes.count();
+        if pending > config.requests_max
+            || deletes > DELETES_MAX
+            || exchanges > pending + others + deletes
+        {
+            return Err(format!(
+                "{exchanges} exchanges, {deletes} of them DELETEs; {pending} pending requests"
+            ));
         }
         Ok(())
     }
@@ -69,11 +82,14 @@ impl World {
         match action {
             Action::Post { exchange, session, content } => {
                 let session = session_no(session.id.as_deref());
+                self.sessions.check_use(session)?;
                 let message = self.posted_message(session, &content)?;
+                self.unsent.on_posted(&message.head);
                 self.open_link(exchange, HttpRequest::Post { session, message });
             }
             Action::Get { exchange, session, last_event_id } => {
                 let session = session_no(session.id.as_deref());
+                self.sessions.check_use(session)?;
                 let id = last_event_id.as_deref().map(str::parse::<EventId>).transpose();
                 let mut last_event_id = id.map_err(|error| error.to_string())?;
                 if let Some(id) = &mut last_event_id {
@@ -93,16 +109,20 @@ impl World {
                 if self.phase != world::Phase::Closing {
                     self.coverage.hit("sessions: given up");
                 }
-                self.ended.extend(session);
+                self.sessions.delete(session)?;
                 self.open_link(exchange, HttpRequest::Delete { session });
             }
             Action::Abort { exchange } => self.close_at_client(exchange),
             Action::Deliver { message } => self.on_delivered(message)?,
             Action::Fail { request, failure } => self.on_failed(&request, &failure)?,
             Action::Notify(Notice::SessionLost) => self.coverage.hit("notified: session lost"),
-            Action::Report(Report::SessionRenewed { .. }) => self.coverage.hit("sessions: renewed"),
+            Action::Report(Report::SessionRenewed { .. }) => {
+                self.coverage.hit("sessions: renewed");
+                self.unsent.on_session_renewed();
+            }
             Action::Report(Report::SessionLost) => {
                 self.coverage.hit("sessions: lost");
+                self.unsent.on_session_lost(self.now);
                 self.session = None;
             }
             Action::Report(Report::NotRenewed { .. }) => {

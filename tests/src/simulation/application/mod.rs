@@ -2,22 +2,25 @@
 //! same servers as in the other simulations.
 //!
 //! The application sends requests, notifications and responses, and cancels. The driver of the
-//! machine sends its HTTP requests over `link`s that break: before the request arrives, before
-//! the head of the response, or later. Sessions end because they are idle, drain, and servers restart
+//! machine sends its HTTP requests over `link`s that break: before the request arrives, before the
+//! head of the response, or later. Sessions end because they are idle, drain, and servers restart
 //! and lose them; some replay more events than they should, and let clients poll. Servers cannot be
-//! reached for a while, are not trusted, want other credentials, and refuse requests with various statuses. Sessions
-//! are checked against the laws, and each stream as delivered to the application by
-//! [`StreamChecker`]. Besides:
+//! reached for a while, are not trusted, want other credentials, and refuse requests with various
+//! statuses. Sessions are checked against the laws, and each stream as delivered to the application
+//! by [`StreamChecker`]. Besides:
 //!
 //! - The application gets exactly the messages of an event that it should get.
-//! - Each message that belongs to a session is sent in that one: responses, cancellations, the errors
-//!   that the machine sends by itself, and `notifications/initialized`, which comes first and
-//!   once. Each request of a lost session is cancelled.
-//! - The machine keeps its limits.
+//! - Each message that belongs to a session is sent in that one: responses, cancellations, the
+//!   errors that the machine sends by itself, and `notifications/initialized`. In a session that
+//!   the machine begins, no message of the application comes before that. Each request of a lost
+//!   session is cancelled.
+//! - The machine keeps its limits of exchanges, DELETEs and pending requests, and no request waits
+//!   for longer than `send_timeout` without being sent.
 //! - Each request has one outcome: a response, a failure, or its cancellation.
 //! - No message reaches the backends twice, and none whose failure says that it was not executed.
 //! - Without faults, every request gets a response.
-//! - At the end, every session is deleted, unless its server has said that it does not know it.
+//! - A session is deleted at most once, and not after its server has said that it does not know it.
+//!   No POST or GET follows in it. At the end, each session is deleted or unknown.
 //!
 //! [`StreamChecker`]: crate::kit::checker::StreamChecker
 
@@ -28,6 +31,8 @@ mod link;
 mod machine;
 mod posts;
 mod server;
+mod sessions;
+mod unsent;
 mod world;
 
 use std::time::Duration;

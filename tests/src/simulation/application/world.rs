@@ -13,6 +13,8 @@ use super::faults::{Credentials, client_config};
 use super::link::Link;
 use super::posts::OwnMessages;
 use super::server::AppServer;
+use super::sessions::Sessions;
+use super::unsent::Unsent;
 use crate::kit::checker::StreamChecker;
 use crate::kit::{Coverage, Parameters, Rng};
 use crate::simulation::message_log::MessageLog;
@@ -79,10 +81,8 @@ pub(super) struct World {
     pub(super) config: ValidClientConfig,
     /// The session that the machine has, or is opening.
     pub(super) session: Option<usize>,
-    /// The sessions whose ids the machine got.
-    pub(super) opened: BTreeSet<usize>,
-    /// The sessions that the machine has deleted, and those that servers do not know.
-    pub(super) ended: BTreeSet<usize>,
+    pub(super) sessions: Sessions,
+    pub(super) unsent: Unsent,
     /// The requests of that session that the application got, and has not answered.
     pub(super) server_requests: BTreeSet<RequestId>,
     /// Responses of the application, with the sessions whose requests they answer.
@@ -151,8 +151,8 @@ impl World {
             machine: Client::new(client_config.clone(), seed, Instant::EPOCH),
             config: client_config,
             session: None,
-            opened: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            sessions: Sessions::default(),
+            unsent: Unsent::default(),
             server_requests: BTreeSet::new(),
             answers: BTreeMap::new(),
             cancellations: BTreeMap::new(),
