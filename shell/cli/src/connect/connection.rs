@@ -38,8 +38,8 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e TlsError> {
 fn permanent_reason(error: &TlsError) -> Option<String> {
     Some(match error {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the certificate of the server is issued by an authority that is not trusted (--ca \
-             names further ones)"
+            "the certificate of the server is issued by an authority that is not trusted (add it \
+             with --ca)"
                 .to_owned()
         }
         TlsError::InvalidCertificate(error) => {
@@ -78,8 +78,9 @@ fn permanent_reason(error: &TlsError) -> Option<String> {
     })
 }
 
-/// Returns the name of an alert that is about what client and server are, as the client's version of
-/// TLS. Servers send the others, too, while they start or shut down, or if a message was damaged.
+/// Returns the name of an alert that is about what client and server are, as the client's version
+/// of TLS. Servers send the others, too, while they start or shut down, or if a message was
+/// damaged.
 ///
 /// Specification: RFC 8446, section 6.
 fn permanent_alert(alert: AlertDescription) -> Option<&'static str> {

@@ -88,6 +88,9 @@ impl Driver {
     ) {
         let mut is_open = true;
         while !self.is_finished {
+            // While the application does not read, no input is received, but time passes: a timeout
+            // can end what an input that waits would have continued. The application gets the error
+            // when it reads.
             let has_room = self.stdout.has_room();
             let deadline = self.client.deadline().map(Instant::since_epoch);
             let deadline = deadline.and_then(|deadline| self.started.checked_add(deadline));

@@ -47,7 +47,11 @@ async fn server_that_drains_and_restarts_at_its_address_loses_no_call() {
     assert_eq!(busy.next()["method"], "notifications/progress");
     program.signal("TERM");
     let client = Client::new(&program.address);
-    while client.post(&initialize(LATEST_REVISION, &json!({}))).await.status != 503 {}
+    let mut opened = 0;
+    while client.post(&initialize(LATEST_REVISION, &json!({}))).await.status != 503 {
+        opened += 1;
+        assert!(opened < 500, "the program opens sessions although it should drain");
+    }
     // The session of one application has ended; that of the other accepts no further calls.
     idle.call(2, "echo", &json!({ "message": "idle" }));
     busy.call(3, "echo", &json!({ "message": "busy" }));
