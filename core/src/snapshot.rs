@@ -62,7 +62,8 @@ pub struct State {
     pub(crate) timers: Vec<TimerState>,
 }
 
-/// The version of the snapshot format, which is incremented with every change.
+/// The version of the format of snapshots and of the records after them, which is incremented with
+/// every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
