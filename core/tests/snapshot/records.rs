@@ -119,6 +119,24 @@ fn what_was_recorded_is_served() {
 }
 
 #[test]
+fn index_of_an_acknowledged_priming_event_is_not_used_again() {
+    let mut inputs = live();
+    inputs.extend([
+        get(2, None),
+        log_message(),
+        closed(2, Some(1)),
+        get(3, None),
+        Input::Acknowledged { connection: ConnectionId(3), through: 2 },
+    ]);
+    let recorded = Recorded::new(&inputs, 3);
+    let mut session = recorded.restore(&recorded.records, 0).unwrap();
+    let mut out = Actions::<u64>::new();
+    session.handle(at(6_000), log_message(), &mut out).unwrap();
+    let logged = out.drain().find_map(record).unwrap();
+    assert!(matches!(logged.change, Change::Logged { index: 3, .. }), "{logged:?}");
+}
+
+#[test]
 fn client_of_a_restored_session_has_the_answer_to_initialize() {
     let recorded = Recorded::new(&live()[..2], 2);
     let session = recorded.restore(&[], SKIP).unwrap();

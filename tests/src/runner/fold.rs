@@ -124,6 +124,7 @@ fn compare(live: &Session<u64>, restored: &Session<u64>) -> Result<(), String> {
             found.is_complete == stream.is_complete
                 && found.pending_requests == stream.pending_requests
                 && found.last <= stream.last
+                && found.acknowledged <= found.last
                 && found.acknowledged <= stream.acknowledged
                 && (id != StreamId::Standalone || found.acknowledged == stream.acknowledged)
         });
