@@ -2,7 +2,8 @@
 
 use rejoin_core::{
     Action, Actions, Change, ConnectionId, Entry, Event, EventId, Failure, FailureReason, Input,
-    MessageKind, Record, RestoreError, Session, SessionCloseReason, StreamId, ValidConfig,
+    MessageKind, Record, RestoreError, Session, SessionCloseReason, StreamId, UnansweredReason,
+    ValidConfig,
 };
 use serde_json::Value;
 
@@ -155,6 +156,21 @@ fn restored_session_neither_drains_nor_has_a_lower_limit() {
     let mut session = recorded.restore(&recorded.records, SKIP).unwrap();
     assert_eq!(session.handle(at(6_000), request(12, 3, None), &mut Actions::new()), Ok(()));
     assert!(session.kept_bytes() > 0);
+}
+
+#[test]
+fn restored_server_request_fails_unless_it_is_delivered() {
+    let mut inputs = live();
+    inputs.push(server_request("a"));
+    let recorded = Recorded::new(&inputs, 3);
+    let mut session = recorded.restore(&recorded.records, SKIP).unwrap();
+    let mut out = Actions::<u64>::new();
+    session.handle(at(14_999), Input::Tick, &mut out).unwrap();
+    assert!(out.is_empty(), "{out:?}");
+    session.handle(at(15_000), Input::Tick, &mut out).unwrap();
+    let reason = UnansweredReason::Undelivered;
+    let failed = Action::FailServerRequest { id: "a".try_into().unwrap(), reason };
+    assert_eq!(out.drain().last(), Some(failed));
 }
 
 #[test]
