@@ -116,6 +116,10 @@ fn what_was_recorded_is_served() {
         );
         session.handle(at(6_000), request(12, 3, None), &mut out).unwrap();
         assert_eq!(session.stream_of(&3.into()), Some(StreamId::Request(SKIP + 2)));
+        // All of it is committed, but not what comes now.
+        session.handle(at(6_000), log_message(), &mut out).unwrap();
+        let first = EventId::new(StreamId::Standalone, 1);
+        assert_eq!(sent(&mut session, get(13, Some(first))), [(second, true)]);
     }
 }
 
