@@ -1,4 +1,4 @@
-//! What a client machine must know of the messages of the handshake, and heads do not tell.
+//! The part of the handshake that a client machine must know, and that heads do not have.
 
 use core::str;
 

@@ -128,9 +128,16 @@ impl Callers {
     }
 
     /// Waits until something holds that depends on what they have seen.
-    pub async fn wait_until(&self, holds: impl Fn(&Self) -> bool) {
+    ///
+    /// # Panics
+    ///
+    /// A client has panicked, or it does not hold in time.
+    pub async fn wait_until(&mut self, holds: impl Fn(&Self) -> bool) {
         let wait = async {
             while !holds(self) {
+                if let Some(ended) = self.clients.try_join_next() {
+                    panic!("a client has ended: {ended:?}");
+                }
                 sleep(RETRY).await;
             }
         };

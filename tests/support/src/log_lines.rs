@@ -17,12 +17,14 @@ pub struct LogLines(Receiver<String>);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl LogLines {
-    /// Reads the log of a program, whose stderr must be a pipe.
+    /// Reads the log of a program, whose stderr must be a pipe. What is not UTF-8 is replaced.
     pub fn of(program: &mut Program) -> Self {
-        let lines = BufReader::new(program.stderr()).lines().map_while(Result::ok);
+        let lines = BufReader::new(program.stderr()).split(b'\n').map_while(Result::ok);
         let (sender, log) = channel();
         // Also when nobody waits for a line any more: otherwise the program would wait for a reader.
-        thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
+        thread::spawn(move || {
+            lines.for_each(|line| drop(sender.send(String::from_utf8_lossy(&line).into_owned())));
+        });
         Self(log)
     }
 

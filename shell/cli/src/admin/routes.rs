@@ -84,8 +84,8 @@ async fn page() -> Response {
 
 async fn live_list(State(context): State<Context>, Query(window): Query<Window>) -> Response {
     let Context { servers, metrics, viewers, overview, .. } = context;
-    let look = move || session_list::look(&servers, metrics.histories());
-    viewers.stream(|events| session_list::send(events, overview, look, window))
+    let read = move || session_list::read(&servers, metrics.histories());
+    viewers.stream(|events| session_list::send(events, overview, read, window))
 }
 
 async fn live_session(State(context): State<Context>, Path(session): Path<String>) -> Response {

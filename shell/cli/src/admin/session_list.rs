@@ -64,7 +64,7 @@ impl Default for Window {
 pub(super) async fn send(
     events: Events,
     overview: OnDemand<Overview>,
-    look: impl Fn() -> Overview,
+    read: impl Fn() -> Overview,
     mut window: Window,
 ) -> Result<(), Gone> {
     window.limit = window.limit.min(ROWS_MAX);
@@ -73,7 +73,7 @@ pub(super) async fn send(
     let shared = overview.share();
     let mut sent = (Value::Null, Instant::now());
     loop {
-        let latest = shared.latest(&look).await;
+        let latest = shared.latest(&read).await;
         let (list, next_at) = (window.part(&latest.value), latest.next_at());
         // It is not kept for a viewer who reads slowly.
         drop(latest);
@@ -89,8 +89,8 @@ pub(super) async fn send(
     }
 }
 
-/// Looks at all sessions.
-pub(super) fn look(servers: &Servers, histories: &Histories) -> Overview {
+/// Reads all sessions.
+pub(super) fn read(servers: &Servers, histories: &Histories) -> Overview {
     let row = |listed: Listed| Row { counts: histories.counts(listed.id), listed };
     sessions::all(servers).into_iter().map(row).collect()
 }

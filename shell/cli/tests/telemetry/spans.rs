@@ -65,6 +65,19 @@ async fn a_call_is_a_child_of_its_message_and_linked_to_its_http_request() {
 }
 
 #[tokio::test]
+async fn metrics_for_operators_take_nothing_from_the_spans() {
+    let traced = Traced::start(&["--admin", "127.0.0.1:0"]).await;
+    let client = traced.client().await;
+    let headers = [("traceparent", &*http_traceparent())];
+    let arguments = json!({ "message": "m" });
+    traced_call(&client, 7, "echo", arguments, &traceparent(), &headers).await.response().await;
+    let span = traced.collector.span("7").await;
+    assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (TRACE.into(), PARENT.into()));
+    assert_eq!(hex(&span.links[0].span_id), HTTP_PARENT);
+    assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
+}
+
+#[tokio::test]
 async fn without_a_context_in_the_message_that_of_the_http_request_is_the_parent() {
     let traced = Traced::start(&[]).await;
     let client = traced.client().await;

@@ -49,8 +49,8 @@ impl<P: Payload> LockedSession<'_, P> {
                     }
                 }
                 Action::Close { connection, reason } => {
-                    let is_wanted = self.session.shared.observers.traces_requests();
-                    if is_wanted || log::logs_closed_connections() {
+                    let is_traced = self.session.shared.observers.traces_requests();
+                    if is_traced || log::logs_closed_connections() {
                         let closed = SessionEvent::ConnectionClosed { connection, reason };
                         self.after_unlock.events.push(closed);
                     }

@@ -101,8 +101,8 @@ impl<P: Payload> LockedSession<'_, P> {
         requests: SmallVec<[Arc<ObservedRequest>; 1]>,
         is_accepted: bool,
     ) {
-        let is_told = self.session.shared.observers.traces_requests() || log::logs_requests();
         let Some(observed) = &mut self.state.observed else { return };
+        let is_traced = self.session.shared.observers.traces_requests() || log::logs_requests();
         for request in requests {
             if !is_accepted {
                 observed.requests.remove(&request.id);
@@ -111,7 +111,7 @@ impl<P: Payload> LockedSession<'_, P> {
             if let Some(begun) = observed.requests.get_mut(&request.id) {
                 begun.is_accepted = true;
             }
-            if is_told {
+            if is_traced {
                 let stream = self.state.core.stream_of(&request.id);
                 let event = SessionEvent::RequestBegan { request, stream, connection };
                 self.after_unlock.events.push(event);

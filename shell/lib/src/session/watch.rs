@@ -59,7 +59,7 @@ pub struct WatchedStep {
     /// The request that has timed out, if the message of the input is the error that rejoin sends
     /// in place of a response. Only with an observer.
     pub timed_out: Option<RequestId>,
-    /// The process whose end is the input, if it is.
+    /// The process whose end, or that of its output, is the input, if it is one.
     pub ended_process: Option<i32>,
     /// Why the input was rejected, if it was.
     pub rejection: Option<Rejection>,

@@ -111,7 +111,7 @@ function sentence(mark) {
     case "dropped":
       return `A message was dropped: ${mark.reason}.`;
     case "process-ended":
-      return "The process of the server ended before the session did.";
+      return "The process of the server has ended, or has closed its output, before the session ended.";
     case "watched":
       return "This page was opened: from here on, it shows everything. Of the time before, it only has what went wrong.";
     case "before":
