@@ -1,4 +1,5 @@
-//! The live page in a browser: what it draws of an idle, a busy, a broken and a slow session.
+//! The live page in a browser: what it draws of an idle, a busy, a broken and a slow session, and
+//! of one whose client is away.
 
 use std::{env, path::PathBuf};
 
@@ -154,6 +155,20 @@ async fn a_session_whose_server_is_too_slow_is_drawn() {
         drop(call);
         watched.has_no_pending_requests().await;
         client.get(Some(&first)).await.response().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "installs packages and needs chromium"]
+async fn a_session_whose_client_has_not_come_back_for_an_error_is_drawn() {
+    let served = serve(&["--request-timeout", "300ms"]);
+    let (client, watched) = served.client().await;
+    check("away", &watched, async {
+        let mut call = count(&client, 1, 1_000, 50).await;
+        call.message().await.unwrap();
+        drop(call);
+        watched.has_no_pending_requests().await;
     })
     .await;
 }

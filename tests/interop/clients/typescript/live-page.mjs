@@ -59,6 +59,16 @@ const EXPECTED = {
       "An error is kept for the client in place of a response, as event",
     ],
   },
+  away: {
+    rows: {
+      session: /^opened watched( dropped)*$/,
+      standalone: /^$/,
+      0: /^began attached sent:priming( sent:message| acknowledged)+ lost( kept)* timed-out kept ended$/,
+    },
+    bars: { 0: ["lost"] },
+    says: ["1 error is in place of a response", "The client has not come back"],
+    hides: ["Nothing is missing"],
+  },
 }[kind];
 
 /** A call with progress: its events are drawn one by one, or as runs. */
@@ -180,7 +190,7 @@ function checkPositions(row) {
 
 function checkText({ rows, text, lines, labels, description }) {
   for (const part of EXPECTED.says) assert.ok(text.includes(part), `the page does not say: ${part}\n${text}`);
-  for (const word of ["undefined", "NaN", "[object", "null"]) assert.ok(!text.includes(word), `the page says ${word}`);
+  for (const word of [...EXPECTED.hides ?? [], "undefined", "NaN", "[object", "null"]) assert.ok(!text.includes(word), `the page says ${word}`);
   const marks = rows.reduce((sum, row) => sum + row.marks.length, 0);
   assert.equal(lines, marks, "the table has a line for each mark");
   assert.equal(labels, rows.length, "each row has a label");
