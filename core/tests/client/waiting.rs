@@ -170,12 +170,17 @@ fn message_whose_404_comes_late_does_not_wait_for_longer() {
         );
         run
     };
-    lost().check(
+    let mut run = lost();
+    run.check(
         "
         > +40s 5: 404
           post 8 [-] initialize 0
-        > +19s tick
-        > +1s tick
+        ",
+    );
+    assert_eq!(run.delay(), Duration::from_secs(20));
+    run.check(
+        "
+        > wait
           fail 8: not sent: the session was lost, and the server did not open a new one
         ",
     );
