@@ -74,6 +74,46 @@ async fn a_request_has_the_trace_contexts_of_its_message_and_of_its_http_request
     assert_eq!(begun.http_traceparent, None);
 }
 
+/// An observer that counts requests, and does not trace them.
+#[derive(Default)]
+struct Counter(Mutex<Vec<Arc<ObservedRequest>>>);
+
+impl Observer for Counter {
+    fn on_session_event(&self, _: SessionId, event: &SessionEvent) {
+        if let SessionEvent::RequestEnded { request, .. } = event {
+            self.0.lock().unwrap().push(Arc::clone(request));
+        }
+    }
+
+    fn traces_requests(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_only_counted_have_no_trace_context_of_their_http_request() {
+    let counter = Arc::<Counter>::default();
+    let observer = Arc::clone(&counter);
+    let manager = Server::built(ManagerConfig::default(), |builder| builder.observer(observer));
+    let service = StreamableHttp::new(manager.sessions.clone(), HttpConfig::default()).unwrap();
+    let server = HttpServer::serve(manager, service).await;
+    let (_session, client) = server.session().await;
+    let mut backend = server.manager.backend().await;
+    let call = json!({ "jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": {
+        "name": "add", "_meta": { "traceparent": PARENT },
+    }});
+    let response = tokio::spawn(async move {
+        let headers = [("traceparent", HTTP_PARENT)];
+        client.send(Method::POST, call.to_string(), &headers).await.response().await
+    });
+    backend.receive().await;
+    backend.send(r#""id":"a","result":{}"#).await;
+    response.await.unwrap();
+    let ended = counter.0.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(ended.details.target.as_deref(), Some("add"));
+    assert_eq!(ended.http_traceparent, None);
+}
+
 #[tokio::test]
 async fn refused_requests_are_told_with_status_and_option() {
     let (recorder, server) = observed().await;

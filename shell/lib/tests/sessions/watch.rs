@@ -115,6 +115,9 @@ async fn a_watch_tells_timeouts_from_errors_of_the_backend() {
         .collect();
     assert_eq!(errors, [None, Some("8".to_owned())]);
     assert_eq!(steps.iter().filter(|step| step.timed_out.is_some()).count(), 1);
+    let error = steps.iter().find(|step| step.timed_out.is_some()).unwrap().recorded.unwrap();
+    let (later, _watch) = session.watch().unwrap();
+    assert_eq!(later.timed_out, [error]);
 }
 
 #[tokio::test(start_paused = true)]
