@@ -45,8 +45,8 @@ pub struct ClientConfig {
     pub backoff_max: Duration,
     /// Maximum delay that a server can ask for with `retry:`. Default 5 min.
     pub retry_max: Duration,
-    /// How long a message is tried again that the server has not executed: no connection could be
-    /// made, the server asked to send it later, or there is no session. Default 60 s.
+    /// How long sending a message is retried that the server has not executed: no connection could be
+    /// made, the server asked the client to retry later, or there is no session. Default 60 s.
     pub send_timeout: Duration,
     /// How long the resumption of a pending request is tried, since the server was last reached.
     /// Default 5 min.

@@ -163,7 +163,7 @@ pub enum ManagerConfigError {
         /// The maximum.
         max: usize,
     },
-    /// `commits` is set, but there is no store for what sessions record.
+    /// `commits` is set, but the manager has no store for the records of its sessions.
     #[error("commits must be false: there is no store for what sessions record")]
     Commits,
     /// `memory_bytes_max` cannot hold a message of `message_bytes_max`.

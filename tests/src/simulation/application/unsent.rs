@@ -12,7 +12,7 @@ use super::world::World;
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
     requests: BTreeMap<RequestId, Times>,
-    /// When the session was lost, while there is no other one.
+    /// When the last session was lost; `None` while there is another one.
     lost_at: Option<Instant>,
 }
 
