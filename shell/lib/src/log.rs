@@ -3,7 +3,7 @@
 use std::{cell::LazyCell, fmt};
 
 use rejoin_core::{ProtocolVersion, Report, UndeliverableReason};
-use tracing::field::{self, Value};
+use tracing::field;
 
 use crate::{
     SessionId,
@@ -28,6 +28,19 @@ pub(crate) fn foreign_session(head: &http::request::Parts) {
     tracing::info!(peer, "session of another principal requested");
 }
 
+/// Logs fields with the ids of a span, if there is one. They are only evaluated if the line is
+/// logged.
+macro_rules! with_span {
+    ($level:ident, $span:expr, $message:literal, $($fields:tt)*) => {
+        tracing::$level!(
+            $($fields)*,
+            trace_id = $span.map(|span| field::display(span.trace_id())),
+            span_id = $span.map(|span| field::display(span.span_id())),
+            $message
+        )
+    };
+}
+
 /// Logs an event, with the ids of the span of its request, if there is one: they are only asked for
 /// if the line is logged. The name of the server is at the beginning of a session, and where it has
 /// none.
@@ -39,8 +52,6 @@ pub(crate) fn event(
 ) {
     let session = session.short();
     let span = LazyCell::new(span);
-    let trace_id = || span.map(|span| field::display(span.trace_id()));
-    let span_id = || span.map(|span| field::display(span.span_id()));
     match event {
         SessionEvent::Opened(SessionOpened { client, revision, process }) => {
             let client = client.as_deref().unwrap_or_default();
@@ -57,42 +68,34 @@ pub(crate) fn event(
         SessionEvent::RequestBegan { request, .. } => {
             let ObservedRequest { id, details, .. } = &**request;
             let method = &details.method;
-            tracing::trace!(%session, %id, ?method, trace_id = trace_id(), span_id = span_id(), "request began");
+            with_span!(trace, span, "request began", %session, %id, ?method);
         }
         SessionEvent::RequestEnded { request, end, duration } => {
             let ObservedRequest { id, details, .. } = &**request;
             let method = &details.method;
-            tracing::trace!(
-                %session, %id, ?method, ?end, ?duration, trace_id = trace_id(), span_id = span_id(), "request ended"
-            );
+            with_span!(trace, span, "request ended", %session, %id, ?method, ?end, ?duration);
         }
         SessionEvent::Gap { stream, first, last } => {
             let missed = last.saturating_sub(*first).saturating_add(1);
-            tracing::warn!(
-                %session, %stream, first, last, missed, trace_id = trace_id(), span_id = span_id(),
-                "gap: a client missed events"
+            with_span!(
+                warn, span, "gap: a client missed events",
+                %session, %stream, first, last, missed
             );
         }
         SessionEvent::ConnectionCut { connection, reason } => {
-            tracing::info!(%session, %connection, ?reason, trace_id = trace_id(), span_id = span_id(), "connection cut");
+            with_span!(info, span, "connection cut", %session, %connection, ?reason);
         }
         SessionEvent::ConnectionClosed { connection, reason } => {
-            tracing::debug!(
-                %session, %connection, ?reason, trace_id = trace_id(), span_id = span_id(), "connection closed"
-            );
+            with_span!(debug, span, "connection closed", %session, %connection, ?reason);
         }
         SessionEvent::RequestTimedOut { request } => {
-            tracing::warn!(%session, %request, trace_id = trace_id(), span_id = span_id(), "request timed out");
+            with_span!(warn, span, "request timed out", %session, %request);
         }
         SessionEvent::ConnectionLost { connection, stream, through } => {
-            tracing::info!(
-                %session, %stream, %connection, ?through, trace_id = trace_id(), span_id = span_id(), "connection lost"
-            );
+            with_span!(info, span, "connection lost", %session, %stream, %connection, ?through);
         }
         SessionEvent::Resumed { stream, after, replayed, .. } => {
-            tracing::info!(
-                %session, %stream, after, replayed, trace_id = trace_id(), span_id = span_id(), "stream resumed"
-            );
+            with_span!(info, span, "stream resumed", %session, %stream, after, replayed);
         }
         SessionEvent::ProcessStarted { process, duration } => {
             tracing::debug!(%session, pid = process, ?duration, "stdio process started");
@@ -103,15 +106,14 @@ pub(crate) fn event(
         SessionEvent::OpenFailed { error } => {
             tracing::error!(%session, server, %error, "failed to open backend");
         }
-        SessionEvent::Report(report) => self::report(&session, report, trace_id, span_id),
+        SessionEvent::Report(report) => self::report(&session, report, &span),
     }
 }
 
-fn report<T: Value, S: Value>(
+fn report<F: FnOnce() -> Option<SpanIds>>(
     session: &impl fmt::Display,
     report: &Report,
-    trace_id: impl Fn() -> T,
-    span_id: impl Fn() -> S,
+    span: &LazyCell<Option<SpanIds>, F>,
 ) {
     match report {
         Report::Undeliverable { id, reason: UndeliverableReason::CancelledRequest } => {
@@ -121,28 +123,28 @@ fn report<T: Value, S: Value>(
             tracing::warn!(%session, ?id, ?reason, "response dropped: no matching pending request");
         }
         Report::ResponseEvicted { stream, id } => {
-            tracing::warn!(
-                %session, %stream, %id, trace_id = trace_id(), span_id = span_id(),
-                "response evicted: too large to be retained"
+            with_span!(
+                warn, span, "response evicted: too large to be retained",
+                %session, %stream, %id
             );
         }
         Report::ResponseLost { stream } => {
-            tracing::warn!(
-                %session, %stream, trace_id = trace_id(), span_id = span_id(),
-                "client disconnected before it received its JSON response"
+            with_span!(
+                warn, span, "client disconnected before it received its JSON response",
+                %session, %stream
             );
         }
         Report::UnknownProgressToken { token } => {
             tracing::debug!(%session, %token, "progress notification dropped: unknown progress token");
         }
         Report::StreamExpired { stream } => {
-            tracing::debug!(
-                %session, %stream, trace_id = trace_id(), span_id = span_id(),
-                "stream expired before its client acknowledged its end"
+            with_span!(
+                debug, span, "stream expired before its client acknowledged its end",
+                %session, %stream
             );
         }
         Report::ReaderStalled { connection } => {
-            tracing::debug!(%session, %connection, trace_id = trace_id(), span_id = span_id(), "reader stalled");
+            with_span!(debug, span, "reader stalled", %session, %connection);
         }
         Report::RequestEnded { .. } => {}
         report => {
