@@ -63,8 +63,8 @@ use crate::{
 /// - *Deadlines* are read with [`deadline`](Self::deadline) after every input.
 /// - All other methods inspect the state, for drivers and tests. Drivers ask, for
 ///   example, which connections are known, and how much is replayed from a log. The rest of a
-///   [`Cursor`] and of a [`Log`], and [`pending_requests`](Self::pending_requests), let tests
-///   check the laws from outside.
+///   [`Cursor`](crate::Cursor) and of a [`Log`](crate::Log), and
+///   [`pending_requests`](Self::pending_requests), let tests check the laws from outside.
 ///
 /// `C` is the driver's type of a message body of the client, which is only forwarded, and `S` that
 /// of one of the backend. The latter is cloned when it is both sent and logged, so it should be
