@@ -65,9 +65,12 @@ pub enum Change<M> {
         /// The progress token.
         token: ProgressToken,
     },
-    /// The acknowledged index of the standalone stream has risen.
+    /// The acknowledged index of the standalone stream has risen, or the client has acknowledged
+    /// everything on a complete stream.
     Acknowledged {
-        /// That index.
+        /// The stream.
+        stream: StreamId,
+        /// The acknowledged index.
         through: u64,
     },
 }
@@ -109,7 +112,7 @@ impl<M> Change<M> {
                 Change::ServerRequestEnded { id: id.clone(), is_retracted }
             }
             Self::TaskCreated { ref token } => Change::TaskCreated { token: token.clone() },
-            Self::Acknowledged { through } => Change::Acknowledged { through },
+            Self::Acknowledged { stream, through } => Change::Acknowledged { stream, through },
         }
     }
 }

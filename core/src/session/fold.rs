@@ -56,6 +56,9 @@ impl<C, S: Clone> Session<C, S> {
         session.commits = None;
         session.close_all_connections(out);
         if !matches!(session.phase, Phase::Live) {
+            session.commits = session.config.commits.then(Box::default);
+            let has_records = records.into_iter().next().is_some();
+            ensure(!has_records, "records of a session that is not initialized")?;
             return Ok(session);
         }
         session.fold(records, out)?;
@@ -113,9 +116,12 @@ impl<C, S: Clone> Session<C, S> {
                     self.requests.tasks.add(token, self.config.pending_requests_max);
                 }
             }
-            Change::Acknowledged { through } => {
-                self.use_index(STANDALONE, through);
-                self.acknowledge_stream(STANDALONE, through, out);
+            Change::Acknowledged { stream, through } => {
+                // A limit may have replaced it before.
+                if let Some(stream) = self.streams.find(stream) {
+                    self.use_index(stream, through);
+                    self.acknowledge_stream(stream, through, out);
+                }
             }
         }
         Ok(())

@@ -18,6 +18,9 @@ impl<C, S: Clone> Session<C, S> {
     pub(super) fn complete(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
         self.next_sequence();
         self.commit(|| Change::Completed { number: self.number(stream) }, out);
+        if self.streams[stream].is_acknowledged() {
+            self.commit_acknowledged(stream, out);
+        }
         if let Some(timer) = self.streams[stream].complete() {
             self.timers.remove(timer);
         }
@@ -96,18 +99,25 @@ impl<C, S: Clone> Session<C, S> {
             return;
         }
         self.on_delivered(key, through);
-        if key == STANDALONE {
-            self.commit(|| Change::Acknowledged { through }, out);
-        }
         let stream = &mut self.streams[key];
         stream.acknowledged = through;
         stream.earlier_silence = 0;
+        if key == STANDALONE || !stream.is_open() && stream.is_acknowledged() {
+            self.commit_acknowledged(key, out);
+        }
+        let stream = &self.streams[key];
         if let Stage::Retained { timer } = stream.stage()
             && stream.is_acknowledged()
         {
             self.timers.change_kind(timer, TimerKind::RetainedAcknowledged);
             self.enforce_retention_limits(out);
         }
+    }
+
+    /// Requires the commit of the acknowledged index of a stream.
+    fn commit_acknowledged(&self, key: StreamKey, out: &mut Actions<C, S>) {
+        let Stream { id: stream, acknowledged: through, .. } = self.streams[key];
+        self.commit(|| Change::Acknowledged { stream, through }, out);
     }
 
     /// Takes a stream out of retention, for a connection that resumes it.

@@ -209,7 +209,9 @@ fn render_change(change: &Change<String>) -> String {
             format!("server request {} ended{retracted}", unquoted(id))
         }
         Change::TaskCreated { token } => format!("task {token}"),
-        Change::Acknowledged { through } => format!("acknowledged through {through}"),
+        Change::Acknowledged { stream, through } => {
+            format!("acknowledged {}", EventId { stream: *stream, index: *through })
+        }
     }
 }
 

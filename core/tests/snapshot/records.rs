@@ -316,7 +316,7 @@ const GOLDEN: &str = r#"[
 {"sequence":6,"change":{"RequestCancelled":{"id":7}}},
 {"sequence":6,"change":{"ServerRequestEnded":{"id":7,"is_retracted":true}}},
 {"sequence":6,"change":{"TaskCreated":{"token":"t"}}},
-{"sequence":6,"change":{"Acknowledged":{"through":3}}}
+{"sequence":6,"change":{"Acknowledged":{"stream":"Standalone","through":3}}}
 ]"#;
 
 #[test]

@@ -38,6 +38,9 @@ impl Model {
         let it = &mut self.streams[stream];
         it.phase = Phase::Complete;
         it.orphaned = None;
+        if it.is_fully_acknowledged() {
+            self.commit_acknowledged(stream);
+        }
         self.close_if_complete(stream);
     }
 

@@ -47,8 +47,9 @@ impl Model {
             it.acknowledged = index;
             it.earlier_silence = Duration::ZERO;
         }
-        if has_risen && stream == StreamId::Standalone {
-            self.commit(Change::Acknowledged { through: index });
+        let is_end = it.phase == Phase::Complete && it.is_fully_acknowledged();
+        if has_risen && (stream == StreamId::Standalone || is_end) {
+            self.commit_acknowledged(stream);
         }
         let it = &mut self.streams[stream];
         for request in &mut self.server_requests {
@@ -64,6 +65,11 @@ impl Model {
             retained.order = order;
             self.enforce_retained_limit(true);
         }
+    }
+
+    pub(super) fn commit_acknowledged(&mut self, stream: StreamId) {
+        let through = self.streams[stream].acknowledged;
+        self.commit(Change::Acknowledged { stream, through });
     }
 
     /// Leaves tombstones of the streams that are retained over the limit.
