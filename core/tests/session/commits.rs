@@ -66,6 +66,7 @@ fn whole_answer_waits_for_its_commit() {
           answer 1: response 7
           close 1: Complete
         > ack 1 through 1
+        commit 3: acknowledged 1/0
         > closed 1
         ",
     );
@@ -157,7 +158,7 @@ fn connection_that_takes_over_the_standalone_stream_gets_what_is_committed_later
         > committed 1
           to 2: 1 notification
         > ack 2 through 1
-          commit 1: acknowledged s/1
+          commit 1: acknowledged 1
         ",
     );
 }
@@ -175,14 +176,14 @@ fn index_of_a_priming_event_comes_after_what_is_committed() {
         > committed 1
           to 1: 1 notification
         > closed 1 through 1
-          commit 1: acknowledged s/1
+          commit 1: acknowledged 1
         > get 2
           to 2: 2 priming
         > backend notification
           commit 2: 3 notification
         > get 3 after 2
           discard 2
-          commit 2: acknowledged s/2
+          commit 2: acknowledged 2
         > get 4 after 3
           rejected: client: unknown event id: the last event of stream standalone has index 2
         > committed 2

@@ -1,9 +1,9 @@
 //! Restores from a snapshot and the records after it.
 
 use rejoin_core::{
-    Action, Actions, Change, ConnectionId, Entry, Event, EventId, Failure, FailureReason, Input,
-    MessageKind, Record, RestoreError, Session, SessionCloseReason, StreamId, UnansweredReason,
-    ValidConfig,
+    Action, Actions, Change, Config, ConnectionId, Entry, Event, EventId, Failure, FailureReason,
+    Input, MessageKind, Record, RestoreError, Session, SessionCloseReason, StreamId,
+    UnansweredReason, ValidConfig,
 };
 use serde_json::Value;
 
@@ -15,13 +15,19 @@ use crate::{
 const SKIP: u64 = 1 << 32;
 
 fn committing() -> ValidConfig {
+    limited(|_| ())
+}
+
+fn limited(limit: impl FnOnce(&mut Config)) -> ValidConfig {
     let mut config = (*config()).clone();
     config.commits = true;
+    limit(&mut config);
     config.validate().unwrap()
 }
 
 /// A session that handled inputs, with its snapshot after some of them, and the records since.
 struct Recorded {
+    config: ValidConfig,
     session: Session<u64>,
     snapshot: rejoin_core::Snapshot<u64>,
     records: Vec<Record<u64>>,
@@ -29,7 +35,11 @@ struct Recorded {
 
 impl Recorded {
     fn new(inputs: &[Input<u64>], snapshot_after: usize) -> Self {
-        let mut session = Session::new(committing(), at(0));
+        Self::with(&committing(), inputs, snapshot_after)
+    }
+
+    fn with(config: &ValidConfig, inputs: &[Input<u64>], snapshot_after: usize) -> Self {
+        let mut session = Session::new(config.clone(), at(0));
         let (mut snapshot, mut records) = (session.snapshot(), Vec::new());
         for (step, input) in inputs.iter().enumerate() {
             let mut out = Actions::<u64>::new();
@@ -46,13 +56,13 @@ impl Recorded {
                 records.clear();
             }
         }
-        Self { session, snapshot, records }
+        Self { config: config.clone(), session, snapshot, records }
     }
 
     fn restore(&self, records: &[Record<u64>], skip: u64) -> Result<Session<u64>, RestoreError> {
         let (snapshot, mut out) = (self.snapshot.clone(), Actions::<u64>::new());
         let records = records.iter().cloned();
-        Session::restore_with(snapshot, records, skip, committing(), at(5_000), &mut out)
+        Session::restore_with(snapshot, records, skip, self.config.clone(), at(5_000), &mut out)
     }
 }
 
@@ -139,6 +149,39 @@ fn index_of_an_acknowledged_priming_event_is_not_used_again() {
     session.handle(at(6_000), log_message(), &mut out).unwrap();
     let logged = out.drain().find_map(record).unwrap();
     assert!(matches!(logged.change, Change::Logged { index: 3, .. }), "{logged:?}");
+}
+
+#[test]
+fn streams_that_the_client_has_do_not_displace_others() {
+    let config = limited(|config| config.retained_unacknowledged_max = 2);
+    let mut inputs = live();
+    inputs.extend([request(2, 1, None), response(1), closed(2, None)]);
+    let snapshot_after = inputs.len();
+    for (connection, id) in (3..6).zip(2..) {
+        let end = closed(connection, Some(1));
+        inputs.extend([request(connection, id, None), response(id), end]);
+    }
+    let recorded = Recorded::with(&config, &inputs, snapshot_after);
+    let restored = recorded.restore(&recorded.records, SKIP).unwrap();
+    for session in [&recorded.session, &restored] {
+        assert!(session.log(StreamId::Request(0)).is_some());
+    }
+}
+
+#[test]
+fn session_that_is_not_initialized_has_no_records_and_commits() {
+    let recorded = Recorded::new(&inputs(), inputs().len());
+    let new = Session::<u64>::new(committing(), at(0)).snapshot();
+    let records = [Record { sequence: 1, change: Change::Completed { number: 0 } }];
+    let recorded = Recorded { snapshot: new, ..recorded };
+    assert!(recorded.restore(&records, SKIP).is_err());
+    let mut session = recorded.restore(&[], SKIP).unwrap();
+    let mut out = Actions::<u64>::new();
+    for input in live() {
+        session.handle(at(6_000), input, &mut out).unwrap();
+    }
+    session.handle(at(6_000), log_message(), &mut out).unwrap();
+    assert!(out.drain().filter_map(record).next().is_some());
 }
 
 #[test]
@@ -337,7 +380,7 @@ fn write_seeds() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/snapshot");
     let inputs = all_kinds();
     for snapshot_after in [3, 6, 12] {
-        let Recorded { snapshot, records, session } = Recorded::new(&inputs, snapshot_after);
+        let Recorded { snapshot, records, session, .. } = Recorded::new(&inputs, snapshot_after);
         assert!(session.close_reason().is_none());
         let json = serde_json::to_string(&(snapshot, records)).unwrap();
         std::fs::write(folder.join(format!("records-{snapshot_after:02}")), json).unwrap();
