@@ -10,10 +10,10 @@ use super::{
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRequest},
 };
 use crate::{
-    Actions, Change, CloseReason, Entry, Failure, FailureReason, Instant, MessageKind,
+    Actions, Change, CloseReason, Config, Entry, Failure, FailureReason, Instant, MessageKind,
     ProgressToken, Record, RequestId, RequestOutcome, StreamId, ValidConfig,
     config::BYTES_MAX,
-    snapshot::{PhaseState, RestoreError, RoleState, Snapshot},
+    snapshot::{PhaseState, RestoreError, RoleState, Snapshot, TimerState, TimerTarget},
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -52,6 +52,7 @@ impl<C, S: Clone> Session<C, S> {
         // None is promoted, so that no priming event takes the index of a record.
         state.shadows.clear();
         state.connections.retain(|connection| connection.role != RoleState::Shadow);
+        restart_timers(&mut state.timers, &config);
         let mut session = Self::restore_state(snapshot, config, now)?;
         session.commits = None;
         session.close_all_connections(out);
@@ -276,5 +277,23 @@ impl<C, S: Clone> Session<C, S> {
     /// Returns the open request streams, by number.
     fn open_streams(&self) -> Vec<StreamKey> {
         self.streams.request_streams().filter(|stream| self.streams[*stream].is_open()).collect()
+    }
+}
+
+/// Starts the timers of streams and of server requests anew: whether the other process has stopped or
+/// restarted them since has no record.
+fn restart_timers(timers: &mut [TimerState], config: &Config) {
+    for TimerState { target, remaining } in timers {
+        let timeout = match target {
+            TimerTarget::Delivery(_) => config.delivery_timeout,
+            TimerTarget::Response(_) => config.server_request_timeout,
+            TimerTarget::Orphan(_) => config.orphan_timeout,
+            TimerTarget::RetainedUnacknowledged(_) | TimerTarget::RetainedAcknowledged(_) => {
+                config.retention
+            }
+            TimerTarget::Initialize | TimerTarget::Cancelled(_) => continue,
+        };
+        // More may remain for a client that was asked to reconnect later.
+        *remaining = timeout.map(|timeout| remaining.unwrap_or_default().max(timeout));
     }
 }

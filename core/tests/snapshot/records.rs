@@ -1,5 +1,7 @@
 //! Restores from a snapshot and the records after it.
 
+use std::time::Duration;
+
 use rejoin_core::{
     Action, Actions, Change, Config, ConnectionId, Entry, Event, EventId, Failure, FailureReason,
     Input, MessageKind, Record, RestoreError, Session, SessionCloseReason, StreamId,
@@ -166,6 +168,23 @@ fn streams_that_the_client_has_do_not_displace_others() {
     for session in [&recorded.session, &restored] {
         assert!(session.log(StreamId::Request(0)).is_some());
     }
+}
+
+#[test]
+fn retention_starts_at_the_restore() {
+    let config = limited(|config| config.retention = Some(Duration::from_secs(60)));
+    let mut inputs = live();
+    inputs.extend([request(2, 1, None), response(1), closed(2, None)]);
+    let mut recorded = Recorded::with(&config, &inputs, inputs.len());
+    let mut out = Actions::<u64>::new();
+    recorded.session.handle(at(59_000), Input::Tick, &mut out).unwrap();
+    recorded.snapshot = recorded.session.snapshot();
+    let mut restored = recorded.restore(&[], SKIP).unwrap();
+    let is_retained = |session: &Session<u64>| session.log(StreamId::Request(0)).is_some();
+    restored.handle(at(5_000 + 59_999), Input::Tick, &mut out).unwrap();
+    assert!(is_retained(&restored));
+    restored.handle(at(5_000 + 60_000), Input::Tick, &mut out).unwrap();
+    assert!(!is_retained(&restored));
 }
 
 #[test]
