@@ -200,7 +200,7 @@ fn session_that_is_not_initialized_has_no_records_and_commits() {
         session.handle(at(6_000), input, &mut out).unwrap();
     }
     session.handle(at(6_000), log_message(), &mut out).unwrap();
-    assert!(out.drain().filter_map(record).next().is_some());
+    assert!(out.drain().find_map(record).is_some());
 }
 
 #[test]
