@@ -81,6 +81,8 @@
 //! - `rmcp`: [`RmcpBackend`], and [`rmcp::LocalSessionManager`].
 //! - `stdio`: [`StdioBackend`], on Unix.
 //! - `journal`: records the inputs of each session in a file.
+//! - `store`: [`store`], for sessions that outlive their process.
+//! - `redis`: a store on Valkey or Redis.
 
 mod backend;
 #[cfg(feature = "http")]
@@ -112,6 +114,8 @@ pub mod rmcp;
 mod session;
 mod session_counts;
 mod session_id;
+#[cfg(feature = "store")]
+pub mod store;
 #[cfg_attr(all(test, shuttle), path = "races/sync.rs")]
 mod sync;
 

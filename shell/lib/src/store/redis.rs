@@ -1,0 +1,345 @@
+//! A store on Valkey, or Redis 6.2 and later.
+
+use std::{fmt, str, time::Duration};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
+    Pipeline, RedisError, Value, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings, pipe,
+};
+use thiserror::Error;
+use tracing::warn;
+
+use super::{
+    Entry, EntryId, LastEntry, Lease, NodeId, Outcome, Store, StoreAway, StoreFuture, StoreId,
+    StoreKey, Write,
+};
+
+/// Configuration of a [`RedisStore`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RedisStoreConfig {
+    /// The URL of the server: `redis://[user:password@]host[:port][/database]`.
+    pub url: String,
+    /// The beginning of every key. `rejoin:` by default.
+    pub prefix: String,
+    /// Timeout for a response, and for a connection. 1 s by default.
+    pub timeout: Duration,
+}
+
+impl RedisStoreConfig {
+    /// Returns a configuration with the defaults.
+    pub fn new(url: impl Into<String>) -> Self {
+        let timeout = Duration::from_secs(1);
+        Self { url: url.into(), prefix: "rejoin:".to_owned(), timeout }
+    }
+}
+
+/// Without the URL, which may have a password.
+impl fmt::Debug for RedisStoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, prefix, timeout } = self;
+        let mut config = f.debug_struct("RedisStoreConfig");
+        config.field("prefix", prefix).field("timeout", timeout).finish_non_exhaustive()
+    }
+}
+
+/// The configuration of a store is invalid.
+#[derive(Debug, Error)]
+#[error("invalid URL of a store: {0}")]
+pub struct RedisStoreError(String);
+
+/// Maximum number of commands that wait for a response.
+const COMMANDS_MAX: usize = 1_024;
+
+/// Key of the id of the store, after the prefix.
+const STORE_ID: &str = "store";
+
+/// The field of an entry.
+const FIELD: &str = "e";
+
+/// A store on a server that speaks the protocol of Redis.
+///
+/// It uses `XADD`, `XTRIM`, `XRANGE`, `XREVRANGE`, `PEXPIRE`, `UNLINK`, `SET`, `GET`, `PTTL` and
+/// `DEL`, and one key for each session.
+pub struct RedisStore {
+    client: Client,
+    config: RedisStoreConfig,
+    connections: Mutex<Option<Connections>>,
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Reads have a connection of their own: a long log must not delay what is written.
+#[derive(Clone)]
+struct Connections {
+    writes: MultiplexedConnection,
+    reads: MultiplexedConnection,
+}
+
+impl RedisStore {
+    /// Returns a store, which is not connected.
+    ///
+    /// # Errors
+    ///
+    /// The URL is invalid.
+    pub fn new(config: RedisStoreConfig) -> Result<Self, RedisStoreError> {
+        let invalid = |error: RedisError| RedisStoreError(error.to_string());
+        let info = config.url.as_str().into_connection_info().map_err(invalid)?;
+        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let client = Client::open(info).map_err(invalid)?;
+        Ok(Self { client, config, connections: Mutex::default() })
+    }
+
+    async fn open(&self) -> Result<StoreId, RedisError> {
+        let timeout = Some(self.config.timeout);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(timeout)
+            .set_response_timeout(timeout)
+            .set_pipeline_buffer_size(COMMANDS_MAX)
+            .set_concurrency_limit(COMMANDS_MAX);
+        let connect = || self.client.get_multiplexed_async_connection_with_config(&config);
+        let mut connections = Connections { writes: connect().await?, reads: connect().await? };
+        let id = self.store_id(&mut connections.writes).await?;
+        check_eviction(&mut connections.reads).await;
+        *self.connections.lock() = Some(connections);
+        Ok(id)
+    }
+
+    /// Returns the id of the store, which it gets if it has none.
+    async fn store_id(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<StoreId, RedisError> {
+        let key = self.key(STORE_ID);
+        let mut set = cmd("SET");
+        set.arg(&key).arg(StoreId::random().to_string()).arg("NX");
+        let () = set.query_async(connection).await?;
+        let id: String = cmd("GET").arg(&key).query_async(connection).await?;
+        id.parse().map_err(|_| invalid("the id of the store"))
+    }
+
+    fn key(&self, name: impl fmt::Display) -> String {
+        format!("{}{name}", self.config.prefix)
+    }
+
+    fn session(&self, key: StoreKey) -> String {
+        self.key(format_args!("session:{key}"))
+    }
+
+    fn node(&self, node: NodeId) -> String {
+        self.key(format_args!("node:{node}"))
+    }
+
+    fn connections(&self) -> Result<Connections, StoreAway> {
+        self.connections.lock().clone().ok_or_else(|| StoreAway::new("not connected"))
+    }
+
+    /// Returns the error of a call. The connection is not used any more: after a timeout, a response
+    /// may come late, and a server that refuses commands needs somebody to look.
+    fn away(&self, error: &RedisError) -> StoreAway {
+        *self.connections.lock() = None;
+        StoreAway::new(error.to_string())
+    }
+
+    fn append(&self, key: StoreKey, id: EntryId, entry: &Bytes, creates: bool) -> Cmd {
+        let mut append = cmd("XADD");
+        append.arg(self.session(key));
+        if !creates {
+            append.arg("NOMKSTREAM");
+        }
+        append.arg(id.to_string()).arg(FIELD).arg(&entry[..]);
+        append
+    }
+
+    async fn write_with(
+        &self,
+        connection: &mut MultiplexedConnection,
+        write: Write,
+    ) -> Result<Outcome, RedisError> {
+        match write {
+            Write::Create { key, id, entry, ttl } => {
+                // In one transaction, so that no log is left without a TTL.
+                let mut create = pipe();
+                create.atomic().add_command(self.append(key, id, &entry, true));
+                create.add_command(expire(&self.session(key), ttl));
+                outcome_of_append(create.query_async(connection).await)
+            }
+            Write::Append { key, id, entry } => {
+                let append = self.append(key, id, &entry, false);
+                outcome_of_append(append.query_async(connection).await)
+            }
+            Write::Trim { key, before } => {
+                let mut trim = cmd("XTRIM");
+                trim.arg(self.session(key)).arg("MINID").arg(before.to_string());
+                let _removed: u64 = trim.query_async(connection).await?;
+                Ok(Outcome::Written)
+            }
+            Write::Keep { key, ttl } => {
+                let is_kept = expire(&self.session(key), ttl).query_async(connection).await?;
+                Ok(if is_kept { Outcome::Written } else { Outcome::Missing })
+            }
+            Write::Remove { key } => {
+                let was_there =
+                    cmd("UNLINK").arg(self.session(key)).query_async(connection).await?;
+                Ok(if was_there { Outcome::Written } else { Outcome::Missing })
+            }
+            Write::Renew { node, address, ttl } => {
+                let mut renew = cmd("SET");
+                renew.arg(self.node(node)).arg(&*address).arg("PX").arg(milliseconds(ttl));
+                let before: Option<String> = renew.arg("GET").query_async(connection).await?;
+                Ok(if before.is_some() { Outcome::Written } else { Outcome::Expired })
+            }
+            Write::Leave { node } => {
+                let was_there = cmd("DEL").arg(self.node(node)).query_async(connection).await?;
+                Ok(if was_there { Outcome::Written } else { Outcome::Expired })
+            }
+        }
+    }
+}
+
+impl Store for RedisStore {
+    fn connect(&self) -> StoreFuture<'_, StoreId> {
+        Box::pin(async { self.open().await.map_err(|error| self.away(&error)) })
+    }
+
+    fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
+        Box::pin(async {
+            let mut connection = self.connections()?.writes;
+            let written = self.write_with(&mut connection, write).await;
+            written.or_else(|error| refusal(&error).ok_or_else(|| self.away(&error)))
+        })
+    }
+
+    fn last(&self, key: StoreKey) -> StoreFuture<'_, LastEntry> {
+        Box::pin(async move {
+            let mut last = cmd("XREVRANGE");
+            last.arg(self.session(key)).arg("+").arg("-").arg("COUNT").arg(1);
+            let mut store = cmd("GET");
+            store.arg(self.key(STORE_ID));
+            let last = self.read_all(pipe().add_command(last).add_command(store)).await?;
+            let (Entries(mut entries), store): (Entries, Option<String>) = last;
+            let store = store.map(|id| id.parse()).transpose();
+            let store = store.map_err(|_| self.away(&invalid("the id of the store")))?;
+            Ok(LastEntry { entry: entries.pop(), store })
+        })
+    }
+
+    fn read(
+        &self,
+        key: StoreKey,
+        after: Option<EntryId>,
+        entries_max: usize,
+    ) -> StoreFuture<'_, Vec<Entry>> {
+        Box::pin(async move {
+            let start = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+            let mut range = cmd("XRANGE");
+            range.arg(self.session(key)).arg(start).arg("+").arg("COUNT").arg(entries_max);
+            let (Entries(entries),) = self.read_all(pipe().add_command(range)).await?;
+            Ok(entries)
+        })
+    }
+
+    fn lease(&self, node: NodeId) -> StoreFuture<'_, Option<Lease>> {
+        Box::pin(async move {
+            let key = self.node(node);
+            let (mut address, mut expires_in) = (cmd("GET"), cmd("PTTL"));
+            address.arg(&key);
+            expires_in.arg(&key);
+            let lease = self.read_all(pipe().add_command(address).add_command(expires_in)).await?;
+            let (address, expires_in): (Option<String>, i64) = lease;
+            // It may have expired in between.
+            let expires_in = u64::try_from(expires_in).ok().map(Duration::from_millis);
+            let lease =
+                |(address, expires_in): (String, _)| Lease { address: address.into(), expires_in };
+            Ok(address.zip(expires_in).map(lease))
+        })
+    }
+}
+
+impl RedisStore {
+    /// Carries out commands of the connection for reads, in one round trip.
+    async fn read_all<T: FromRedisValue>(&self, commands: &mut Pipeline) -> Result<T, StoreAway> {
+        let mut connection = self.connections()?.reads;
+        commands.query_async(&mut connection).await.map_err(|error| self.away(&error))
+    }
+}
+
+fn expire(key: &str, ttl: Duration) -> Cmd {
+    let mut expire = cmd("PEXPIRE");
+    expire.arg(key).arg(milliseconds(ttl));
+    expire
+}
+
+/// Returns a duration in the unit of the server, which has at least 1 ms.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64)
+}
+
+/// Returns what became of an entry. The server answers with its id, or with nothing if there is no
+/// such log.
+fn outcome_of_append(appended: Result<Value, RedisError>) -> Result<Outcome, RedisError> {
+    match appended {
+        Ok(Value::Nil) => Ok(Outcome::Missing),
+        Ok(_) => Ok(Outcome::Written),
+        Err(error) => refusal(&error).ok_or(error),
+    }
+}
+
+/// Returns what an error says of an entry: that its id is not higher than that of the last one, which
+/// has no code of its own, or that there is no memory for it.
+fn refusal(error: &RedisError) -> Option<Outcome> {
+    let errors = error.clone().into_server_errors()?;
+    errors.iter().find_map(|(_, error)| {
+        if error.code() == "OOM" {
+            return Some(Outcome::Full);
+        }
+        let is_not_higher = |text: &str| text.contains("equal or smaller than the target stream");
+        error.details().is_some_and(is_not_higher).then_some(Outcome::Refused)
+    })
+}
+
+/// Warns about a server that may evict sessions to get memory. Some do not let clients know.
+async fn check_eviction(connection: &mut MultiplexedConnection) {
+    let mut get = cmd("CONFIG");
+    get.arg("GET").arg("maxmemory-policy");
+    let policy: Result<Vec<String>, _> = get.query_async(connection).await;
+    if let Ok([_, policy]) = policy.as_deref()
+        && policy != "noeviction"
+    {
+        warn!(policy, "the store may evict sessions: set maxmemory-policy to noeviction");
+    }
+}
+
+fn invalid(what: &'static str) -> RedisError {
+    RedisError::from((
+        ErrorKind::UnexpectedReturnType,
+        "the store returned an invalid value",
+        what.to_owned(),
+    ))
+}
+
+/// Entries as `XRANGE` returns them.
+struct Entries(Vec<Entry>);
+
+/// The names and values of an entry.
+type Fields = Vec<(String, Vec<u8>)>;
+
+impl FromRedisValue for Entries {
+    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
+        let entries: Vec<(String, Fields)> = redis::from_redis_value(value)?;
+        let entries = entries.into_iter().map(|(id, fields)| {
+            let id = id.parse().map_err(|_| "not an id of an entry".to_owned())?;
+            let field = fields.into_iter().find(|(name, _)| name == FIELD);
+            let (_, bytes) = field.ok_or_else(|| format!("an entry has no field `{FIELD}`"))?;
+            Ok(Entry { id, bytes: bytes.into() })
+        });
+        let entries: Result<_, String> = entries.collect();
+        entries.map(Self).map_err(Into::into)
+    }
+}

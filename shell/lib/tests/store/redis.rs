@@ -1,0 +1,100 @@
+//! The store on a real server: ignored unless asked for, because it is downloaded.
+
+use rejoin::store::{EntryId, Outcome, RedisStore, RedisStoreConfig, Store as _, Write};
+
+use crate::{
+    contract::{append, check, create, id, key},
+    engine::{Engine, programs},
+};
+
+fn store(engine: &Engine) -> RedisStore {
+    RedisStore::new(RedisStoreConfig::new(engine.url())).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn it_does_what_every_store_does() {
+    for program in programs() {
+        let engine = Engine::start(&program);
+        let store = store(&engine);
+        assert!(store.last(key(1)).await.is_err(), "it is not connected");
+        store.connect().await.unwrap();
+        check(&store).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn a_server_that_restarts_empty_has_another_id() {
+    for program in programs() {
+        let mut engine = Engine::start(&program);
+        let store = store(&engine);
+        let before = store.connect().await.unwrap();
+        create(&store, key(1), (1, 0)).await;
+        engine.kill();
+        assert!(store.last(key(1)).await.is_err());
+        assert!(store.connect().await.is_err());
+        engine.restart();
+        assert!(store.last(key(1)).await.is_err(), "it heals only by connecting");
+        assert_ne!(store.connect().await.unwrap(), before);
+        assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Missing);
+        assert_eq!(create(&store, key(1), (1, 1)).await, Outcome::Written);
+    }
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn a_server_that_was_flushed_has_no_id() {
+    for program in programs() {
+        let engine = Engine::start(&program);
+        let store = store(&engine);
+        store.connect().await.unwrap();
+        run(&engine, &["FLUSHALL"]).await;
+        assert_eq!(store.last(key(1)).await.unwrap().store, None);
+    }
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn a_full_server_refuses_an_entry_and_is_not_away() {
+    for program in programs() {
+        let engine = Engine::start(&program);
+        let store = store(&engine);
+        store.connect().await.unwrap();
+        create(&store, key(1), (1, 0)).await;
+        run(&engine, &["CONFIG", "SET", "maxmemory", "1"]).await;
+        assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Full);
+        assert_eq!(create(&store, key(2), (1, 0)).await, Outcome::Full);
+        run(&engine, &["CONFIG", "SET", "maxmemory", "0"]).await;
+        assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Written);
+    }
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn a_server_that_does_not_answer_is_away() {
+    for program in programs() {
+        let engine = Engine::start(&program);
+        let store = store(&engine);
+        store.connect().await.unwrap();
+        create(&store, key(1), (1, 0)).await;
+        run(&engine, &["CLIENT", "PAUSE", "1500", "ALL"]).await;
+        let late = Write::Append { key: key(1), id: id((1, 1)), entry: "late".into() };
+        assert!(store.write(late).await.is_err());
+        assert!(store.last(key(1)).await.is_err());
+        while store.connect().await.is_err() {}
+        // Whether it was written is only known by looking.
+        let last: EntryId = store.last(key(1)).await.unwrap().entry.unwrap().id;
+        assert!([(1, 0), (1, 1)].map(id).contains(&last), "{last}");
+        assert_eq!(append(&store, key(1), (1, 2)).await, Outcome::Written);
+        assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Refused);
+    }
+}
+
+/// Runs a command of an operator.
+async fn run(engine: &Engine, command: &[&str]) {
+    let client = redis::Client::open(engine.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let (name, arguments) = command.split_first().unwrap();
+    let () = redis::cmd(name).arg(arguments).query_async(&mut connection).await.unwrap();
+}
