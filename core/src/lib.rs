@@ -248,6 +248,7 @@ mod ascending_map;
 mod capacity;
 mod change;
 pub mod client;
+pub mod cluster;
 mod config;
 mod cursor;
 mod event_id;

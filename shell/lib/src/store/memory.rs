@@ -8,12 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rejoin_core::cluster::{EntryId, NodeId, StoreId};
 use tokio::time::Instant;
 
-use super::{
-    Entry, EntryId, LastEntry, Lease, NodeId, Outcome, Store, StoreAway, StoreFuture, StoreId,
-    StoreKey, Write,
-};
+use super::{Entry, LastEntry, Lease, Outcome, Store, StoreAway, StoreFuture, StoreKey, Write};
 
 /// A store in the memory of this process, for tests and examples: it keeps sessions across managers,
 /// not across processes. A clone is the same store.
@@ -112,7 +110,7 @@ impl Store for MemoryStore {
 
 impl Inner {
     fn new() -> Self {
-        let id = StoreId::random();
+        let id = StoreId(rand::random());
         Self { id, is_away: false, logs: HashMap::new(), leases: HashMap::new() }
     }
 

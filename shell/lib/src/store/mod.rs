@@ -5,7 +5,7 @@
 //! to another, which writes in a higher epoch, cannot write to it any more, and no entry is written
 //! twice.
 
-mod entry;
+mod key;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -13,14 +13,12 @@ mod redis;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use rejoin_core::cluster::{EntryId, NodeId, StoreId};
 use thiserror::Error;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreConfig, RedisStoreError};
-pub use self::{
-    entry::{EntryId, NodeId, StoreId, StoreKey},
-    memory::MemoryStore,
-};
+pub use self::{key::StoreKey, memory::MemoryStore};
 
 /// A store of sessions.
 ///

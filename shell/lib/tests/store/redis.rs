@@ -1,6 +1,9 @@
 //! The store on a real server: ignored unless asked for, because it is downloaded.
 
-use rejoin::store::{EntryId, Outcome, RedisStore, RedisStoreConfig, Store as _, Write};
+use rejoin::{
+    rejoin_core::cluster::EntryId,
+    store::{Outcome, RedisStore, RedisStoreConfig, Store as _, Write},
+};
 
 use crate::{
     contract::{append, check, create, id, key},
@@ -15,7 +18,7 @@ fn store(engine: &Engine) -> RedisStore {
 #[ignore = "downloads a server"]
 async fn it_does_what_every_store_does() {
     for program in programs() {
-        let engine = Engine::start(&program);
+        let engine = Engine::start(&program).await;
         let store = store(&engine);
         assert!(store.last(key(1)).await.is_err(), "it is not connected");
         store.connect().await.unwrap();
@@ -27,14 +30,14 @@ async fn it_does_what_every_store_does() {
 #[ignore = "downloads a server"]
 async fn a_server_that_restarts_empty_has_another_id() {
     for program in programs() {
-        let mut engine = Engine::start(&program);
+        let mut engine = Engine::start(&program).await;
         let store = store(&engine);
         let before = store.connect().await.unwrap();
         create(&store, key(1), (1, 0)).await;
         engine.kill();
         assert!(store.last(key(1)).await.is_err());
         assert!(store.connect().await.is_err());
-        engine.restart();
+        engine.restart().await;
         assert!(store.last(key(1)).await.is_err(), "it heals only by connecting");
         assert_ne!(store.connect().await.unwrap(), before);
         assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Missing);
@@ -46,7 +49,7 @@ async fn a_server_that_restarts_empty_has_another_id() {
 #[ignore = "downloads a server"]
 async fn a_server_that_was_flushed_has_no_id() {
     for program in programs() {
-        let engine = Engine::start(&program);
+        let engine = Engine::start(&program).await;
         let store = store(&engine);
         store.connect().await.unwrap();
         run(&engine, &["FLUSHALL"]).await;
@@ -58,7 +61,7 @@ async fn a_server_that_was_flushed_has_no_id() {
 #[ignore = "downloads a server"]
 async fn a_full_server_refuses_an_entry_and_is_not_away() {
     for program in programs() {
-        let engine = Engine::start(&program);
+        let engine = Engine::start(&program).await;
         let store = store(&engine);
         store.connect().await.unwrap();
         create(&store, key(1), (1, 0)).await;
@@ -74,7 +77,7 @@ async fn a_full_server_refuses_an_entry_and_is_not_away() {
 #[ignore = "downloads a server"]
 async fn a_server_that_does_not_answer_is_away() {
     for program in programs() {
-        let engine = Engine::start(&program);
+        let engine = Engine::start(&program).await;
         let store = store(&engine);
         store.connect().await.unwrap();
         create(&store, key(1), (1, 0)).await;

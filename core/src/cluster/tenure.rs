@@ -1,0 +1,492 @@
+//! The tenure of a session: how its owner writes it to the store, and learns that it is not the
+//! owner any more.
+
+use smallvec::SmallVec;
+
+use super::{EntryId, StoreId};
+
+/// How a process holds one session.
+///
+/// At most one entry is in flight, so that records are batched under load, and a doubt is about one
+/// entry only. Whatever went wrong is repaired by a whole session with a higher id: no bytes that were
+/// not acknowledged have to be kept.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    epoch: u64,
+    /// The store that the session was written to.
+    store: StoreId,
+    /// The number of the last entry that was sent to the store.
+    sent: Option<u64>,
+    state: State,
+    /// How the session is handed over, once nothing is in flight.
+    end: Option<EntryKind>,
+    /// Bytes of records that wait for the next entry.
+    pending: usize,
+    /// Bytes of the last whole session, and of the records after it.
+    whole: usize,
+    since_whole: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is in flight.
+    Idle,
+    /// An entry is in flight.
+    Writing(EntryKind),
+    /// It is not known whether the session is still this process's own. The entry that was in flight
+    /// may have been written.
+    Doubt { writing: Option<EntryKind>, is_asking: bool },
+    /// The store has no room: the next try is a whole session.
+    Full,
+    /// The session is another process's, or over.
+    Over,
+}
+
+/// What an entry of a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// The whole session: what is before it is not needed.
+    Whole,
+    /// The records since the entry before.
+    Records,
+    /// Its owner has given the session up, for any other process to take over.
+    Released,
+    /// The session is closed.
+    Closed,
+}
+
+/// What became of an entry that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It was written.
+    Written,
+    /// The log has an entry whose id is not lower.
+    Refused,
+    /// The store does not have the session.
+    Missing,
+    /// The store has no room for it.
+    Full,
+}
+
+/// The last entry of the session in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastEntry {
+    /// Its id.
+    pub id: EntryId,
+    /// Whether it says that the session is closed.
+    pub is_closed: bool,
+}
+
+/// What the driver must do for a session, in this order.
+pub type TenureActions = SmallVec<[TenureAction; 3]>;
+
+/// Something that the driver must do for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenureAction {
+    /// Write an entry, and report what becomes of it: [`Tenure::on_answer`]. Pending records are part of it,
+    /// and are dropped for a whole session.
+    Write {
+        /// Its id.
+        id: EntryId,
+        /// What it is.
+        kind: EntryKind,
+        /// Whether the log is created if the store has none.
+        creates: bool,
+    },
+    /// All records of the entry that was in flight are committed.
+    Committed,
+    /// Remove the entries before this one.
+    Trim {
+        /// The first entry that stays.
+        before: EntryId,
+    },
+    /// Ask the store for the last entry: [`Tenure::on_last_entry`].
+    Ask,
+    /// The session was handed over, or is closed in the store.
+    Ended,
+    /// Cut the connections of the session, end its backend and forget it. Nothing more is sent.
+    GiveUp {
+        /// Why.
+        reason: GiveUpReason,
+    },
+}
+
+/// Why a process gives up a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveUpReason {
+    /// Another process has taken it over.
+    TakenOver,
+    /// Another process has taken it over, and closed it.
+    Closed,
+    /// The store does not have it any more, and may have let another process end it.
+    Removed,
+}
+
+/// Bytes of records after which the session is written as a whole again, if it has fewer bytes itself.
+const RECORDS_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of pending records that are dropped for a whole session, which knows all of them.
+const PENDING_BYTES_MAX: usize = 4 << 20;
+
+impl Tenure {
+    /// Begins a session, which must be written as a whole before its client learns its id.
+    #[must_use]
+    pub fn begin(store: StoreId) -> (Self, TenureActions) {
+        let mut tenure = Self::new(1, store);
+        let write = tenure.write(EntryKind::Whole, true);
+        (tenure, write)
+    }
+
+    /// Continues a session that was taken over by the entry `epoch-0`.
+    #[must_use]
+    pub fn continue_in(epoch: u64, store: StoreId) -> (Self, TenureActions) {
+        let mut tenure = Self { sent: Some(0), ..Self::new(epoch, store) };
+        let write = tenure.write(EntryKind::Whole, false);
+        (tenure, write)
+    }
+
+    fn new(epoch: u64, store: StoreId) -> Self {
+        let (pending, whole, since_whole) = (0, 0, 0);
+        let state = State::Idle;
+        Self { epoch, store, sent: None, state, end: None, pending, whole, since_whole }
+    }
+
+    /// Returns whether it is not known if the session is still this process's own. Then nothing may be
+    /// accepted for it.
+    #[must_use]
+    pub const fn is_in_doubt(&self) -> bool {
+        matches!(self.state, State::Doubt { .. })
+    }
+
+    /// Notes that records of `bytes` bytes wait, besides those of earlier calls.
+    pub fn on_records(&mut self, bytes: usize) -> TenureActions {
+        self.pending = self.pending.saturating_add(bytes);
+        self.write_next()
+    }
+
+    /// Closes the session in the store, or else hands it over, once nothing is in flight.
+    pub fn end(&mut self, is_closed: bool) -> TenureActions {
+        self.end = Some(if is_closed { EntryKind::Closed } else { EntryKind::Released });
+        self.write_next()
+    }
+
+    /// Notes what became of the entry in flight, which has `bytes` bytes.
+    pub fn on_answer(&mut self, outcome: WriteOutcome, bytes: usize) -> TenureActions {
+        let State::Writing(kind) = self.state else { return TenureActions::new() };
+        match outcome {
+            WriteOutcome::Written => self.on_written(kind, bytes),
+            WriteOutcome::Full => {
+                self.state = State::Full;
+                TenureActions::new()
+            }
+            WriteOutcome::Refused | WriteOutcome::Missing => self.ask(Some(kind)),
+        }
+    }
+
+    /// Notes that there is no answer to the entry in flight, or that the lease of the process has
+    /// expired.
+    pub fn on_disconnect(&mut self) {
+        self.state = match self.state {
+            State::Idle | State::Full => State::Doubt { writing: None, is_asking: false },
+            State::Writing(kind) => State::Doubt { writing: Some(kind), is_asking: false },
+            State::Doubt { writing, .. } => State::Doubt { writing, is_asking: false },
+            State::Over => State::Over,
+        };
+    }
+
+    /// Notes that the store can be reached again, and the lease of the process is valid.
+    pub fn on_connect(&mut self) -> TenureActions {
+        match self.state {
+            State::Doubt { writing, is_asking: false } => self.ask(writing),
+            State::Idle
+            | State::Writing(_)
+            | State::Doubt { is_asking: true, .. }
+            | State::Full
+            | State::Over => TenureActions::new(),
+        }
+    }
+
+    /// Tries again to write to a store that had no room. The driver calls it after a delay.
+    pub fn retry(&mut self) -> TenureActions {
+        if self.state != State::Full {
+            return TenureActions::new();
+        }
+        self.repair(false)
+    }
+
+    /// Decides a doubt by the last entry in the store, if there is one.
+    ///
+    /// `held_lease` says whether the lease of the process has been valid since the last entry was
+    /// written: then no other process can have taken the session over.
+    pub fn on_last_entry(
+        &mut self,
+        last: Option<LastEntry>,
+        store: StoreId,
+        held_lease: bool,
+    ) -> TenureActions {
+        let State::Doubt { writing, is_asking: true } = self.state else {
+            return TenureActions::new();
+        };
+        let Some(last) = last else {
+            if store == self.store && !held_lease {
+                return self.give_up(GiveUpReason::Removed);
+            }
+            // The store has forgotten it.
+            self.store = store;
+            return self.repair(true);
+        };
+        self.store = store;
+        let is_written = Some(last.id) == self.sent_id();
+        match writing {
+            // How many bytes it has is not known any more.
+            Some(kind) if is_written => self.on_written(kind, 0),
+            None if is_written => {
+                self.state = State::Idle;
+                self.write_next()
+            }
+            _ if last.is_closed => self.give_up(GiveUpReason::Closed),
+            // The entry was lost on the way, or the store has forgotten its last ones.
+            _ if Some(last.id) < self.sent_id() => self.repair(false),
+            _ => self.give_up(GiveUpReason::TakenOver),
+        }
+    }
+
+    /// Writes what repairs the log of the session, whatever is missing in it.
+    fn repair(&mut self, creates: bool) -> TenureActions {
+        match self.end {
+            Some(EntryKind::Closed) if creates => {
+                self.state = State::Over;
+                TenureActions::from_iter([TenureAction::Ended])
+            }
+            Some(EntryKind::Closed) => self.write(EntryKind::Closed, false),
+            _ => self.write(EntryKind::Whole, creates),
+        }
+    }
+
+    fn on_written(&mut self, kind: EntryKind, bytes: usize) -> TenureActions {
+        let mut actions = TenureActions::from_iter([TenureAction::Committed]);
+        self.state = State::Idle;
+        match kind {
+            EntryKind::Records => self.since_whole = self.since_whole.saturating_add(bytes),
+            EntryKind::Whole => {
+                (self.whole, self.since_whole) = (bytes, 0);
+                // The first entry of a session has none before it.
+                let before = self.sent_id().filter(|id| id.number > 0);
+                actions.extend(before.map(|before| TenureAction::Trim { before }));
+            }
+            EntryKind::Released | EntryKind::Closed => {
+                self.state = State::Over;
+                actions.push(TenureAction::Ended);
+            }
+        }
+        actions.extend(self.write_next());
+        actions
+    }
+
+    /// Writes the next entry, if nothing is in flight and there is something to write.
+    fn write_next(&mut self) -> TenureActions {
+        if self.state != State::Idle {
+            return TenureActions::new();
+        }
+        let is_long = self.since_whole > RECORDS_BYTES_MAX.max(self.whole);
+        if self.pending > 0 {
+            let is_whole = is_long || self.pending > PENDING_BYTES_MAX;
+            let kind = if is_whole { EntryKind::Whole } else { EntryKind::Records };
+            return self.write(kind, false);
+        }
+        self.end.map_or_else(TenureActions::new, |kind| self.write(kind, false))
+    }
+
+    fn write(&mut self, kind: EntryKind, creates: bool) -> TenureActions {
+        let number = self.sent.map_or(0, |sent| sent.saturating_add(1));
+        self.sent = Some(number);
+        self.state = State::Writing(kind);
+        self.pending = 0;
+        let id = EntryId { epoch: self.epoch, number };
+        TenureActions::from_iter([TenureAction::Write { id, kind, creates }])
+    }
+
+    fn ask(&mut self, writing: Option<EntryKind>) -> TenureActions {
+        self.state = State::Doubt { writing, is_asking: true };
+        TenureActions::from_iter([TenureAction::Ask])
+    }
+
+    fn give_up(&mut self, reason: GiveUpReason) -> TenureActions {
+        self.state = State::Over;
+        TenureActions::from_iter([TenureAction::GiveUp { reason }])
+    }
+
+    fn sent_id(&self) -> Option<EntryId> {
+        self.sent.map(|number| EntryId { epoch: self.epoch, number })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::String, vec::Vec};
+
+    use super::*;
+
+    const STORE: StoreId = StoreId(1);
+    const OTHER: StoreId = StoreId(2);
+
+    fn text(actions: &TenureActions) -> String {
+        let text = actions.iter().map(|action| match action {
+            TenureAction::Write { id, kind, creates } => {
+                let how = if *creates { "create" } else { "write" };
+                format!("{how} {id} {kind:?}")
+            }
+            TenureAction::Committed => "committed".into(),
+            TenureAction::Trim { before } => format!("trim {before}"),
+            TenureAction::Ask => "ask".into(),
+            TenureAction::Ended => "ended".into(),
+            TenureAction::GiveUp { reason } => format!("give up: {reason:?}"),
+        });
+        text.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns a session of epoch 3 whose entries 0 and 1 are written.
+    fn held() -> Tenure {
+        let (mut tenure, actions) = Tenure::continue_in(3, STORE);
+        assert_eq!(text(&actions), "write 3-1 Whole");
+        let actions = tenure.on_answer(WriteOutcome::Written, 100);
+        assert_eq!(text(&actions), "committed, trim 3-1");
+        tenure
+    }
+
+    fn last(epoch: u64, number: u64) -> LastEntry {
+        LastEntry { id: EntryId { epoch, number }, is_closed: false }
+    }
+
+    #[test]
+    fn records_are_written_one_entry_at_a_time() {
+        let (mut tenure, actions) = Tenure::begin(STORE);
+        assert_eq!(text(&actions), "create 1-0 Whole");
+        assert_eq!(text(&tenure.on_records(5)), "", "one is in flight");
+        let actions = tenure.on_answer(WriteOutcome::Written, 100);
+        assert_eq!(text(&actions), "committed, write 1-1 Records");
+        assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 5)), "committed");
+        assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 5)), "", "nothing is in flight");
+        assert_eq!(text(&tenure.on_records(5)), "write 1-2 Records");
+    }
+
+    #[test]
+    fn a_long_log_is_replaced_by_a_whole_session() {
+        for (whole, entries) in [(100, 3), (3 * RECORDS_BYTES_MAX / 2, 4)] {
+            let (mut tenure, _) = Tenure::begin(STORE);
+            tenure.on_answer(WriteOutcome::Written, whole);
+            let is_records = |tenure: &mut Tenure| {
+                let is_records = text(&tenure.on_records(1)).ends_with("Records");
+                tenure.on_answer(WriteOutcome::Written, RECORDS_BYTES_MAX / 2);
+                is_records
+            };
+            let before = (0..9).take_while(|_| is_records(&mut tenure)).count();
+            assert_eq!(before, entries, "{whole}");
+        }
+        let mut tenure = held();
+        tenure.on_records(1);
+        tenure.on_records(PENDING_BYTES_MAX + 1);
+        let actions = tenure.on_answer(WriteOutcome::Written, 1);
+        assert_eq!(text(&actions), "committed, write 3-3 Whole");
+    }
+
+    #[test]
+    fn a_doubt_is_decided_by_the_last_entry() {
+        let closed = |epoch| LastEntry { is_closed: true, ..last(epoch, 0) };
+        for (last, store, held_lease, expected) in [
+            (Some(last(3, 2)), STORE, true, "committed"),
+            (Some(last(3, 1)), STORE, true, "write 3-3 Whole"),
+            (Some(last(2, 9)), STORE, true, "write 3-3 Whole"),
+            (Some(last(3, 1)), OTHER, true, "write 3-3 Whole"),
+            (Some(last(3, 3)), STORE, true, "give up: TakenOver"),
+            (Some(last(4, 0)), STORE, true, "give up: TakenOver"),
+            (Some(closed(4)), STORE, true, "give up: Closed"),
+            (Some(closed(2)), STORE, true, "give up: Closed"),
+            (None, STORE, true, "create 3-3 Whole"),
+            (None, STORE, false, "give up: Removed"),
+            (None, OTHER, false, "create 3-3 Whole"),
+        ] {
+            let mut tenure = held();
+            tenure.on_records(5);
+            tenure.on_disconnect();
+            assert!(tenure.is_in_doubt());
+            assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 5)), "", "too late");
+            assert_eq!(text(&tenure.on_last_entry(last, store, held_lease)), "", "not asked for");
+            assert_eq!(text(&tenure.on_connect()), "ask");
+            let actions = tenure.on_last_entry(last, store, held_lease);
+            assert_eq!(text(&actions), expected, "{last:?} {store:?} {held_lease}");
+            assert!(!tenure.is_in_doubt());
+        }
+    }
+
+    #[test]
+    fn a_doubt_without_an_entry_in_flight_goes_on_as_before() {
+        let mut tenure = held();
+        tenure.on_disconnect();
+        assert_eq!(text(&tenure.on_records(5)), "");
+        tenure.on_connect();
+        tenure.on_disconnect();
+        assert_eq!(text(&tenure.on_connect()), "ask", "again");
+        assert_eq!(
+            text(&tenure.on_last_entry(Some(last(3, 1)), STORE, false)),
+            "write 3-2 Records"
+        );
+    }
+
+    #[test]
+    fn a_refused_entry_is_a_doubt() {
+        for outcome in [WriteOutcome::Refused, WriteOutcome::Missing] {
+            let mut tenure = held();
+            tenure.on_records(5);
+            assert_eq!(text(&tenure.on_answer(outcome, 5)), "ask");
+            assert!(tenure.is_in_doubt());
+        }
+    }
+
+    #[test]
+    fn a_full_store_gets_the_whole_session_later() {
+        let mut tenure = held();
+        tenure.on_records(5);
+        assert_eq!(text(&tenure.on_answer(WriteOutcome::Full, 5)), "");
+        assert!(!tenure.is_in_doubt());
+        assert_eq!(text(&tenure.on_records(5)), "");
+        assert_eq!(text(&tenure.retry()), "write 3-3 Whole");
+        assert_eq!(text(&tenure.retry()), "", "it is in flight");
+        assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 9)), "committed, trim 3-3");
+    }
+
+    #[test]
+    fn a_session_ends_after_its_records() {
+        for (is_closed, kind) in [(true, "Closed"), (false, "Released")] {
+            let mut tenure = held();
+            tenure.on_records(5);
+            assert_eq!(text(&tenure.end(is_closed)), "");
+            let actions = tenure.on_answer(WriteOutcome::Written, 5);
+            assert_eq!(text(&actions), format!("committed, write 3-3 {kind}"));
+            assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 5)), "committed, ended");
+            assert_eq!(text(&tenure.on_records(5)), "");
+            tenure.on_disconnect();
+            assert!(!tenure.is_in_doubt());
+        }
+    }
+
+    #[test]
+    fn an_end_that_was_lost_is_written_again() {
+        for (is_closed, last, expected) in [
+            (true, Some(last(3, 1)), "write 3-3 Closed"),
+            (true, None, "ended"),
+            (false, Some(last(3, 1)), "write 3-3 Whole"),
+            (false, None, "create 3-3 Whole"),
+        ] {
+            let mut tenure = held();
+            tenure.end(is_closed);
+            tenure.on_disconnect();
+            tenure.on_connect();
+            assert_eq!(text(&tenure.on_last_entry(last, STORE, true)), expected);
+            if !is_closed {
+                let actions = tenure.on_answer(WriteOutcome::Written, 9);
+                assert_eq!(text(&actions), "committed, trim 3-3, write 3-4 Released");
+            }
+        }
+    }
+}
