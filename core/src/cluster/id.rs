@@ -32,6 +32,20 @@ impl FromStr for EntryId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
+impl NodeId {
+    /// Returns how many event ids a session leaves out that this process takes over, see
+    /// `Session::restore_with`.
+    ///
+    /// A store that has forgotten a takeover lets another process take the session over from where
+    /// the first one did. The ids of its events differ from those of the first one all the same,
+    /// because what is left out depends on the process. It is at most 2^51, which is enough for 8,192
+    /// takeovers.
+    #[must_use]
+    pub const fn skip(self) -> u64 {
+        (1 + self.0 % (1 << 19)) << 32
+    }
+}
+
 /// 16 hexadecimal digits.
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,6 +100,13 @@ mod tests {
         let id = StoreId(5);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("x".parse::<StoreId>(), Err(InvalidId));
+    }
+
+    #[test]
+    fn processes_leave_out_different_event_ids() {
+        assert_eq!(NodeId(0).skip(), 1 << 32);
+        assert_eq!(NodeId((7 << 19) + 5).skip(), 6 << 32);
+        assert_eq!(NodeId(u64::MAX).skip(), 1 << 51);
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub enum WriteOutcome {
 pub struct LastEntry {
     /// Its id.
     pub id: EntryId,
+    /// Whether this process has written it. A store that has forgotten a claim accepts another one
+    /// in the same epoch.
+    pub is_own: bool,
     /// Whether it says that the session is closed.
     pub is_closed: bool,
 }
@@ -236,7 +239,12 @@ impl Tenure {
             return self.repair(true);
         };
         self.store = store;
-        let is_written = Some(last.id) == self.sent_id();
+        let is_written = last.is_own && Some(last.id) == self.sent_id();
+        let is_earlier = if last.is_own {
+            Some(last.id) < self.sent_id()
+        } else {
+            last.id.epoch < self.epoch
+        };
         match writing {
             // How many bytes it has is not known any more.
             Some(kind) if is_written => self.on_written(kind, 0),
@@ -246,7 +254,7 @@ impl Tenure {
             }
             _ if last.is_closed => self.give_up(GiveUpReason::Closed),
             // The entry was lost on the way, or the store has forgotten its last ones.
-            _ if Some(last.id) < self.sent_id() => self.repair(false),
+            _ if is_earlier => self.repair(false),
             _ => self.give_up(GiveUpReason::TakenOver),
         }
     }
@@ -355,7 +363,7 @@ mod tests {
     }
 
     fn last(epoch: u64, number: u64) -> LastEntry {
-        LastEntry { id: EntryId { epoch, number }, is_closed: false }
+        LastEntry { id: EntryId { epoch, number }, is_own: epoch == 3, is_closed: false }
     }
 
     #[test]
@@ -393,12 +401,15 @@ mod tests {
     #[test]
     fn a_doubt_is_decided_by_the_last_entry() {
         let closed = |epoch| LastEntry { is_closed: true, ..last(epoch, 0) };
+        let of_other = |number| LastEntry { is_own: false, ..last(3, number) };
         for (last, store, held_lease, expected) in [
             (Some(last(3, 2)), STORE, true, "committed"),
             (Some(last(3, 1)), STORE, true, "write 3-3 Whole"),
             (Some(last(2, 9)), STORE, true, "write 3-3 Whole"),
             (Some(last(3, 1)), OTHER, true, "write 3-3 Whole"),
             (Some(last(3, 3)), STORE, true, "give up: TakenOver"),
+            (Some(of_other(1)), STORE, true, "give up: TakenOver"),
+            (Some(of_other(2)), STORE, true, "give up: TakenOver"),
             (Some(last(4, 0)), STORE, true, "give up: TakenOver"),
             (Some(closed(4)), STORE, true, "give up: Closed"),
             (Some(closed(2)), STORE, true, "give up: Closed"),
