@@ -273,6 +273,8 @@ pub enum SessionCloseReason {
     BackendGone,
     /// A counter is exhausted.
     Exhausted,
+    /// Another process has it, or may have it.
+    Moved,
 }
 
 /// For the client and the log.
@@ -294,6 +296,7 @@ impl fmt::Display for SessionCloseReason {
             Self::Idle => "the session was closed: it was idle for too long",
             Self::BackendGone => "the session was closed: the server is no longer available",
             Self::Exhausted => "the session was closed: it has no event ids left",
+            Self::Moved => "the session was closed: another process has it",
         })
     }
 }

@@ -286,7 +286,7 @@ pub use rejection::{ApiMisuse, BackendFault, ClientFault, Rejected, Rejection};
 pub use revision::{PROFILES, Profile, ProtocolVersion};
 pub use session::{Session, StreamSummary};
 #[cfg(feature = "serde")]
-pub use snapshot::{RestoreError, Snapshot, State};
+pub use snapshot::{RestoreError, SNAPSHOT_FORMAT, Snapshot, State};
 pub use time::Instant;
 
 #[doc = include_str!("../docs/behaviour.md")]

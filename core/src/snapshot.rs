@@ -68,19 +68,20 @@ pub struct State {
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Format;
 
-const FORMAT: u32 = 11;
+/// The version of the format of snapshots and of the records after them, which no other version reads.
+pub const SNAPSHOT_FORMAT: u32 = 11;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;
 
     fn try_from(number: u32) -> Result<Self, &'static str> {
-        if number == FORMAT { Ok(Self) } else { Err("unsupported snapshot format") }
+        if number == SNAPSHOT_FORMAT { Ok(Self) } else { Err("unsupported snapshot format") }
     }
 }
 
 impl From<Format> for u32 {
     fn from(Format: Format) -> Self {
-        FORMAT
+        SNAPSHOT_FORMAT
     }
 }
 

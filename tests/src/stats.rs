@@ -319,8 +319,7 @@ kinds! {
         Case::ReleasedByLimit => "case: released by a limit",
         Case::Drains => "case: drains",
         Case::DeferredDisconnect => "case: deferred disconnect",
-        Case::KeptRetryIndex => "case: index kept for a retry",
-        Case::DroppedDisconnect => "case: dropped disconnect",
+        Case::VoidDisconnect => "case: void disconnect",
     }
     never {}
 }
@@ -384,6 +383,8 @@ kinds! {
         Action::Report(Report::ReaderStalled { .. }) => "report: reader stalled",
     }
     never {
+        // Histories have one process.
+        Action::SessionClosed { reason: SessionCloseReason::Moved, .. } => "closed: moved",
         // No history is long enough to exhaust a counter.
         Action::SessionClosed { reason: SessionCloseReason::Exhausted, .. } => "closed: exhausted",
         Action::Report(_) => unreachable!("a report that is not listed"),

@@ -128,10 +128,11 @@ pub enum GiveUpReason {
 /// Bytes of records after which the session is written as a whole again, if it has fewer bytes itself.
 const RECORDS_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes of pending records that are dropped for a whole session, which knows all of them.
-const PENDING_BYTES_MAX: usize = 4 << 20;
-
 impl Tenure {
+    /// Bytes of pending records after which the driver drops them: the next entry is a whole session,
+    /// which has all of them.
+    pub const PENDING_BYTES_MAX: usize = 4 << 20;
+
     /// Begins a session, which must be written as a whole before its client learns its id.
     #[must_use]
     pub fn begin(store: StoreId) -> (Self, TenureActions) {
@@ -159,6 +160,12 @@ impl Tenure {
     #[must_use]
     pub const fn is_in_doubt(&self) -> bool {
         matches!(self.state, State::Doubt { .. })
+    }
+
+    /// Returns whether nothing more is written: the session is another process's, or over.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
     }
 
     /// Notes that records of `bytes` bytes wait, besides those of earlier calls.
@@ -240,11 +247,8 @@ impl Tenure {
         };
         self.store = store;
         let is_written = last.is_own && Some(last.id) == self.sent_id();
-        let is_earlier = if last.is_own {
-            Some(last.id) < self.sent_id()
-        } else {
-            last.id.epoch < self.epoch
-        };
+        let is_earlier =
+            if last.is_own { Some(last.id) < self.sent_id() } else { last.id.epoch < self.epoch };
         match writing {
             // How many bytes it has is not known any more.
             Some(kind) if is_written => self.on_written(kind, 0),
@@ -298,7 +302,7 @@ impl Tenure {
         }
         let is_long = self.since_whole > RECORDS_BYTES_MAX.max(self.whole);
         if self.pending > 0 {
-            let is_whole = is_long || self.pending > PENDING_BYTES_MAX;
+            let is_whole = is_long || self.pending > Self::PENDING_BYTES_MAX;
             let kind = if is_whole { EntryKind::Whole } else { EntryKind::Records };
             return self.write(kind, false);
         }
@@ -393,7 +397,7 @@ mod tests {
         }
         let mut tenure = held();
         tenure.on_records(1);
-        tenure.on_records(PENDING_BYTES_MAX + 1);
+        tenure.on_records(Tenure::PENDING_BYTES_MAX + 1);
         let actions = tenure.on_answer(WriteOutcome::Written, 1);
         assert_eq!(text(&actions), "committed, write 3-3 Whole");
     }

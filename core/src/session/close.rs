@@ -29,7 +29,8 @@ impl<C, S: Clone> Session<C, S> {
             | SessionCloseReason::InitializeTimeout
             | SessionCloseReason::InitializeUnacknowledged
             | SessionCloseReason::Idle
-            | SessionCloseReason::Exhausted => FailureReason::SessionClosed,
+            | SessionCloseReason::Exhausted
+            | SessionCloseReason::Moved => FailureReason::SessionClosed,
         };
         let initialize = self.unanswered_initialize().cloned();
         let pending = self.streams.request_streams().flat_map(|key| self.streams[key].pending());

@@ -41,10 +41,8 @@ pub enum Case {
     Drains,
     /// A disconnect was deferred until a commit.
     DeferredDisconnect,
-    /// An index was kept for the retry of a deferred disconnect.
-    KeptRetryIndex,
-    /// A stream was complete before its deferred disconnect was due.
-    DroppedDisconnect,
+    /// A stream was complete when its deferred disconnect was due.
+    VoidDisconnect,
 }
 
 /// Why events are evicted.

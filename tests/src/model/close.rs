@@ -24,7 +24,8 @@ impl Model {
             | SessionCloseReason::InitializeTimeout
             | SessionCloseReason::InitializeUnacknowledged
             | SessionCloseReason::Idle
-            | SessionCloseReason::Exhausted => FailureReason::SessionClosed,
+            | SessionCloseReason::Exhausted
+            | SessionCloseReason::Moved => FailureReason::SessionClosed,
         };
         let initialize = match &self.stage {
             Stage::Unanswered { id, .. } => Some(id.clone()),

@@ -59,6 +59,7 @@ pub(crate) fn close_reason(reason: SessionCloseReason) -> &'static str {
         SessionCloseReason::Idle => "idle",
         SessionCloseReason::BackendGone => "backend_gone",
         SessionCloseReason::Exhausted => "exhausted",
+        SessionCloseReason::Moved => "moved",
     }
 }
 

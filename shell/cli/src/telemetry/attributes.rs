@@ -86,7 +86,8 @@ pub(super) fn session(server: &Arc<str>, reason: SessionCloseReason) -> Vec<KeyV
         SessionCloseReason::Deleted
         | SessionCloseReason::ServerShutdown
         | SessionCloseReason::Cancelled
-        | SessionCloseReason::Idle => {}
+        | SessionCloseReason::Idle
+        | SessionCloseReason::Moved => {}
         SessionCloseReason::InternalError
         | SessionCloseReason::ExpectedInitialize
         | SessionCloseReason::InitializeRejected

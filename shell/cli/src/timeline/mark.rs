@@ -260,6 +260,7 @@ pub(super) fn closed(reason: SessionCloseReason) -> &'static str {
         SessionCloseReason::Idle => "the client did not use it for too long",
         SessionCloseReason::BackendGone => "the server has ended",
         SessionCloseReason::Exhausted => "it has no event ids left",
+        SessionCloseReason::Moved => "another process has it",
     }
 }
 

@@ -271,6 +271,7 @@ pub(super) fn end_kind(reason: SessionCloseReason) -> &'static str {
         SessionCloseReason::ServerShutdown
         | SessionCloseReason::Cancelled
         | SessionCloseReason::InternalError
-        | SessionCloseReason::Exhausted => "ends: other",
+        | SessionCloseReason::Exhausted
+        | SessionCloseReason::Moved => "ends: other",
     }
 }
