@@ -90,7 +90,8 @@ impl Default for ManagerConfig {
 }
 
 impl ManagerConfig {
-    pub(crate) fn validate(&self) -> Result<ValidConfig, ManagerConfigError> {
+    /// Returns the configuration of sessions, which commit what they record if there is a store.
+    pub(crate) fn validate(&self, has_store: bool) -> Result<ValidConfig, ManagerConfigError> {
         if self.sessions_max == 0 {
             return Err(ManagerConfigError::ZeroSessions);
         }
@@ -110,10 +111,12 @@ impl ManagerConfig {
         if self.queue_max < queue_min || self.queue_max > QUEUE_LIMIT {
             return Err(ManagerConfigError::Queue { min: queue_min, max: QUEUE_LIMIT });
         }
-        if self.session.commits {
+        if self.session.commits && !has_store {
             return Err(ManagerConfigError::Commits);
         }
-        let session = self.session.clone().validate()?;
+        let mut session = self.session.clone();
+        session.commits = has_store;
+        let session = session.validate()?;
         let event_bytes_max = session.message_bytes_max.saturating_add(EVENT_OVERHEAD_BYTES);
         if self.kept_memory_max() < event_bytes_max {
             let min = (event_bytes_max - 1).saturating_mul(4) / 3 + 1;
@@ -183,7 +186,7 @@ mod tests {
     fn sessions_that_commit_need_a_store() {
         let mut config = ManagerConfig::default();
         config.session.commits = true;
-        assert_eq!(config.validate().err(), Some(ManagerConfigError::Commits));
+        assert_eq!(config.validate(false).err(), Some(ManagerConfigError::Commits));
     }
 
     #[test]
@@ -194,10 +197,13 @@ mod tests {
                 config.session.message_bytes_max = message_bytes_max;
                 config
             };
-            let error = config(0).validate().err();
+            let error = config(0).validate(false).err();
             let Some(ManagerConfigError::Memory { min }) = error else { panic!("{error:?}") };
-            assert!(config(min).validate().is_ok());
-            assert_eq!(config(min - 1).validate().err(), Some(ManagerConfigError::Memory { min }));
+            assert!(config(min).validate(false).is_ok());
+            assert_eq!(
+                config(min - 1).validate(false).err(),
+                Some(ManagerConfigError::Memory { min })
+            );
         }
     }
 }

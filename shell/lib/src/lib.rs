@@ -90,6 +90,8 @@ mod byte_counter;
 mod client_message;
 #[cfg_attr(all(test, shuttle), path = "races/clock.rs")]
 mod clock;
+#[cfg(feature = "store")]
+mod cluster;
 mod config;
 #[cfg(feature = "http")]
 mod http;

@@ -190,3 +190,9 @@ pub(crate) fn reclaims_memory(sessions: usize, excess: usize, bytes_max: usize) 
 pub(crate) fn panicked(session: SessionId) {
     tracing::error!(session = %session.short(), "session panicked and was closed");
 }
+
+/// Logs that another process may have the session.
+#[cfg(feature = "store")]
+pub(crate) fn session_given_up(session: SessionId, reason: &str) {
+    tracing::warn!(session = %session.short(), reason, "session given up");
+}

@@ -22,6 +22,8 @@ mod reservations;
 mod session_limit;
 #[path = "sessions/shared_memory.rs"]
 mod shared_memory;
+#[path = "sessions/stored/mod.rs"]
+mod stored;
 #[path = "sessions/streams.rs"]
 mod streams;
 #[path = "support/backend.rs"]

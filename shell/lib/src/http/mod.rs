@@ -177,7 +177,8 @@ impl Inner {
             Method::POST => self.post(head, body).await,
             Method::GET => self.get(head).await,
             Method::DELETE => {
-                self.session(head)?.delete()?;
+                let session = self.session(head).await?;
+                self.sessions.delete_session(&session).await?;
                 Ok(no_content())
             }
             Method::OPTIONS => Ok(cors::options()),
@@ -195,7 +196,7 @@ impl Inner {
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, message));
         }
         let last_event_id = head::last_event_id(headers)?;
-        let session = self.session(head)?;
+        let session = self.session(head).await?;
         let mut connection = match last_event_id {
             Some(id) => match session.resume(id) {
                 // Clients would retry after an error, and report it to the user.
@@ -216,16 +217,16 @@ impl Inner {
     }
 
     /// Finds the session that a request names, and that belongs to its principal.
-    fn session(&self, head: &Parts) -> Result<SessionHandle, Refusal> {
+    async fn session(&self, head: &Parts) -> Result<SessionHandle, Refusal> {
         let id = head::session_id(&head.headers)?;
-        let session = self.find(head, id)?;
+        let session = self.find(head, id).await?;
         head::check_protocol_version(&head.headers, &session)?;
         Ok(session)
     }
 
     /// Finds a session that belongs to the principal of a request.
-    fn find(&self, head: &Parts, id: SessionId) -> Result<SessionHandle, ManagerError> {
-        let found = self.sessions.session_of(head.extensions.get(), id);
+    async fn find(&self, head: &Parts, id: SessionId) -> Result<SessionHandle, ManagerError> {
+        let found = self.sessions.find_session(head.extensions.get(), id).await;
         if found.is_err() && self.sessions.has_session(id) {
             match &self.authentication {
                 Some(authentication) => authentication.on_foreign_session(head),

@@ -6,7 +6,9 @@ use std::{error::Error, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
-use rejoin_core::{AnswerFormat, Head, Method, Parsed, Post, RequestId, parse_head};
+use rejoin_core::{
+    AnswerFormat, Head, Method, Parsed, Post, RequestId, SessionCloseReason, parse_head,
+};
 
 use super::{
     Inner,
@@ -18,7 +20,7 @@ use super::{
     refusal::Refusal,
     stream,
 };
-use crate::{ClientMessage, Connection, SessionHandle, SseEvent, message};
+use crate::{ClientMessage, Connection, ManagerError, SessionHandle, SseEvent, message};
 
 /// Maximum size of the body of an `initialize` request, in bytes.
 const INITIALIZE_BYTES_MAX: usize = 64 << 10;
@@ -36,7 +38,7 @@ impl Inner {
         let headers = &head.headers;
         head::check_content_type(headers)?;
         head::check_content_encoding(headers)?;
-        let session = self.session(head);
+        let session = self.session(head).await;
         let (post, session) = self.receive(head, session, body).await?;
         let id = request_id(&post);
         let response = match session {
@@ -145,6 +147,9 @@ impl Inner {
         let (session, mut connection) = initialized?;
         let mut events = Vec::new();
         while poll_fn(|cx| connection.poll_events(cx, &mut events)).await {}
+        if session.close_reason() == Some(SessionCloseReason::Moved) {
+            return Err(ManagerError::StoreAway.into());
+        }
         let mut response = match (format, events.as_slice()) {
             (AnswerFormat::Json, [SseEvent::Message { data, .. }]) => json(data.clone()),
             (AnswerFormat::Json, [.., SseEvent::Message { data, .. }]) if !sse => {

@@ -133,6 +133,9 @@ impl From<ManagerError> for Refusal {
             ManagerError::Closing => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(10)
             }
+            ManagerError::StoreAway => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(1)
+            }
             ManagerError::TooManySessionsPerIp(_) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, message)
                     .option("--max-sessions-per-ip")

@@ -2,9 +2,18 @@
 
 use std::{fmt, sync::Arc};
 
-use super::SessionManager;
+#[cfg(feature = "store")]
+use bytes::Bytes;
+
+use super::{Inner, SessionManager, Sessions};
+#[cfg(feature = "store")]
+use crate::cluster::Cluster;
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
+#[cfg(feature = "store")]
+use crate::session::SessionStore;
+#[cfg(feature = "store")]
+use crate::store::{Store, StoreConfig};
 use crate::{
     Backend, Observer,
     backend::AnyBackend,
@@ -20,6 +29,8 @@ pub struct SessionManagerBuilder {
     config: ManagerConfig,
     name: Option<Arc<str>>,
     observer: Option<Arc<dyn Observer>>,
+    #[cfg(feature = "store")]
+    cluster: Option<Arc<Cluster>>,
     #[cfg(feature = "journal")]
     journal: Option<Journal>,
 }
@@ -31,6 +42,8 @@ impl SessionManagerBuilder {
             config,
             name: None,
             observer: None,
+            #[cfg(feature = "store")]
+            cluster: None,
             #[cfg(feature = "journal")]
             journal: None,
         }
@@ -48,6 +61,12 @@ impl SessionManagerBuilder {
         Self { observer: Some(observer), ..self }
     }
 
+    /// Writes sessions to a store, with which they outlive the process.
+    #[cfg(feature = "store")]
+    pub fn store(self, store: impl Store, config: StoreConfig) -> Self {
+        Self { cluster: Some(Arc::new(Cluster::new(Box::new(store), config))), ..self }
+    }
+
     /// Records the inputs of every session in a journal.
     #[cfg(feature = "journal")]
     pub fn journal(self, journal: Journal) -> Self {
@@ -60,13 +79,33 @@ impl SessionManagerBuilder {
     ///
     /// The configuration is invalid: the caller is at fault.
     pub fn build(self) -> Result<SessionManager, ManagerConfigError> {
-        #[cfg_attr(not(feature = "journal"), expect(unused_mut, reason = "set with a journal"))]
-        let mut shared = Shared::new(self.config, Observers::new(self.name, self.observer))?;
+        let observers = Observers::new(self.name, self.observer);
+        #[cfg(feature = "store")]
+        let has_store = self.cluster.is_some();
+        #[cfg(not(feature = "store"))]
+        let has_store = false;
+        #[cfg_attr(
+            not(any(feature = "journal", feature = "store")),
+            expect(unused_mut, reason = "set with a journal or a store")
+        )]
+        let mut shared = Shared::new(self.config, observers, has_store)?;
+        #[cfg(feature = "store")]
+        {
+            let store = self.cluster.as_ref().map(Arc::clone);
+            shared.store = store.map(|store| store as Arc<dyn SessionStore<Bytes>>);
+        }
         #[cfg(feature = "journal")]
         {
             shared.journal = self.journal;
         }
-        Ok(SessionManager::from_shared(self.backend, shared))
+        Ok(SessionManager {
+            inner: Arc::new(Inner {
+                sessions: Sessions::new(shared),
+                backend: self.backend,
+                #[cfg(feature = "store")]
+                cluster: self.cluster,
+            }),
+        })
     }
 }
 

@@ -27,6 +27,9 @@ pub enum ManagerError {
     /// The server is shutting down, and does not accept new sessions.
     #[error("the server is shutting down")]
     Closing,
+    /// The store of sessions is away, or it does not tell who has the session.
+    #[error("the session cannot be served now, retry later")]
+    StoreAway,
     /// The session was closed before it was initialized.
     #[error("{0}")]
     ClosedDuringInitialize(SessionCloseReason),

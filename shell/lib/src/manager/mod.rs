@@ -4,6 +4,8 @@ mod builder;
 mod error;
 mod reclaim;
 mod sessions;
+#[cfg(feature = "store")]
+mod takeover;
 mod unopened;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
@@ -16,6 +18,8 @@ pub(crate) use self::{
     sessions::{NewSession, Sessions},
     unopened::UnopenedSession,
 };
+#[cfg(feature = "store")]
+use crate::cluster::Cluster;
 use crate::{
     Backend, ClientMessage, Connection, Principal, SessionError, SessionEvent, SessionHandle,
     SessionId,
@@ -57,6 +61,9 @@ pub struct SessionManager {
 struct Inner {
     sessions: Sessions<Bytes>,
     backend: Box<dyn AnyBackend>,
+    /// `None` without a store.
+    #[cfg(feature = "store")]
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl SessionManager {
@@ -72,11 +79,6 @@ impl SessionManager {
     /// Returns a builder for a manager with a journal or an observer.
     pub fn builder(backend: impl Backend, config: ManagerConfig) -> SessionManagerBuilder {
         SessionManagerBuilder::new(backend, config)
-    }
-
-    fn from_shared(backend: Box<dyn AnyBackend>, shared: Shared<Bytes>) -> Self {
-        let inner = Inner { sessions: Sessions::new(shared), backend };
-        Self { inner: Arc::new(inner) }
     }
 
     /// Returns the configuration.
@@ -109,6 +111,10 @@ impl SessionManager {
         peer: Option<IpAddr>,
         first: Option<ClientMessage>,
     ) -> Result<SessionHandle, ManagerError> {
+        #[cfg(feature = "store")]
+        if let Some(cluster) = &self.inner.cluster {
+            self.wait_for_lease(cluster).await?;
+        }
         let shared = self.shared();
         let owner = self.inner.sessions.admit(principal, peer)?;
         let permit = self.inner.sessions.reserve().await?;
@@ -211,6 +217,46 @@ impl SessionManager {
     ) -> Result<SessionHandle, ManagerError> {
         let session = self.session(id)?;
         if session.principal() == principal { Ok(session) } else { Err(ManagerError::NotFound) }
+    }
+
+    /// Returns a session that belongs to `principal`, or if that is `None`, to nobody. With a store, a
+    /// session that no other process serves is restored.
+    ///
+    /// # Errors
+    ///
+    /// The session has ended, never existed, or belongs to another principal. Or the store is away, or
+    /// another process may have the session.
+    #[cfg_attr(not(feature = "store"), expect(clippy::unused_async, reason = "there is no store"))]
+    pub async fn find_session(
+        &self,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Result<SessionHandle, ManagerError> {
+        #[cfg(feature = "store")]
+        if let Some(cluster) = &self.inner.cluster {
+            return self.find_in_cluster(cluster, principal, id).await;
+        }
+        self.session_of(principal, id)
+    }
+
+    /// Deletes a session on behalf of its client. With a store, waits until no other process can
+    /// take the session over.
+    ///
+    /// # Errors
+    ///
+    /// The session is already closed, or the store is away.
+    #[cfg_attr(not(feature = "store"), expect(clippy::unused_async, reason = "there is no store"))]
+    pub async fn delete_session(&self, session: &SessionHandle) -> Result<(), ManagerError> {
+        session.delete()?;
+        #[cfg(feature = "store")]
+        takeover::ended(session).await?;
+        Ok(())
+    }
+
+    /// Waits until no session is left: after [`close_all`](Self::close_all), until the store knows
+    /// that they can be taken over.
+    pub async fn closed(&self) {
+        self.inner.sessions.closed().await;
     }
 
     /// Returns all sessions, in no particular order.

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use rejoin_core::{Session, SessionCloseReason};
+use rejoin_core::Session;
 
 use super::{ManagerError, reclaim, unopened::UnopenedSession};
 use crate::{
@@ -82,9 +82,22 @@ impl<P: Payload> Sessions<P> {
         permit: SessionPermit,
         owner: Owner,
     ) -> Result<NewSession<P>, ManagerError> {
+        self.insert_with(id, core, permit, owner, |_| ())
+    }
+
+    /// Inserts a session, which is prepared before it is listed.
+    pub(crate) fn insert_with(
+        &self,
+        id: SessionId,
+        core: Session<P::Client, P::Server>,
+        permit: SessionPermit,
+        owner: Owner,
+        prepare: impl FnOnce(&Arc<SessionInner<P>>),
+    ) -> Result<NewSession<P>, ManagerError> {
         let shared = &self.shared;
         let (session, messages) =
             SessionInner::create(id, core, Arc::clone(shared), permit.downgrade(), owner.principal);
+        prepare(&session);
         let client = ClientSender::new(id, Arc::downgrade(&session));
         shared.registry.insert(Arc::clone(&session), permit);
         session.mark_unused(owner.permits);
@@ -104,14 +117,20 @@ impl<P: Payload> Sessions<P> {
     /// Drains every session, and waits until all are closed. New ones are refused.
     pub(crate) async fn drain(&self, retry: Duration) {
         let shared = &self.shared;
-        shared.drain.start();
         shared.registry.begin_closing();
         for (number, session) in shared.registry.all().into_iter().enumerate() {
-            SessionHandle::new(session).drain(retry);
+            session.drain(retry);
             if (number + 1).is_multiple_of(SESSIONS_PER_YIELD) {
                 yield_now().await;
             }
         }
+        self.closed().await;
+    }
+
+    /// Waits until there is no session.
+    pub(crate) async fn closed(&self) {
+        let shared = &self.shared;
+        shared.drain.start();
         while shared.registry.len() > 0 {
             shared.drain.next_removal().await;
         }
@@ -121,7 +140,7 @@ impl<P: Payload> Sessions<P> {
     pub(crate) fn close_all(&self) {
         self.shared.registry.begin_closing();
         for session in self.shared.registry.all() {
-            SessionHandle::new(session).close(SessionCloseReason::ServerShutdown);
+            session.shut_down();
         }
     }
 }

@@ -78,7 +78,10 @@ impl<P: Payload> LockedSession<'_, P> {
                     self.after_unlock.released_senders.extend(released.map(|(_, sender)| sender));
                 }
                 Action::SessionClosed { reason, .. } => self.close(reason),
+                #[cfg(feature = "store")]
+                Action::Commit(record) => self.add_record(&record),
                 // `ManagerConfig` does not allow sessions to commit.
+                #[cfg(not(feature = "store"))]
                 Action::Commit(_) => {}
                 Action::Report(Report::RequestEnded { id, outcome, .. }) => {
                     self.observe_end(&id, outcome);

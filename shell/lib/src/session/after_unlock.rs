@@ -5,6 +5,8 @@ use std::{sync::Arc, task::Waker};
 use rejoin_core::{Input, SessionCloseReason};
 use smallvec::SmallVec;
 
+#[cfg(feature = "store")]
+use super::commits::StoreJob;
 use super::inner::SessionInner;
 use crate::{log, observer::SessionEvent, payload::Payload, sync::oneshot};
 
@@ -23,6 +25,9 @@ pub(super) struct AfterUnlock {
     /// Whether the backend does not read the session's messages.
     pub(super) backend_not_reading: bool,
     pub(super) closed: Option<SessionCloseReason>,
+    /// What the store must do.
+    #[cfg(feature = "store")]
+    pub(super) store_jobs: SmallVec<[StoreJob; 1]>,
 }
 
 impl AfterUnlock {
@@ -41,7 +46,13 @@ impl AfterUnlock {
             has_shortage,
             backend_not_reading,
             closed,
+            #[cfg(feature = "store")]
+            store_jobs,
         } = self;
+        #[cfg(feature = "store")]
+        if let Some(store) = &session.shared.store {
+            store_jobs.into_iter().for_each(|job| store.start(session, job));
+        }
         // First, so that a client that reacts to its end does not find the session any more.
         let was_listed = closed.is_some() && session.shared.remove(session);
         wakers.into_iter().for_each(Waker::wake);

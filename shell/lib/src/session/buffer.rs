@@ -151,6 +151,12 @@ impl<S: ServerPayload> ConnectionBuffer<S> {
         self.is_closed() && self.events.is_empty()
     }
 
+    /// Returns the waker of the reader.
+    #[cfg(feature = "store")]
+    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
+    }
+
     /// Registers the waker for the next event, or the end.
     pub(super) fn register_waker(&mut self, waker: &Waker) {
         match &mut self.waker {

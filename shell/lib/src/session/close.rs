@@ -1,7 +1,9 @@
 //! The end of a session: why the shell closes one, and what ends with it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+#[cfg(feature = "store")]
+use rejoin_core::StreamId;
 use rejoin_core::{Input, Rejection, Session, SessionCloseReason};
 
 use super::{buffer::End, inner::SessionInner, state::LockedSession};
@@ -12,15 +14,53 @@ use crate::{observer::SessionEvent, owner::OwnerPermits, payload::Payload};
 pub(super) struct BackendExit {
     /// The reason, if the backend gave one.
     pub(super) reason: Option<String>,
+    /// Whether the core knows, while the session lives on.
+    #[cfg(feature = "store")]
+    is_lost: bool,
 }
 
+impl BackendExit {
+    pub(super) fn new(reason: Option<String>) -> Self {
+        Self {
+            reason,
+            #[cfg(feature = "store")]
+            is_lost: false,
+        }
+    }
+}
+
+/// Time after which clients reconnect to a session that is handed over at once.
+#[cfg(feature = "store")]
+const HANDOVER_RETRY: Duration = Duration::from_millis(500);
+
 impl<P: Payload> SessionInner<P> {
+    /// Closes the session once it has no pending requests, or hands it over if there is a store.
+    pub(crate) fn drain(self: &Arc<Self>, retry: Duration) {
+        #[cfg(feature = "store")]
+        if self.shared.store.is_some() {
+            return self.hand_over(retry, false);
+        }
+        // Never rejected.
+        let _ = self.input(Input::Drain { retry });
+    }
+
+    /// Closes the session for a shutdown, or hands it over if there is a store.
+    pub(crate) fn shut_down(self: &Arc<Self>) {
+        #[cfg(feature = "store")]
+        if self.shared.store.is_some() {
+            return self.hand_over(HANDOVER_RETRY, true);
+        }
+        let reason = SessionCloseReason::ServerShutdown;
+        // Only rejected if the session is closed.
+        let _ = self.input(Input::CloseSession { reason });
+    }
+
     /// Handles the end of the backend, with its reason if it gave one. The session accepts no new
     /// messages, and is closed when its connections have sent what the backend had sent before.
     pub(crate) fn on_backend_closed(self: &Arc<Self>, reason: Option<String>) {
         self.with_lock((), |locked| {
             // Keeps the first reason: `ClientMessages::close` also drops them, without a reason.
-            locked.state.backend_exit.get_or_insert_with(|| Box::new(BackendExit { reason }));
+            locked.state.backend_exit.get_or_insert_with(|| Box::new(BackendExit::new(reason)));
         });
     }
 }
@@ -46,12 +86,46 @@ impl<P: Payload> LockedSession<'_, P> {
         if self.state.backend_exit.is_none() {
             return;
         }
+        #[cfg(feature = "store")]
+        if self.state.commits.is_some() {
+            self.close_when_vacant();
+            return;
+        }
         let core = &self.state.core;
         if core.connections().any(|connection| core.has_backlog(connection)) {
             return;
         }
         self.apply(Input::BackendGone);
         self.state.backend_exit = None;
+    }
+
+    /// Closes the session once its client has everything that the backend has sent, or has not come
+    /// back for it in time. The store has it until then.
+    #[cfg(feature = "store")]
+    fn close_when_vacant(&mut self) {
+        let Some(exit) = &mut self.state.backend_exit else { return };
+        if !std::mem::replace(&mut exit.is_lost, true) {
+            self.apply(Input::BackendLost);
+            self.disconnect_standalone_if_lost();
+        }
+        if self.state.core.is_vacant() {
+            self.apply(Input::BackendGone);
+            self.state.backend_exit = None;
+        }
+    }
+
+    /// Returns an error if nothing more will be sent on the standalone stream.
+    #[cfg(feature = "store")]
+    pub(super) fn check_standalone(&self) -> Result<(), Rejection> {
+        if self.state.commits.is_some() { self.check_backend() } else { Ok(()) }
+    }
+
+    /// Disconnects the standalone stream if nothing more will be sent on it.
+    #[cfg(feature = "store")]
+    pub(super) fn disconnect_standalone_if_lost(&mut self) {
+        if self.check_standalone().is_err() {
+            self.apply(Input::Disconnect { stream: StreamId::Standalone, retry: None });
+        }
     }
 
     /// Closes the session after a panic. Its core is replaced, so that it is not used again.
@@ -84,6 +158,9 @@ impl<P: Payload> LockedSession<'_, P> {
             session.shared.unused.remove(unused.number);
         }
         state.owner_permits = OwnerPermits::default();
+        #[cfg(feature = "store")]
+        self.end_tenure();
+        let state = &mut *self.state;
         let (was_opened, progress_dropped) = (state.is_opened, state.progress_dropped);
         self.observe_close(reason);
         let age = self.now().since(self.state.created_at);

@@ -172,9 +172,16 @@ impl<P: Payload> Connection<P> {
         let (connection, through) = (self.id, &mut self.through);
         let is_complete = &mut self.is_complete;
         self.session.with_lock(Poll::Ready(false), |locked| {
+            #[cfg(feature = "store")]
+            let is_withheld = locked.is_withheld();
             let Some(buffer) = locked.state.buffers.get_mut(connection) else {
                 return Poll::Ready(false);
             };
+            #[cfg(feature = "store")]
+            if is_withheld {
+                buffer.register_waker(cx.waker());
+                return Poll::Pending;
+            }
             let (mut acknowledged, mut bytes) = (None, 0);
             let before = out.len();
             while out.len() - before < limits.events && bytes < limits.bytes {

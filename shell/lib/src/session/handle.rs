@@ -31,7 +31,7 @@ impl<P: Payload> SessionHandle<P> {
         Self { inner }
     }
 
-    pub(super) fn inner(&self) -> &Arc<SessionInner<P>> {
+    pub(crate) fn inner(&self) -> &Arc<SessionInner<P>> {
         &self.inner
     }
 
@@ -184,6 +184,8 @@ impl<P: Payload> SessionHandle<P> {
     #[doc(alias = "establish_common_channel")]
     pub fn standalone(&self) -> Result<Connection<P>, SessionError> {
         Ok(self.inner.connect(|locked, connection| {
+            #[cfg(feature = "store")]
+            locked.check_standalone()?;
             locked.handle(Input::Get { connection, last_event_id: None }, None)
         })?)
     }
@@ -199,6 +201,8 @@ impl<P: Payload> SessionHandle<P> {
             let get = Input::Get { connection, last_event_id: Some(last_event_id) };
             locked.handle(get, None)?;
             locked.note_resumed(connection, last_event_id);
+            #[cfg(feature = "store")]
+            locked.disconnect_standalone_if_lost();
             Ok(())
         })?)
     }

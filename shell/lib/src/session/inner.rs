@@ -58,6 +58,8 @@ impl<P: Payload> SessionInner<P> {
         let observed = shared.observers.is_some().then(Box::default);
         let state = SessionState {
             observed,
+            #[cfg(feature = "store")]
+            commits: shared.store.is_some().then(Box::default),
             #[cfg(feature = "journal")]
             recorder,
             ..SessionState::new(core, kept, shared.clock.now())
@@ -97,6 +99,11 @@ impl<P: Payload> SessionInner<P> {
     /// Returns the maximum nesting depth of the JSON of a message.
     pub(crate) fn json_depth_max(&self) -> usize {
         self.shared.config.json_depth_max
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn sessions_max(&self) -> usize {
+        self.shared.config.sessions_max
     }
 
     /// Handles an input that forwards no message.
@@ -200,6 +207,8 @@ impl<P: Payload> SessionInner<P> {
             let run = || {
                 let result = f(&mut locked);
                 locked.close_after_backend();
+                #[cfg(feature = "store")]
+                locked.write_records();
                 locked.count_kept();
                 locked.schedule();
                 result

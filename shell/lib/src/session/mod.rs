@@ -17,6 +17,8 @@ mod capacity;
 mod client_messages;
 mod client_sender;
 mod close;
+#[cfg(feature = "store")]
+mod commits;
 mod connection;
 mod handle;
 mod inner;
@@ -37,6 +39,8 @@ mod watch_queue;
 
 #[cfg(feature = "http")]
 pub(crate) use self::buffer::MessagePart;
+#[cfg(feature = "store")]
+pub(crate) use self::commits::{SessionStore, StoreJob};
 pub use self::{
     buffer::SseEvent,
     client_messages::ClientMessages,

@@ -18,8 +18,12 @@ impl<P: Payload> LockedSession<'_, P> {
         permits: &mut QueuePermits<'_>,
     ) -> Result<(), Rejection> {
         self.check_backend()?;
-        if let Some(client) = client_name::<P>(&post) {
-            self.state.client = Some(client);
+        #[cfg(feature = "store")]
+        if self.is_handed_over() && post.has_request() {
+            return Err(Rejection::Draining);
+        }
+        if let Some(initialize) = initialize(&post) {
+            self.note_initialize(initialize);
         }
         let uses_session = uses_session(&post);
         let timeout = self.session.shared.config.request_timeout;
@@ -38,6 +42,14 @@ impl<P: Payload> LockedSession<'_, P> {
             self.start_request_timeouts(&ids, self.now().saturating_add(timeout));
         }
         Ok(())
+    }
+
+    fn note_initialize(&mut self, initialize: &P::Client) {
+        if let Some(client) = client_name::<P>(initialize) {
+            self.state.client = Some(client);
+        }
+        #[cfg(feature = "store")]
+        self.keep_initialize(initialize);
     }
 
     /// Checks whether a connection may be reserved. It has a buffer already.
@@ -63,14 +75,18 @@ impl<P: Payload> LockedSession<'_, P> {
     }
 }
 
-/// Returns the name and version of the client in an `initialize` request, truncated for the
-/// log.
-fn client_name<P: Payload>(post: &Post<P::Client>) -> Option<Box<str>> {
+/// Returns the `initialize` request of a POST, if it is one.
+fn initialize<C>(post: &Post<C>) -> Option<&C> {
     let Post::Single(message) = post else { return None };
     let Head::Request { method: Method::Initialize { .. }, .. } = &message.head else {
         return None;
     };
-    let name = P::client_name(&message.body)?;
+    Some(&message.body)
+}
+
+/// Returns the name and version of the client in its `initialize` request, truncated for the log.
+fn client_name<P: Payload>(initialize: &P::Client) -> Option<Box<str>> {
+    let name = P::client_name(initialize)?;
     let end = name.floor_char_boundary(CLIENT_NAME_BYTES_MAX);
     Some(name.get(..end)?.trim().into())
 }

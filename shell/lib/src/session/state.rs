@@ -6,6 +6,8 @@ use rejoin_core::{
     Actions, ConnectionId, EventId, Input, Instant, Rejected, Rejection, Session, StreamId,
 };
 
+#[cfg(feature = "store")]
+use super::commits::Commits;
 use super::{
     after_unlock::AfterUnlock,
     buffers::ConnectionBuffers,
@@ -63,6 +65,9 @@ pub(super) struct SessionState<P: Payload> {
     pub(super) owner_permits: OwnerPermits,
     /// `None` while nobody watches the session.
     pub(super) watchers: Option<Box<Watchers>>,
+    /// `None` without a store.
+    #[cfg(feature = "store")]
+    pub(super) commits: Option<Box<Commits>>,
     #[cfg(feature = "journal")]
     pub(super) recorder: Option<Recorder>,
     /// Makes the next use of the core panic, as a bug in it would.
@@ -107,6 +112,8 @@ impl<P: Payload> SessionState<P> {
             kept_limit: KeptLimit::None,
             owner_permits: OwnerPermits::default(),
             watchers: None,
+            #[cfg(feature = "store")]
+            commits: None,
             #[cfg(feature = "journal")]
             recorder: None,
             #[cfg(all(test, not(shuttle)))]
@@ -238,6 +245,8 @@ impl<P: Payload> LockedSession<'_, P> {
             let opened = SessionOpened { client, revision: initialized.version, process };
             self.after_unlock.events.push(SessionEvent::Opened(opened));
             self.observe_initialized();
+            #[cfg(feature = "store")]
+            self.begin_tenure();
         }
     }
 }

@@ -29,6 +29,14 @@ impl<P: Payload> SessionInner<P> {
         });
     }
 
+    /// Notes that its client has used the session in another process.
+    #[cfg(feature = "store")]
+    pub(crate) fn mark_restored(self: &Arc<Self>) {
+        self.with_lock((), |locked| {
+            locked.mark_used();
+        });
+    }
+
     /// Closes the session if it is initialized but unused, and has no connection. Returns whether
     /// it did.
     pub(crate) fn close_if_unused(self: &Arc<Self>) -> bool {

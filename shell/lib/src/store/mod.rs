@@ -5,6 +5,7 @@
 //! to another, which writes in a higher epoch, cannot write to it any more, and no entry is written
 //! twice.
 
+mod config;
 mod key;
 mod memory;
 #[cfg(feature = "redis")]
@@ -18,7 +19,11 @@ use thiserror::Error;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreConfig, RedisStoreError};
-pub use self::{key::StoreKey, memory::MemoryStore};
+pub use self::{
+    config::{StoreConfig, Takeover},
+    key::StoreKey,
+    memory::MemoryStore,
+};
 
 /// A store of sessions.
 ///

@@ -137,7 +137,7 @@ impl LocalSessionManager {
     fn new(config: ManagerConfig, observers: Observers) -> Result<Self, ManagerConfigError> {
         Ok(Self {
             session_config: SessionConfig::default(),
-            sessions: Sessions::new(Shared::new(config, observers)?),
+            sessions: Sessions::new(Shared::new(config, observers, false)?),
             event_store: None,
             insertion: Mutex::default(),
             restoring: Restoring::default(),

@@ -25,6 +25,8 @@ pub(crate) use self::{
 use crate::byte_counter::RequestCounters;
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
+#[cfg(feature = "store")]
+use crate::session::SessionStore;
 use crate::{
     SessionId,
     clock::Clock,
@@ -56,6 +58,8 @@ pub(crate) struct Shared<P: Payload> {
     pub(crate) registry: Registry<P>,
     pub(crate) observers: Observers,
     close_hook: RwLock<Option<CloseHook>>,
+    #[cfg(feature = "store")]
+    pub(crate) store: Option<Arc<dyn SessionStore<P>>>,
     #[cfg(feature = "journal")]
     pub(crate) journal: Option<Journal>,
 }
@@ -64,9 +68,10 @@ impl<P: Payload> Shared<P> {
     pub(crate) fn new(
         mut config: ManagerConfig,
         observers: Observers,
+        has_store: bool,
     ) -> Result<Self, ManagerConfigError> {
         config.session.activity_reports |= observers.is_some();
-        let session_config = config.validate()?;
+        let session_config = config.validate(has_store)?;
         let registry = Registry::new(config.sessions_max);
         let kept_memory = Arc::new(KeptMemory::new(config.kept_memory_max()));
         Ok(Self {
@@ -83,6 +88,8 @@ impl<P: Payload> Shared<P> {
             registry,
             observers,
             close_hook: RwLock::default(),
+            #[cfg(feature = "store")]
+            store: None,
             #[cfg(feature = "journal")]
             journal: None,
         })

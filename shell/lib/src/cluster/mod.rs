@@ -1,0 +1,171 @@
+//! Sessions in a store: they outlive their process, and other processes can take them over.
+//!
+//! `node` is the task that writes what sessions record, and renews the lease of the process;
+//! `resolve` finds a session that the process does not have, and `restore` reads it from the store.
+
+mod entry;
+mod node;
+mod resolve;
+mod restore;
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rejoin_core::{
+    Instant, Record, Session,
+    cluster::{EntryKind, NodeId, NodeLease, StoreId},
+};
+use tokio::sync::{Notify, Semaphore, mpsc};
+
+use self::resolve::Resolutions;
+pub(crate) use self::{
+    resolve::{Resolution, TakeOver},
+    restore::{RestoreFailure, Restored},
+};
+use crate::{
+    ClientMessage, Principal, SessionId,
+    session::{SessionInner, SessionStore, Shared, StoreJob},
+    store::{Store, StoreConfig},
+};
+
+/// Maximum number of sessions that are taken over at a time.
+const TAKEOVERS_MAX: usize = 64;
+
+/// This process, and the store that it shares with others.
+pub(crate) struct Cluster {
+    node: NodeId,
+    store: Box<dyn Store>,
+    pub(crate) config: StoreConfig,
+    state: Mutex<State>,
+    /// Notified when the lease becomes valid.
+    resumed: Notify,
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Until the task is started. What waits is bounded by the sessions: each has at most one entry in
+    /// flight, and a few other jobs.
+    job_receiver: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
+    resolutions: Resolutions,
+    takeovers: Semaphore,
+}
+
+#[derive(Debug)]
+struct State {
+    lease: NodeLease,
+    /// The store that was connected last, and since when it is known.
+    store: Option<(StoreId, Instant)>,
+    leases_lost: u64,
+    /// Sessions that are closed, and whose end the store does not know yet. At most as many as
+    /// `sessions_max`; the store removes the others when their TTL expires.
+    closed: HashMap<SessionId, Arc<SessionInner<Bytes>>>,
+}
+
+/// Something to do for a session.
+#[derive(Debug)]
+struct Job {
+    session: Arc<SessionInner<Bytes>>,
+    job: StoreJob,
+}
+
+impl Cluster {
+    pub(crate) fn new(store: Box<dyn Store>, config: StoreConfig) -> Self {
+        let (jobs, job_receiver) = mpsc::unbounded_channel();
+        let state = State {
+            lease: NodeLease::new(config.lease),
+            store: None,
+            leases_lost: 0,
+            closed: HashMap::new(),
+        };
+        Self {
+            node: NodeId(rand::random()),
+            store,
+            config,
+            state: Mutex::new(state),
+            resumed: Notify::new(),
+            jobs,
+            job_receiver: Mutex::new(Some(job_receiver)),
+            resolutions: Resolutions::default(),
+            takeovers: Semaphore::new(TAKEOVERS_MAX),
+        }
+    }
+
+    /// Starts the task of the process, unless it runs. Must be called in a tokio runtime.
+    pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared<Bytes>>) {
+        let receiver = self.job_receiver.lock().take();
+        if let Some(jobs) = receiver {
+            tokio::spawn(node::run(Arc::clone(self), Arc::downgrade(shared), jobs));
+        }
+    }
+
+    /// Returns whether the process may promise anything.
+    pub(crate) fn has_lease(&self, now: Instant) -> bool {
+        self.state.lock().lease.is_valid(now)
+    }
+
+    /// Returns a future that is ready when the lease has become valid after this call.
+    pub(crate) fn lease_resumed(&self) -> impl Future<Output = ()> {
+        self.resumed.notified()
+    }
+}
+
+impl SessionStore<Bytes> for Cluster {
+    fn store_id(&self) -> StoreId {
+        self.state.lock().store.map_or(StoreId(0), |(id, _)| id)
+    }
+
+    fn leases_lost(&self) -> u64 {
+        self.state.lock().leases_lost
+    }
+
+    fn initialize(&self, request: &ClientMessage) -> Bytes {
+        request.clone().into_bytes()
+    }
+
+    fn write_record(&self, record: &Record<Bytes>, payload: &mut Vec<u8>) {
+        entry::write_record(record, payload);
+    }
+
+    fn write_whole(
+        &self,
+        core: &Session<ClientMessage, Bytes>,
+        principal: Option<&Principal>,
+        initialize: &Bytes,
+    ) -> Bytes {
+        entry::write_whole(self.node, core, principal, initialize)
+    }
+
+    fn write_entry(&self, kind: EntryKind, payload: &[u8]) -> Bytes {
+        entry::write(kind.into(), self.node, payload)
+    }
+
+    fn start(&self, session: &Arc<SessionInner<Bytes>>, job: StoreJob) {
+        match job {
+            StoreJob::Track => self.track(session),
+            StoreJob::Forget { .. } => {
+                self.state.lock().closed.remove(&session.id());
+            }
+            StoreJob::Append { .. } | StoreJob::Trim { .. } | StoreJob::Ask | StoreJob::Extend => {}
+        }
+        self.send(Job { session: Arc::clone(session), job });
+    }
+}
+
+impl Cluster {
+    fn send(&self, job: Job) {
+        // An error means that the task has ended, because the manager was dropped.
+        let _ = self.jobs.send(job);
+    }
+
+    fn track(&self, session: &Arc<SessionInner<Bytes>>) {
+        let max = session.sessions_max();
+        let mut state = self.state.lock();
+        if state.closed.len() < max {
+            state.closed.insert(session.id(), Arc::clone(session));
+        }
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("node", &self.node).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,307 @@
+//! The task of a process with a store: the connection, the lease, and what sessions write.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use rejoin_core::{
+    Instant,
+    cluster::{EntryId, LastEntry, LeaseAction, LeaseActions, NodeId, StoreId, WriteOutcome},
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::{info, warn};
+
+use super::{
+    Cluster, Job,
+    entry::{Entry, Kind},
+};
+use crate::{
+    session::{SessionInner, Shared, StoreJob},
+    store::{self, Outcome, StoreAway, StoreKey, Write},
+};
+
+/// Maximum number of calls of the store at a time. Others wait in the queue.
+const CALLS_MAX: usize = 1_024;
+
+/// Time before the first attempt to connect again, which doubles with each that fails.
+const RECONNECT_MIN: Duration = Duration::from_millis(100);
+const RECONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// Runs until the manager is dropped.
+pub(super) async fn run(
+    cluster: Arc<Cluster>,
+    shared: Weak<Shared<Bytes>>,
+    jobs: UnboundedReceiver<Job>,
+) {
+    let (calls, full) = (FuturesUnordered::new(), Vec::new());
+    let extend_at = Instant::EPOCH;
+    let link = Link::Connecting;
+    let mut node = Node { cluster, shared, jobs, calls, link, full, extend_at };
+    node.connect(Duration::ZERO);
+    while node.step().await {}
+}
+
+struct Node {
+    cluster: Arc<Cluster>,
+    shared: Weak<Shared<Bytes>>,
+    jobs: UnboundedReceiver<Job>,
+    calls: FuturesUnordered<Call>,
+    link: Link,
+    /// Sessions that the store had no room for.
+    full: Vec<Weak<SessionInner<Bytes>>>,
+    /// When the TTL of the sessions is extended: twice before it expires.
+    extend_at: Instant,
+}
+
+/// The connection to the store.
+#[derive(Clone, Copy, Debug)]
+enum Link {
+    Connecting,
+    /// Whether the lease was renewed since.
+    Connected {
+        is_renewed: bool,
+    },
+}
+
+type Call = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What the store has answered.
+enum Answer {
+    Connected(Result<StoreId, StoreAway>, Duration),
+    Renewed { sent_at: Instant, outcome: Result<Outcome, StoreAway> },
+    Appended(Arc<SessionInner<Bytes>>, EntryId, Result<Outcome, StoreAway>),
+    Last(Arc<SessionInner<Bytes>>, Result<store::LastEntry, StoreAway>),
+    Other(Result<Outcome, StoreAway>),
+}
+
+enum Event {
+    Job(Job),
+    Answer(Answer),
+    Deadline,
+}
+
+impl Node {
+    /// Handles the next event. Returns whether there can be more.
+    async fn step(&mut self) -> bool {
+        let Some(shared) = self.shared.upgrade() else { return false };
+        let clock = shared.clock;
+        let deadline = self.cluster.state.lock().lease.deadline();
+        // Ends soon after the manager.
+        let latest = clock.now().saturating_add(Duration::from_millis(500));
+        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
+        drop(shared);
+        let event = tokio::select! {
+            biased;
+            event = next(&mut self.calls, &mut self.jobs) => event,
+            () = clock.sleep_until(deadline) => Event::Deadline,
+        };
+        let Some(shared) = self.shared.upgrade() else { return false };
+        match event {
+            Event::Job(job) => self.start(job),
+            Event::Answer(answer) => self.on_answer(&shared, answer),
+            Event::Deadline => {
+                let actions = self.cluster.state.lock().lease.tick(clock.now());
+                self.carry_out(&shared, actions);
+            }
+        }
+        true
+    }
+
+    fn start(&mut self, Job { session, job }: Job) {
+        let key = StoreKey::of(session.id());
+        if matches!(self.link, Link::Connecting) {
+            return session.on_store_lost();
+        }
+        let ttl = self.cluster.config.ttl;
+        match job {
+            StoreJob::Append { id, entry, creates } => {
+                let write = if creates {
+                    Write::Create { key, id, entry, ttl }
+                } else {
+                    Write::Append { key, id, entry }
+                };
+                self.call(|cluster| async move {
+                    Answer::Appended(session, id, cluster.store.write(write).await)
+                });
+            }
+            StoreJob::Trim { before } => self.write(Write::Trim { key, before }),
+            StoreJob::Ask => {
+                self.call(|cluster| async move {
+                    let last = cluster.store.last(key).await;
+                    Answer::Last(session, last)
+                });
+            }
+            StoreJob::Forget { is_closed: true } => self.write(Write::Remove { key }),
+            StoreJob::Extend => self.write(Write::Keep { key, ttl }),
+            StoreJob::Forget { is_closed: false } | StoreJob::Track => {}
+        }
+    }
+
+    fn write(&self, write: Write) {
+        self.call(|cluster| async move { Answer::Other(cluster.store.write(write).await) });
+    }
+
+    fn call<F>(&self, call: impl FnOnce(Arc<Cluster>) -> F)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.calls.push(Box::pin(call(Arc::clone(&self.cluster))));
+    }
+
+    fn connect(&mut self, delay: Duration) {
+        self.link = Link::Connecting;
+        let delay = delay.min(RECONNECT_MAX);
+        self.call(|cluster| async move {
+            tokio::time::sleep(delay).await;
+            Answer::Connected(cluster.store.connect().await, delay)
+        });
+    }
+
+    fn on_answer(&mut self, shared: &Arc<Shared<Bytes>>, answer: Answer) {
+        match answer {
+            Answer::Connected(Ok(store), _) => self.on_connected(shared, store),
+            Answer::Connected(Err(error), delay) => {
+                warn!(%error, "cannot connect to the store");
+                self.connect(delay.saturating_mul(2).max(RECONNECT_MIN));
+            }
+            Answer::Renewed { sent_at, outcome: Ok(outcome) } => {
+                self.on_renewed(shared, sent_at, outcome == Outcome::Expired);
+            }
+            Answer::Appended(session, id, Ok(outcome)) => {
+                if outcome == Outcome::Full {
+                    warn!(session = %session.id().short(), "the store has no room");
+                    self.full.push(Arc::downgrade(&session));
+                }
+                session.on_written(id, write_outcome(outcome));
+            }
+            Answer::Last(_, Ok(store::LastEntry { store: None, .. })) => {
+                // Connecting gives it an id.
+                self.on_lost(shared, &StoreAway::new("it has forgotten everything"));
+            }
+            Answer::Last(session, Ok(store::LastEntry { entry, store: Some(store) })) => {
+                let last = entry.map(|entry| last_entry(&entry, self.cluster.node));
+                session.on_last_entry(last, store);
+            }
+            Answer::Other(Ok(_)) => {}
+            Answer::Renewed { outcome: Err(error), .. }
+            | Answer::Appended(_, _, Err(error))
+            | Answer::Last(_, Err(error))
+            | Answer::Other(Err(error)) => self.on_lost(shared, &error),
+        }
+    }
+
+    fn on_connected(&mut self, shared: &Arc<Shared<Bytes>>, store: StoreId) {
+        info!("connected to the store");
+        self.link = Link::Connected { is_renewed: false };
+        let now = shared.clock.now();
+        let actions = {
+            let mut state = self.cluster.state.lock();
+            let is_known = state.store.is_some_and(|(known, _)| known == store);
+            if !is_known {
+                state.store = Some((store, now));
+            }
+            state.lease.on_connect(now)
+        };
+        self.carry_out(shared, actions);
+    }
+
+    /// Whatever was in flight may have been done or not.
+    fn on_lost(&mut self, shared: &Arc<Shared<Bytes>>, error: &StoreAway) {
+        warn!(%error, "lost the connection to the store");
+        self.calls = FuturesUnordered::new();
+        self.cluster.state.lock().lease.on_disconnect();
+        self.connect(Duration::ZERO);
+        self.each_session(shared, SessionInner::on_store_lost);
+    }
+
+    fn on_renewed(&mut self, shared: &Arc<Shared<Bytes>>, sent_at: Instant, had_expired: bool) {
+        let actions = {
+            let mut state = self.cluster.state.lock();
+            state.leases_lost += u64::from(had_expired);
+            state.lease.on_renewed(sent_at, had_expired)
+        };
+        self.carry_out(shared, actions);
+        if let Link::Connected { is_renewed: is_renewed @ false } = &mut self.link {
+            *is_renewed = true;
+            self.each_session(shared, SessionInner::on_store_found);
+        }
+        for session in std::mem::take(&mut self.full).iter().filter_map(Weak::upgrade) {
+            session.retry_write();
+        }
+        if sent_at >= self.extend_at {
+            self.extend_at = sent_at.saturating_add(self.cluster.config.ttl / 2);
+            for session in shared.registry.all() {
+                self.cluster.send(Job { session, job: StoreJob::Extend });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, shared: &Arc<Shared<Bytes>>, actions: LeaseActions) {
+        for action in actions {
+            match action {
+                LeaseAction::Renew => self.renew(shared.clock.now()),
+                LeaseAction::Suspend => warn!("the lease has expired: requests are refused"),
+                LeaseAction::Resume => self.cluster.resumed.notify_waiters(),
+                LeaseAction::DoubtAll => self.each_session(shared, |session| {
+                    session.on_store_lost();
+                    session.on_store_found();
+                }),
+                LeaseAction::CutAll => self.each_session(shared, SessionInner::cut_connections),
+            }
+        }
+    }
+
+    fn renew(&self, sent_at: Instant) {
+        let (node, ttl) = (self.cluster.node, self.cluster.config.lease.ttl);
+        let renew = Write::Renew { node, address: "".into(), ttl };
+        self.call(|cluster| async move {
+            Answer::Renewed { sent_at, outcome: cluster.store.write(renew).await }
+        });
+    }
+
+    /// Calls `f` for each session, also for those that are closed and whose end the store does not
+    /// know.
+    fn each_session(&self, shared: &Arc<Shared<Bytes>>, f: impl Fn(&Arc<SessionInner<Bytes>>)) {
+        let closed: Vec<_> = self.cluster.state.lock().closed.values().cloned().collect();
+        shared.registry.all().iter().chain(&closed).for_each(f);
+    }
+}
+
+/// Returns the next answer or job.
+async fn next(calls: &mut FuturesUnordered<Call>, jobs: &mut UnboundedReceiver<Job>) -> Event {
+    poll_fn(|cx| {
+        if !calls.is_empty()
+            && let Poll::Ready(Some(answer)) = calls.poll_next_unpin(cx)
+        {
+            return Poll::Ready(Event::Answer(answer));
+        }
+        if calls.len() < CALLS_MAX
+            && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
+        {
+            return Poll::Ready(Event::Job(job));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn last_entry(entry: &store::Entry, node: NodeId) -> LastEntry {
+    let read = Entry::read(&entry.bytes);
+    let is_closed = read.as_ref().is_ok_and(|read| read.kind == Kind::Closed);
+    LastEntry { id: entry.id, is_own: read.is_ok_and(|read| read.node == node), is_closed }
+}
+
+fn write_outcome(outcome: Outcome) -> WriteOutcome {
+    match outcome {
+        Outcome::Written | Outcome::Expired => WriteOutcome::Written,
+        Outcome::Refused => WriteOutcome::Refused,
+        Outcome::Missing => WriteOutcome::Missing,
+        Outcome::Full => WriteOutcome::Full,
+    }
+}

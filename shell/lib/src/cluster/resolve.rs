@@ -1,0 +1,165 @@
+//! Resolution of sessions that this process does not have: one at a time for each session, which all
+//! requests for it wait for.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use rejoin_core::cluster::{
+    ClaimOutcome, Claimable, EntryId, OwnerLease, Resolve, ResolveAction, SessionStatus,
+};
+use tokio::sync::watch;
+
+use super::{
+    Cluster,
+    entry::{self, Entry, EntryError, Kind},
+};
+use crate::{
+    SessionId,
+    clock::Clock,
+    store::{self, LastEntry, Outcome, StoreKey, Write},
+};
+
+/// Maximum number of resolutions at a time. Requests for other sessions are refused.
+const RESOLUTIONS_MAX: usize = 4_096;
+
+/// The resolutions in progress.
+#[derive(Debug, Default)]
+pub(super) struct Resolutions(Mutex<HashMap<SessionId, watch::Receiver<Option<Resolution>>>>);
+
+/// What became of a resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// This process has the session now.
+    Here,
+    /// The session does not exist.
+    NotFound,
+    /// Who has the session is not known now.
+    Unavailable,
+}
+
+/// What this process has to do for a session that it has claimed.
+pub(crate) trait TakeOver: Send + Sync + 'static {
+    /// Restores the session from its log in the store.
+    fn take_over(&self, session: SessionId, epoch: u64) -> impl Future<Output = Resolution> + Send;
+}
+
+impl Cluster {
+    /// Finds out who has a session that this process does not have, and takes it over if nobody has.
+    ///
+    /// It goes on if the future is dropped: a session that was claimed must be restored.
+    pub(crate) async fn resolve(
+        self: &Arc<Self>,
+        session: SessionId,
+        clock: Clock,
+        takes_over: impl TakeOver,
+    ) -> Resolution {
+        let mut outcome = {
+            let mut resolutions = self.resolutions.0.lock();
+            match resolutions.get(&session) {
+                Some(outcome) => outcome.clone(),
+                None if resolutions.len() >= RESOLUTIONS_MAX => return Resolution::Unavailable,
+                None => {
+                    let (sender, outcome) = watch::channel(None);
+                    resolutions.insert(session, outcome.clone());
+                    let cluster = Arc::clone(self);
+                    tokio::spawn(async move {
+                        let resolved = cluster.run(session, clock, takes_over).await;
+                        cluster.resolutions.0.lock().remove(&session);
+                        sender.send_replace(Some(resolved));
+                    });
+                    outcome
+                }
+            }
+        };
+        let resolved = outcome.wait_for(Option::is_some).await;
+        resolved.ok().and_then(|resolved| *resolved).unwrap_or(Resolution::Unavailable)
+    }
+
+    async fn run(&self, session: SessionId, clock: Clock, takes_over: impl TakeOver) -> Resolution {
+        let key = StoreKey::of(session);
+        let (mut resolve, mut action) = Resolve::begin(self.node, clock.now());
+        loop {
+            let next = match action {
+                ResolveAction::AskStore => match self.store.last(key).await {
+                    Ok(LastEntry { entry, store }) => {
+                        let forgets = self.may_have_forgotten(store, clock);
+                        resolve.on_last_entry(entry.as_ref().map(claimable), forgets)
+                    }
+                    Err(_) => resolve.on_disconnect(),
+                },
+                ResolveAction::AskLease(owner) => match self.store.lease(owner).await {
+                    Ok(lease) => {
+                        let now = clock.now();
+                        let may_take_over = self.state.lock().lease.may_take_over(now);
+                        let lease = lease.map(|lease| OwnerLease { expires_in: lease.expires_in });
+                        resolve.on_lease(lease, may_take_over, now)
+                    }
+                    Err(_) => resolve.on_disconnect(),
+                },
+                ResolveAction::Forward(_) => resolve.on_not_forwarded(false, clock.now()),
+                ResolveAction::Claim { epoch } => match self.claim(key, epoch).await {
+                    Some(outcome) => resolve.on_claim(outcome),
+                    None => resolve.on_disconnect(),
+                },
+                ResolveAction::Restore { epoch } => {
+                    // An error means that the semaphore is closed, which it never is.
+                    let _permit = self.takeovers.acquire().await;
+                    return takes_over.take_over(session, epoch).await;
+                }
+                ResolveAction::Wait => {
+                    if let Some(deadline) = resolve.deadline() {
+                        clock.sleep_until(deadline).await;
+                    }
+                    resolve.tick(clock.now())
+                }
+                ResolveAction::NotFound => return Resolution::NotFound,
+                ResolveAction::Unavailable => return Resolution::Unavailable,
+            };
+            match next.or_else(|| resolve.tick(clock.now())) {
+                Some(next) => action = next,
+                None => return Resolution::Unavailable,
+            }
+        }
+    }
+
+    async fn claim(&self, key: StoreKey, epoch: u64) -> Option<ClaimOutcome> {
+        let (id, entry) =
+            (EntryId { epoch, number: 0 }, entry::write(Kind::Claimed, self.node, &[]));
+        match self.store.write(Write::Append { key, id, entry }).await.ok()? {
+            Outcome::Written | Outcome::Expired => Some(ClaimOutcome::Claimed),
+            Outcome::Refused => Some(ClaimOutcome::Refused),
+            Outcome::Missing => Some(ClaimOutcome::Missing),
+            Outcome::Full => None,
+        }
+    }
+
+    /// Returns whether a session that the store does not have may exist: its owner writes it again
+    /// after the store has forgotten everything.
+    fn may_have_forgotten(
+        &self,
+        store: Option<rejoin_core::cluster::StoreId>,
+        clock: Clock,
+    ) -> bool {
+        let state = self.state.lock();
+        let Some((known, since)) = state.store else { return true };
+        let grace = self.config.lease.ttl.saturating_mul(2);
+        store != Some(known) || clock.now() < since.saturating_add(grace)
+    }
+}
+
+fn claimable(last: &store::Entry) -> Claimable {
+    let (owner, status) = match Entry::read(&last.bytes) {
+        Ok(Entry { node, kind, .. }) => (
+            node,
+            match kind {
+                Kind::Whole | Kind::Records | Kind::Claimed => SessionStatus::Owned,
+                Kind::Released => SessionStatus::Released,
+                Kind::Closed => SessionStatus::Closed,
+            },
+        ),
+        Err(EntryError::Format | EntryError::Invalid(_)) => {
+            (rejoin_core::cluster::NodeId(0), SessionStatus::Unreadable)
+        }
+    };
+    Claimable { id: last.id, owner, status }
+}

@@ -1,0 +1,94 @@
+//! Restoration of a session from its log in the store.
+
+use bytes::Bytes;
+use rejoin_core::{
+    Actions, Instant, Record, RestoreError, Session, Snapshot, ValidConfig, cluster::EntryId,
+};
+use thiserror::Error;
+
+use super::{
+    Cluster,
+    entry::{self, Entry, EntryError, Kind, Whole},
+};
+use crate::{
+    ClientMessage, Principal, SessionId,
+    store::{StoreAway, StoreKey, Write},
+};
+
+/// Number of entries that are read at a time.
+const ENTRIES_MAX: usize = 64;
+
+/// A session that was restored.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) core: Session<ClientMessage, Bytes>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) initialize: Bytes,
+}
+
+/// A session cannot be restored.
+#[derive(Debug, Error)]
+pub(crate) enum RestoreFailure {
+    #[error(transparent)]
+    Away(#[from] StoreAway),
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    #[error(transparent)]
+    Session(#[from] RestoreError),
+    /// The log has no whole session.
+    #[error("the log has no snapshot")]
+    NoSnapshot,
+}
+
+impl Cluster {
+    /// Restores a session from the entries before that of `epoch`, which are final.
+    pub(crate) async fn restore(
+        &self,
+        session: SessionId,
+        config: ValidConfig,
+        now: Instant,
+    ) -> Result<Restored, RestoreFailure> {
+        let (whole, records) = self.read_log(StoreKey::of(session)).await?;
+        let principal = whole.principal();
+        let Whole { initialize, snapshot, .. } = whole;
+        // They concern connections and a backend that this process does not have.
+        let mut actions = Actions::new();
+        let core =
+            Session::restore_with(snapshot, records, self.node.skip(), config, now, &mut actions)?;
+        Ok(Restored { core, principal, initialize })
+    }
+
+    /// Closes a session that was claimed, and that nobody can restore.
+    pub(crate) async fn close_damaged(&self, session: SessionId, epoch: u64) {
+        let (id, key) = (EntryId { epoch, number: 1 }, StoreKey::of(session));
+        let entry = entry::write(Kind::Closed, self.node, &[]);
+        // If that fails, the next request for the session tries it again.
+        let _ = self.store.write(Write::Append { key, id, entry }).await;
+    }
+
+    /// Returns the last whole session in a log, and the records after it.
+    async fn read_log(
+        &self,
+        key: StoreKey,
+    ) -> Result<(Whole<Snapshot<Bytes>>, Vec<Record<Bytes>>), RestoreFailure> {
+        let (mut last, mut after): (_, Option<EntryId>) = (None, None);
+        let mut records = Vec::new();
+        loop {
+            let entries = self.store.read(key, after, ENTRIES_MAX).await?;
+            let Some(newest) = entries.last() else { break };
+            after = Some(newest.id);
+            for entry in &entries {
+                let entry = Entry::read(&entry.bytes)?;
+                match entry.kind {
+                    Kind::Whole => {
+                        records.clear();
+                        last = Some(entry.whole()?);
+                    }
+                    Kind::Records => entry.records(&mut records)?,
+                    Kind::Claimed | Kind::Released | Kind::Closed => {}
+                }
+            }
+        }
+        Ok((last.ok_or(RestoreFailure::NoSnapshot)?, records))
+    }
+}

@@ -1,0 +1,125 @@
+//! Sessions of other processes, which this one takes over.
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::{error, info};
+
+use super::{Inner, ManagerError, NewSession, SessionManager};
+use crate::{
+    Principal, SessionHandle, SessionId, clock,
+    cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
+};
+
+/// Time that a request waits for a session that may be another process's.
+const DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time between looks meanwhile.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(20);
+
+impl SessionManager {
+    /// Finds a session that this process has, or takes over.
+    pub(super) async fn find_in_cluster(
+        &self,
+        cluster: &Arc<Cluster>,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Result<SessionHandle, ManagerError> {
+        self.wait_for_lease(cluster).await?;
+        if self.shared().registry.find(id).is_none() {
+            if self.shared().registry.is_closing() {
+                return Err(ManagerError::Closing);
+            }
+            let takes_over = Taker(Arc::clone(&self.inner));
+            match cluster.resolve(id, self.shared().clock, takes_over).await {
+                Resolution::Here => {}
+                Resolution::NotFound => return Err(ManagerError::NotFound),
+                Resolution::Unavailable => return Err(ManagerError::StoreAway),
+            }
+        }
+        let session = self.session_of(principal, id)?;
+        let certain = async {
+            while session.inner().is_in_doubt() {
+                tokio::time::sleep(DOUBT_INTERVAL).await;
+            }
+        };
+        let waited = clock::timeout(DOUBT_TIMEOUT, certain).await;
+        waited.map(|()| session).map_err(|_| ManagerError::StoreAway)
+    }
+
+    /// Waits a little for the lease of this process.
+    pub(super) async fn wait_for_lease(&self, cluster: &Arc<Cluster>) -> Result<(), ManagerError> {
+        let shared = self.shared();
+        cluster.start(shared);
+        let resumed = cluster.lease_resumed();
+        if cluster.has_lease(shared.clock.now()) {
+            return Ok(());
+        }
+        let resumed = clock::timeout(DOUBT_TIMEOUT, resumed).await;
+        resumed.map_err(|_| ManagerError::StoreAway)
+    }
+}
+
+/// Waits until the store knows the end of a session.
+pub(super) async fn ended(session: &SessionHandle) -> Result<(), ManagerError> {
+    let Some(ended) = session.inner().end_in_store() else { return Ok(()) };
+    let ended = clock::timeout(DOUBT_TIMEOUT, ended).await;
+    // An error of the channel means that the session was dropped with the manager.
+    ended.map(drop).map_err(|_| ManagerError::StoreAway)
+}
+
+/// Takes sessions over for a manager.
+struct Taker(Arc<Inner>);
+
+impl TakeOver for Taker {
+    async fn take_over(&self, session: SessionId, epoch: u64) -> Resolution {
+        let Some(cluster) = &self.0.cluster else { return Resolution::Unavailable };
+        let shared = self.0.sessions.shared();
+        let now = shared.clock.now();
+        let restored = cluster.restore(session, shared.session_config.clone(), now).await;
+        let id = session.short();
+        match restored {
+            Ok(restored) => match self.insert(session, epoch, restored).await {
+                Ok(()) => {
+                    info!(session = %id, epoch, "session restored");
+                    Resolution::Here
+                }
+                Err(error) => {
+                    info!(session = %id, %error, "session not restored");
+                    Resolution::Unavailable
+                }
+            },
+            Err(RestoreFailure::Away(error)) => {
+                info!(session = %id, %error, "session not restored");
+                Resolution::Unavailable
+            }
+            Err(error) => {
+                error!(session = %id, %error, "session cannot be restored: it is closed");
+                cluster.close_damaged(session, epoch).await;
+                Resolution::NotFound
+            }
+        }
+    }
+}
+
+impl Taker {
+    async fn insert(
+        &self,
+        id: SessionId,
+        epoch: u64,
+        restored: Restored,
+    ) -> Result<(), ManagerError> {
+        let Restored { core, principal, initialize } = restored;
+        let sessions = &self.0.sessions;
+        let owner = sessions.admit(principal, None)?;
+        let permit = sessions.reserve().await?;
+        let NewSession { session, messages, .. } =
+            sessions.insert_with(id, core, permit, owner, |session| {
+                session.continue_tenure(epoch, initialize);
+            })?;
+        let session = session.into_opened();
+        session.inner().mark_restored();
+        // The backend is gone: the client gets what it has sent before.
+        drop(messages);
+        Ok(())
+    }
+}

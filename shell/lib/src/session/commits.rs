@@ -1,0 +1,432 @@
+//! Commits of a session: what is written to the store, and what follows from the answers.
+
+use std::{fmt, mem, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rejoin_core::{
+    Input, Record, Session, SessionCloseReason, StreamId,
+    cluster::{
+        EntryId, EntryKind, GiveUpReason, LastEntry, StoreId, Tenure, TenureAction, TenureActions,
+        WriteOutcome,
+    },
+};
+
+use super::{inner::SessionInner, state::LockedSession};
+use crate::{Principal, log, payload::Payload, sync::oneshot};
+
+/// What writes the sessions of a manager to a store.
+pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
+    /// Returns the id of the store that was connected last.
+    fn store_id(&self) -> StoreId;
+
+    /// Returns how often the lease of this process has expired.
+    fn leases_lost(&self) -> u64;
+
+    /// Returns the `initialize` request, to be kept with its session.
+    fn initialize(&self, request: &P::Client) -> Bytes;
+
+    /// Appends a record to the payload of an entry.
+    fn write_record(&self, record: &Record<P::Server>, payload: &mut Vec<u8>);
+
+    /// Returns the entry of a whole session.
+    fn write_whole(
+        &self,
+        core: &Session<P::Client, P::Server>,
+        principal: Option<&Principal>,
+        initialize: &Bytes,
+    ) -> Bytes;
+
+    /// Returns another entry.
+    fn write_entry(&self, kind: EntryKind, payload: &[u8]) -> Bytes;
+
+    /// Does what a session requires, and reports the outcome to it. Called without its lock.
+    fn start(&self, session: &Arc<SessionInner<P>>, job: StoreJob);
+}
+
+/// What a session requires of its store.
+#[derive(Debug)]
+pub(crate) enum StoreJob {
+    /// Append an entry: [`SessionInner::on_written`].
+    Append { id: EntryId, entry: Bytes, creates: bool },
+    /// Remove the entries before this one.
+    Trim { before: EntryId },
+    /// Ask for the last entry: [`SessionInner::on_last_entry`].
+    Ask,
+    /// The session is closed, and the store does not know it yet: tell the session when the store can
+    /// be reached again.
+    Track,
+    /// Extend the TTL of the log.
+    Extend,
+    /// Nothing more is written; the log is removed if it says that the session is closed.
+    Forget { is_closed: bool },
+}
+
+/// The commits of a session.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    /// `None` until the session is initialized.
+    tenure: Option<Tenure>,
+    /// The `initialize` request of the client.
+    initialize: Bytes,
+    /// Records that were not sent to the store: at most as many bytes as [`Tenure`] allows, and those
+    /// of one input.
+    pending: Vec<u8>,
+    /// How many bytes of them the tenure does not know yet.
+    unreported: usize,
+    /// The number of the last record.
+    recorded: u64,
+    in_flight: Option<InFlight>,
+    /// Whether the store has the session: its client may learn its id.
+    is_stored: bool,
+    /// How often the lease had expired at the last answer of the store.
+    leases_lost: u64,
+    handover: Handover,
+    /// Told once nothing more is written. One for each DELETE request that waits.
+    end_waiters: Vec<oneshot::Sender<()>>,
+}
+
+/// The entry in flight.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    id: EntryId,
+    bytes: usize,
+    /// The number of the last record in it.
+    through: u64,
+}
+
+/// How far a session is handed over to another process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Handover {
+    #[default]
+    No,
+    /// As soon as it has no pending requests. Clients reconnect after that time.
+    WhenIdle {
+        retry: Duration,
+    },
+    Begun,
+}
+
+impl<P: Payload> SessionInner<P> {
+    /// Continues a session that was taken over, before anything else.
+    pub(crate) fn continue_tenure(self: &Arc<Self>, epoch: u64, initialize: Bytes) {
+        self.with_lock((), |locked| {
+            let Some(store) = &self.shared.store else { return };
+            let (tenure, actions) = Tenure::continue_in(epoch, store.store_id());
+            let commits = Commits {
+                tenure: Some(tenure),
+                initialize,
+                is_stored: true,
+                leases_lost: store.leases_lost(),
+                ..Commits::default()
+            };
+            locked.state.commits = Some(Box::new(commits));
+            locked.carry_out_tenure(actions);
+        });
+    }
+
+    /// Handles what became of an entry.
+    pub(crate) fn on_written(self: &Arc<Self>, id: EntryId, outcome: WriteOutcome) {
+        self.with_lock((), |locked| {
+            let Some(commits) = &mut locked.state.commits else { return };
+            let Some(in_flight) = commits.in_flight.filter(|in_flight| in_flight.id == id) else {
+                return;
+            };
+            if let Some(store) = &self.shared.store
+                && outcome == WriteOutcome::Written
+            {
+                commits.leases_lost = store.leases_lost();
+            }
+            locked.change_tenure(|tenure| tenure.on_answer(outcome, in_flight.bytes));
+        });
+    }
+
+    /// Handles the loss of the connection to the store, or of the lease of the process. A session
+    /// whose client does not know it yet ends.
+    pub(crate) fn on_store_lost(self: &Arc<Self>) {
+        self.with_lock((), |locked| {
+            locked.change_tenure(|tenure| {
+                tenure.on_disconnect();
+                TenureActions::new()
+            });
+            let commits = locked.state.commits.as_ref();
+            if commits.is_some_and(|commits| commits.tenure.is_some() && !commits.is_stored) {
+                locked.leave();
+            }
+        });
+    }
+
+    /// Handles the return of the store, and of the lease of the process.
+    pub(crate) fn on_store_found(self: &Arc<Self>) {
+        self.with_lock((), |locked| locked.change_tenure(Tenure::on_connect));
+    }
+
+    /// Handles the last entry of the session in the store.
+    pub(crate) fn on_last_entry(self: &Arc<Self>, last: Option<LastEntry>, store_id: StoreId) {
+        self.with_lock((), |locked| {
+            let (Some(store), Some(commits)) = (&self.shared.store, &mut locked.state.commits)
+            else {
+                return;
+            };
+            let leases_lost = store.leases_lost();
+            let held_lease = mem::replace(&mut commits.leases_lost, leases_lost) == leases_lost;
+            locked.change_tenure(|tenure| tenure.on_last_entry(last, store_id, held_lease));
+        });
+    }
+
+    /// Tries again to write to a store that had no room.
+    pub(crate) fn retry_write(self: &Arc<Self>) {
+        self.with_lock((), |locked| locked.change_tenure(Tenure::retry));
+    }
+
+    /// Returns whether the session may belong to another process by now, or does soon: it accepts
+    /// nothing.
+    pub(crate) fn is_in_doubt(self: &Arc<Self>) -> bool {
+        self.with_lock(false, |locked| {
+            locked.state.commits.as_ref().is_some_and(|commits| {
+                commits.handover == Handover::Begun
+                    || commits.tenure.as_ref().is_some_and(Tenure::is_in_doubt)
+            })
+        })
+    }
+
+    /// Hands the session over to another process: now, or once it has no pending requests. Clients
+    /// that can resume reconnect after `retry`.
+    pub(crate) fn hand_over(self: &Arc<Self>, retry: Duration, is_now: bool) {
+        self.with_lock((), |locked| {
+            let has_tenure = locked.state.commits.as_ref().map(|commits| commits.tenure.is_some());
+            match (&mut locked.state.commits, has_tenure) {
+                (Some(commits), Some(true)) if is_now => {
+                    if commits.handover != Handover::Begun {
+                        locked.begin_handover(retry);
+                    }
+                }
+                (Some(commits), Some(true)) => {
+                    if commits.handover == Handover::No {
+                        commits.handover = Handover::WhenIdle { retry };
+                    }
+                }
+                _ => locked.close_for_shutdown(),
+            }
+        });
+    }
+
+    /// Cuts all connections, so that their clients try another process.
+    pub(crate) fn cut_connections(self: &Arc<Self>) {
+        self.with_lock((), |locked| {
+            locked.cut_buffers();
+        });
+    }
+
+    /// Returns a future that is ready once the store knows the end of the session, if it does not
+    /// yet.
+    pub(crate) fn end_in_store(self: &Arc<Self>) -> Option<oneshot::Receiver<()>> {
+        self.with_lock(None, |locked| {
+            let commits = locked.state.commits.as_mut()?;
+            commits.tenure.as_ref().filter(|tenure| !tenure.is_over())?;
+            let (sender, receiver) = oneshot::channel();
+            commits.end_waiters.push(sender);
+            Some(receiver)
+        })
+    }
+}
+
+impl<P: Payload> LockedSession<'_, P> {
+    /// Keeps the `initialize` request for a backend that is opened later.
+    pub(super) fn keep_initialize(&mut self, request: &P::Client) {
+        if let (Some(store), Some(commits)) = (&self.session.shared.store, &mut self.state.commits)
+            && commits.tenure.is_none()
+        {
+            commits.initialize = store.initialize(request);
+        }
+    }
+
+    /// Writes the session to the store: it was initialized.
+    pub(super) fn begin_tenure(&mut self) {
+        let (Some(store), Some(commits)) = (&self.session.shared.store, &mut self.state.commits)
+        else {
+            return;
+        };
+        if commits.tenure.is_none() {
+            let (tenure, actions) = Tenure::begin(store.store_id());
+            commits.tenure = Some(tenure);
+            commits.leases_lost = store.leases_lost();
+            self.carry_out_tenure(actions);
+        }
+    }
+
+    /// Returns whether the client must not learn the id of the session yet.
+    pub(super) fn is_withheld(&self) -> bool {
+        let commits = self.state.commits.as_ref();
+        commits.is_some_and(|commits| commits.tenure.is_some() && !commits.is_stored)
+    }
+
+    /// Returns whether the session accepts no requests, because another process will have it.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.state.commits.as_ref().is_some_and(|commits| commits.handover != Handover::No)
+    }
+
+    /// Adds a record to those that are sent to the store.
+    pub(super) fn add_record(&mut self, record: &Record<P::Server>) {
+        let (Some(store), Some(commits)) = (&self.session.shared.store, &mut self.state.commits)
+        else {
+            return;
+        };
+        commits.recorded = commits.recorded.max(record.sequence);
+        // A session that is not in the store yet is written as a whole.
+        if commits.tenure.is_some() {
+            let before = commits.pending.len();
+            store.write_record(record, &mut commits.pending);
+            commits.unreported += commits.pending.len() - before;
+            if commits.pending.len() > Tenure::PENDING_BYTES_MAX {
+                commits.pending = Vec::new();
+            }
+        }
+    }
+
+    /// Sends records to the store, unless an entry is in flight. Hands the session over if that is
+    /// due.
+    pub(super) fn write_records(&mut self) {
+        let Some(commits) = &mut self.state.commits else { return };
+        let unreported = mem::take(&mut commits.unreported);
+        if unreported > 0 {
+            self.change_tenure(|tenure| tenure.on_records(unreported));
+        }
+        if let Some(commits) = &self.state.commits
+            && let Handover::WhenIdle { retry } = commits.handover
+            && self.state.core.pending_requests() == 0
+            && self.state.core.close_reason().is_none()
+        {
+            self.begin_handover(retry);
+        }
+    }
+
+    /// Ends the session in the store, too.
+    pub(super) fn end_tenure(&mut self) {
+        let Some(commits) = &mut self.state.commits else { return };
+        commits.unreported = 0;
+        commits.pending = Vec::new();
+        if commits.tenure.as_ref().is_some_and(|tenure| !tenure.is_over()) {
+            self.after_unlock.store_jobs.push(StoreJob::Track);
+        }
+        self.change_tenure(|tenure| tenure.end(true));
+    }
+
+    fn change_tenure(&mut self, change: impl FnOnce(&mut Tenure) -> TenureActions) {
+        let tenure = self.state.commits.as_mut().and_then(|commits| commits.tenure.as_mut());
+        let Some(tenure) = tenure else { return };
+        let actions = change(tenure);
+        self.carry_out_tenure(actions);
+    }
+
+    fn carry_out_tenure(&mut self, actions: TenureActions) {
+        for action in actions {
+            match action {
+                TenureAction::Write { id, kind, creates } => self.write(id, kind, creates),
+                TenureAction::Committed => self.on_committed(),
+                TenureAction::Trim { before } => {
+                    self.after_unlock.store_jobs.push(StoreJob::Trim { before });
+                }
+                TenureAction::Ask => self.after_unlock.store_jobs.push(StoreJob::Ask),
+                TenureAction::Ended => self.on_ended(),
+                TenureAction::GiveUp { reason } => {
+                    log::session_given_up(self.session.id(), describe(reason));
+                    self.forget(false);
+                    self.leave();
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, id: EntryId, kind: EntryKind, creates: bool) {
+        let (Some(store), Some(commits)) = (&self.session.shared.store, &mut self.state.commits)
+        else {
+            return;
+        };
+        let pending = mem::take(&mut commits.pending);
+        commits.unreported = 0;
+        let entry = match kind {
+            EntryKind::Whole => {
+                let principal = self.session.principal();
+                store.write_whole(&self.state.core, principal, &commits.initialize)
+            }
+            EntryKind::Records => store.write_entry(kind, &pending),
+            EntryKind::Released | EntryKind::Closed => store.write_entry(kind, &[]),
+        };
+        commits.in_flight = Some(InFlight { id, bytes: entry.len(), through: commits.recorded });
+        self.after_unlock.store_jobs.push(StoreJob::Append { id, entry, creates });
+    }
+
+    fn on_committed(&mut self) {
+        let Some(commits) = &mut self.state.commits else { return };
+        let Some(InFlight { through, .. }) = commits.in_flight.take() else { return };
+        if !mem::replace(&mut commits.is_stored, true) {
+            for buffer in self.state.buffers.iter_mut() {
+                self.after_unlock.wake(buffer.take_waker());
+            }
+        }
+        self.apply(Input::Committed { through });
+    }
+
+    fn on_ended(&mut self) {
+        let commits = self.state.commits.as_ref();
+        let is_released = commits.is_some_and(|commits| commits.handover == Handover::Begun);
+        let is_closed = self.state.core.close_reason().is_some();
+        self.forget(is_closed || !is_released);
+        self.apply(Input::CloseSession { reason: SessionCloseReason::Moved });
+    }
+
+    /// Notes that nothing more is written.
+    fn forget(&mut self, is_closed: bool) {
+        self.after_unlock.store_jobs.push(StoreJob::Forget { is_closed });
+        if let Some(commits) = &mut self.state.commits {
+            self.after_unlock.released_senders.extend(commits.end_waiters.drain(..));
+        }
+    }
+
+    fn close_for_shutdown(&mut self) {
+        self.apply(Input::CloseSession { reason: SessionCloseReason::ServerShutdown });
+    }
+
+    fn begin_handover(&mut self, retry: Duration) {
+        let Some(commits) = &mut self.state.commits else { return };
+        commits.handover = Handover::Begun;
+        let core = &self.state.core;
+        let streams = core.connections().filter_map(|connection| core.stream_on(connection));
+        let streams: Vec<StreamId> = streams.collect();
+        for stream in streams {
+            self.apply(Input::Disconnect { stream, retry: Some(retry) });
+        }
+        let unreported =
+            self.state.commits.as_mut().map_or(0, |commits| mem::take(&mut commits.unreported));
+        self.change_tenure(|tenure| {
+            let mut actions = tenure.on_records(unreported);
+            actions.extend(tenure.end(false));
+            actions
+        });
+    }
+
+    /// Ends the session in this process only: nothing more is sent to its client.
+    fn leave(&mut self) {
+        self.cut_buffers();
+        self.apply(Input::CloseSession { reason: SessionCloseReason::Moved });
+    }
+
+    fn cut_buffers(&mut self) {
+        for mut buffer in self.state.buffers.take() {
+            self.after_unlock.wake(buffer.cut());
+        }
+        let connections: Vec<_> = self.state.core.connections().collect();
+        for connection in connections {
+            self.apply(Input::ConnectionClosed { connection, through: None });
+        }
+    }
+}
+
+/// For the log.
+fn describe(reason: GiveUpReason) -> &'static str {
+    match reason {
+        GiveUpReason::TakenOver => "another process has taken it over",
+        GiveUpReason::Closed => "another process has closed it",
+        GiveUpReason::Removed => "the store does not have it any more",
+    }
+}

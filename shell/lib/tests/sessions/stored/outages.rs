@@ -1,0 +1,71 @@
+//! A store that is away, or forgets.
+
+use std::time::Duration;
+
+use rejoin::{ManagerError, SseEvent};
+use rejoin_core::AnswerFormat;
+
+use super::{events, find, id, server, store::TestStore, text};
+use crate::support::{next, post};
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_requests_are_refused_and_nothing_is_lost() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    let call = post(r#""id":1,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
+    store.cut(true);
+    backend.send(r#""id":1,"result":{}"#).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let refused = server.sessions.find_session(None, session.id()).await;
+    assert!(matches!(refused, Err(ManagerError::StoreAway)), "{refused:?}");
+    store.cut(false);
+    let response = events(&mut connection).await;
+    assert!(text(&response[0]).contains("result"), "{response:?}");
+    find(&server, &session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_cut_when_the_store_is_away_for_long() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    let call = post(r#""id":1,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
+    store.cut(true);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(next(&mut connection).await, None);
+    assert!((5..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    store.cut(false);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    backend.send(r#""id":1,"result":{}"#).await;
+    let mut resumed = find(&server, &session).await.resume(id("0/0")).unwrap();
+    assert!(text(&events(&mut resumed).await[0]).contains("result"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_forgotten_everything_gets_the_sessions_again() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    store.forget();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let session = find(&server, &session).await;
+    let call = post(r#""id":1,"method":"a""#);
+    drop(session.request(call, AnswerFormat::Sse).await.unwrap());
+    backend.send(r#""id":1,"result":{}"#).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    server.sessions.close_all();
+    server.sessions.closed().await;
+
+    let second = super::server(&store.other());
+    drop(second.initialized().await);
+    let mut resumed = find(&second, &session).await.resume(id("0/0")).unwrap();
+    assert!(text(&events(&mut resumed).await[0]).contains("result"));
+}

@@ -1,0 +1,110 @@
+//! A store in memory, that one manager can lose and that can be made to wait.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use rejoin::{
+    SessionHandle,
+    rejoin_core::cluster::{EntryId, NodeId, StoreId},
+    store::{
+        Entry, LastEntry, Lease, MemoryStore, Outcome, Store, StoreAway, StoreFuture, StoreKey,
+        Write,
+    },
+};
+use tokio::sync::watch;
+
+/// A clone is a connection of the same manager; [`Self::other`] is that of another one.
+#[derive(Clone)]
+pub(crate) struct TestStore {
+    memory: MemoryStore,
+    is_cut: Arc<AtomicBool>,
+    is_slow: watch::Sender<bool>,
+}
+
+impl TestStore {
+    pub(crate) fn new() -> Self {
+        Self::of(MemoryStore::default())
+    }
+
+    fn of(memory: MemoryStore) -> Self {
+        Self { memory, is_cut: Arc::default(), is_slow: watch::Sender::new(false) }
+    }
+
+    /// Returns the connection of another manager.
+    pub(crate) fn other(&self) -> Self {
+        Self::of(self.memory.clone())
+    }
+
+    /// Makes every call of this manager fail, or not any more.
+    pub(crate) fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::SeqCst);
+    }
+
+    /// Makes entries of this manager wait, or not any more.
+    pub(crate) fn delay_entries(&self, is_slow: bool) {
+        self.is_slow.send_replace(is_slow);
+    }
+
+    /// Forgets everything, for all managers.
+    pub(crate) fn forget(&self) {
+        self.memory.forget();
+    }
+
+    /// Returns the size of what the store has of a session.
+    pub(crate) async fn bytes(&self, session: &SessionHandle) -> usize {
+        let entries = self.memory.read(StoreKey::of(session.id()), None, usize::MAX).await.unwrap();
+        entries.iter().map(|entry| entry.bytes.len()).sum()
+    }
+
+    fn check(&self) -> Result<(), StoreAway> {
+        if self.is_cut.load(Ordering::SeqCst) { Err(StoreAway::new("cut")) } else { Ok(()) }
+    }
+}
+
+impl Store for TestStore {
+    fn connect(&self) -> StoreFuture<'_, StoreId> {
+        Box::pin(async {
+            self.check()?;
+            self.memory.connect().await
+        })
+    }
+
+    fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
+        Box::pin(async move {
+            self.check()?;
+            if matches!(write, Write::Create { .. } | Write::Append { .. }) {
+                let mut is_slow = self.is_slow.subscribe();
+                is_slow.wait_for(|is_slow| !is_slow).await.unwrap();
+            }
+            self.memory.write(write).await
+        })
+    }
+
+    fn last(&self, key: StoreKey) -> StoreFuture<'_, LastEntry> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.last(key).await
+        })
+    }
+
+    fn read(
+        &self,
+        key: StoreKey,
+        after: Option<EntryId>,
+        entries_max: usize,
+    ) -> StoreFuture<'_, Vec<Entry>> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.read(key, after, entries_max).await
+        })
+    }
+
+    fn lease(&self, node: NodeId) -> StoreFuture<'_, Option<Lease>> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.lease(node).await
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Sessions that another manager takes over.
+
+use std::time::Duration;
+
+use rejoin::{ManagerError, Principal, SessionError, SessionHandle, SseEvent};
+use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
+
+use super::{events, find, id, server, settled_server, store::TestStore, text};
+use crate::support::{BackendSession, next, post};
+
+/// Time after which a manager that lost the store has lost its lease.
+const LEASE: Duration = Duration::from_millis(1_500);
+
+/// Gives a session something to outlive its manager for.
+async fn retain_a_response(session: &SessionHandle, backend: &mut BackendSession) {
+    let call = post(r#""id":1,"method":"a""#);
+    drop(session.request(call, AnswerFormat::Sse).await.unwrap());
+    backend.receive().await;
+    backend.send(r#""id":1,"result":{}"#).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_outlives_its_manager() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let session = first.initialized().await;
+    let mut backend = first.backend().await;
+    retain_a_response(&session, &mut backend).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+    assert_eq!(backend.receive_or_end().await, None, "the backend ends");
+
+    let second = server(&store.other());
+    drop(second.initialized().await);
+    let restored = find(&second, &session).await;
+    let mut connection = restored.resume(id("0/0")).unwrap();
+    let events = events(&mut connection).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(text(&events[0]).contains("result"));
+
+    // Its backend is gone.
+    let refused = restored.request(post(r#""id":2,"method":"a""#), AnswerFormat::Sse).await;
+    let gone = Rejection::Closed(SessionCloseReason::BackendGone);
+    assert_eq!(refused.unwrap_err(), SessionError::Rejected(gone));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(!second.sessions.has_session(session.id()), "it ends with its retention");
+    let ended = second.sessions.find_session(None, session.id()).await;
+    assert!(matches!(ended, Err(ManagerError::NotFound)), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_a_living_owner_is_taken_over() {
+    let store = TestStore::new();
+    let second = settled_server(&store.other()).await;
+    let first = server(&store);
+    let session = first.initialized().await;
+    let mut backend = first.backend().await;
+    let call = post(r#""id":1,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    assert!(matches!(next(&mut connection).await, Some(SseEvent::Priming { .. })));
+    backend.send(r#""method":"notifications/progress","params":{"progressToken":1}"#).await;
+
+    store.cut(true);
+    let begun = tokio::time::Instant::now();
+    let restored = find(&second, &session).await;
+    assert!(begun.elapsed() < LEASE + Duration::from_millis(500), "{:?}", begun.elapsed());
+    let mut resumed = restored.resume(id("0/0")).unwrap();
+    let failure = events(&mut resumed).await;
+    assert!(text(failure.last().unwrap()).contains("error"), "{failure:?}");
+
+    // The first manager is fenced: it sends nothing, and its backend ends.
+    backend.send(r#""id":1,"result":{}"#).await;
+    store.cut(false);
+    assert_eq!(next(&mut connection).await, None);
+    backend.receive().await;
+    assert_eq!(backend.receive_or_end().await, None);
+    assert!(!first.sessions.has_session(session.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_managers_do_not_both_take_a_session_over() {
+    let store = TestStore::new();
+    let (second, third) =
+        (settled_server(&store.other()).await, settled_server(&store.other()).await);
+    let first = server(&store);
+    let session = first.initialized().await;
+    retain_a_response(&session, &mut first.backend().await).await;
+    store.cut(true);
+    let find = |server: &crate::support::Server| {
+        let sessions = server.sessions.clone();
+        let id = session.id();
+        async move { sessions.find_session(None, id).await }
+    };
+    let found = tokio::join!(find(&second), find(&third), find(&second));
+    let (has_second, has_third) =
+        (second.sessions.has_session(session.id()), third.sessions.has_session(session.id()));
+    assert!(has_second ^ has_third, "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_deleted_is_not_found_anywhere() {
+    let store = TestStore::new();
+    let (first, second) = (server(&store), settled_server(&store.other()).await);
+    let session = first.initialized().await;
+    session.delete().unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for server in [&first, &second] {
+        let found = server.sessions.find_session(None, session.id()).await;
+        assert!(matches!(found, Err(ManagerError::NotFound)), "{found:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_still_belongs_to_its_principal() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let ann = Principal::new("issuer", "ann");
+    let initialize = post(r#""id":0,"method":"initialize""#);
+    let opened = first.sessions.initialize_session_of(
+        Some(ann.clone()),
+        None,
+        initialize,
+        AnswerFormat::Sse,
+    );
+    let (session, mut connection) = opened.await.unwrap();
+    let mut backend = first.opened().await;
+    backend.receive().await;
+    backend.send(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
+    while next(&mut connection).await.is_some() {}
+    retain_a_response(&session, &mut backend).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
+    let second = settled_server(&store.other()).await;
+    let foreign = second.sessions.find_session(None, session.id()).await;
+    assert!(matches!(foreign, Err(ManagerError::NotFound)), "{foreign:?}");
+    second.sessions.find_session(Some(&ann), session.id()).await.unwrap();
+}
