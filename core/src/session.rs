@@ -298,7 +298,7 @@ impl<C, S: Clone> Session<C, S> {
             Input::Disconnect { stream, retry } => match self.check_disconnect(stream, retry) {
                 Ok(key) => {
                     if !self.defer_disconnect(key, retry) {
-                        self.disconnect(key, retry, out);
+                        self.disconnect(key, retry, None, out);
                     }
                 }
                 Err(reason) => return Err(Rejected::boxed(reason, input)),

@@ -319,7 +319,8 @@ kinds! {
         Case::ReleasedByLimit => "case: released by a limit",
         Case::Drains => "case: drains",
         Case::DeferredDisconnect => "case: deferred disconnect",
-        Case::VoidDisconnect => "case: void disconnect",
+        Case::KeptRetryIndex => "case: index kept for a retry",
+        Case::DroppedDisconnect => "case: dropped disconnect",
     }
     never {}
 }

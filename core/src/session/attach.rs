@@ -25,6 +25,7 @@ impl<C, S: Clone> Session<C, S> {
             self.timers.remove(timer);
         }
         self.clear_retry(stream);
+        self.drop_deferred_disconnect(stream);
         self.cancel_delivery_timers(stream, out);
         // May close the connection, if the stream is complete.
         self.send_logged(stream, connection, out);
@@ -302,6 +303,7 @@ impl<C, S: Clone> Session<C, S> {
 
     /// Handles the detachment of a stream.
     pub(super) fn on_detached(&mut self, stream: StreamKey, out: &mut Actions<C, S>) {
+        self.drop_deferred_disconnect(stream);
         let deadline =
             self.client_expected_at(stream).deadline_after(self.config.timeouts().orphan);
         if let Some(orphan_timer) = self.streams[stream].orphan_timer_mut() {

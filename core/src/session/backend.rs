@@ -61,18 +61,20 @@ impl<C, S: Clone> Session<C, S> {
         Some(self.streams[stream].id)
     }
 
-    /// Closes the connection of an open stream, so that its client comes back.
+    /// Closes the connection of an open stream, so that its client comes back after a delay, which
+    /// it is sent at the index that was kept for it, or at the next one.
     ///
     /// Specification: MCP 2025-11-25, Transports, "Sending Messages to the Server".
     pub(super) fn disconnect(
         &mut self,
         stream: StreamKey,
         retry: Option<Duration>,
+        retry_index: Option<u64>,
         out: &mut Actions<C, S>,
     ) {
         if let Some(connection) = self.streams[stream].attached() {
             if let Some(retry) = retry.filter(|_| self.uses_priming()) {
-                self.send_retry(stream, retry, out);
+                self.send_retry((stream, connection), retry, retry_index, out);
             }
             self.close_connection(connection, CloseReason::Requested, out);
             if stream == STANDALONE {

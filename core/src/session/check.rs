@@ -181,9 +181,9 @@ impl<C, S> Session<C, S> {
         }
     }
 
-    /// Returns whether the client of a stream has an event id to resume after, or gets one with the
-    /// retry.
-    pub(super) fn may_disconnect(
+    /// Returns whether the client of a request stream has an event id to resume after, or gets one
+    /// with the retry.
+    fn may_disconnect(
         &self,
         stream: StreamKey,
         connection: ConnectionKey,
@@ -191,7 +191,7 @@ impl<C, S> Session<C, S> {
     ) -> bool {
         let will_prime =
             || retry.is_some() && self.uses_priming() && self.may_send_next(stream, connection);
-        stream == STANDALONE || self.connections[connection].can_resume || will_prime()
+        self.connections[connection].can_resume || will_prime()
     }
 
     pub(super) fn check_committed(&self, through: u64) -> Result<(), Rejection> {

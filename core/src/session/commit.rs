@@ -42,6 +42,8 @@ struct Opening {
 struct DeferredDisconnect {
     sequence: u64,
     retry: Option<Duration>,
+    /// The index that is kept for the retry, once an event was recorded after it.
+    retry_index: Option<u64>,
 }
 
 impl Commits {
@@ -69,7 +71,18 @@ impl Commits {
         match self.waiting.get(&stream.id) {
             None => u64::MAX,
             Some(Waiting { opening: Some(_), .. }) => 0,
-            Some(_) => stream.log.first_uncommitted(self.through).unwrap_or(u64::MAX),
+            Some(Waiting { disconnect, .. }) => {
+                let retry_index = disconnect.and_then(|disconnect| disconnect.retry_index);
+                let uncommitted = stream.log.first_uncommitted(self.through);
+                uncommitted.unwrap_or(u64::MAX).min(retry_index.unwrap_or(u64::MAX))
+            }
+        }
+    }
+
+    #[cold]
+    fn drop_disconnect(&mut self, stream: StreamId) {
+        if let Some(waiting) = self.waiting.get_mut(&stream) {
+            waiting.disconnect = None;
         }
     }
 }
@@ -113,6 +126,15 @@ impl<C, S> Session<C, S> {
         }
     }
 
+    /// Drops the deferred disconnect of a stream: it is complete, or its client has left or come
+    /// back.
+    #[inline]
+    pub(super) fn drop_deferred_disconnect(&mut self, stream: StreamKey) {
+        if let Some(commits) = &mut self.commits {
+            commits.drop_disconnect(self.streams[stream].id);
+        }
+    }
+
     /// Returns whether a connection will be sent an event with an id once that is committed.
     pub(super) fn awaits_commit(&self, stream: StreamKey, connection: ConnectionKey) -> bool {
         let waiting =
@@ -131,9 +153,32 @@ impl<C, S> Session<C, S> {
         let waiting = stream.attached().and_then(|_| commits.waiting.get_mut(&stream.id));
         waiting.is_some_and(|waiting| {
             let sequence = waiting.last;
-            waiting.disconnect.get_or_insert(DeferredDisconnect { sequence, retry });
+            let disconnect = DeferredDisconnect { sequence, retry, retry_index: None };
+            waiting.disconnect.get_or_insert(disconnect);
             true
         })
+    }
+
+    /// Keeps the next index of a stream for the retry of its deferred disconnect, before an event
+    /// takes it.
+    #[inline]
+    pub(super) fn keep_retry_index(&mut self, stream: StreamKey) {
+        if self.commits.is_some() && self.uses_priming() {
+            self.allocate_retry_index(stream);
+        }
+    }
+
+    #[cold]
+    fn allocate_retry_index(&mut self, key: StreamKey) {
+        let stream = &mut self.streams[key];
+        let waiting = self.commits.as_mut().and_then(|it| it.waiting.get_mut(&stream.id));
+        if let Some(disconnect) = waiting.and_then(|waiting| waiting.disconnect.as_mut())
+            && disconnect.retry.is_some()
+            && disconnect.retry_index.is_none()
+        {
+            disconnect.retry_index = Some(stream.log.allocate_index());
+            self.exhausted |= stream.log.is_exhausted();
+        }
     }
 }
 
@@ -196,25 +241,9 @@ impl<C, S: Clone> Session<C, S> {
             self.send_logged(stream, connection, out);
         }
         if let Some(deferred) = self.take_disconnect(id, through)
-            && let Some((stream, connection)) = self.find_attached(id)
-            && self.streams[stream].is_open()
+            && let Some(stream) = self.streams.find(id)
         {
-            self.disconnect_deferred((stream, connection), deferred.retry, out);
-        }
-    }
-
-    /// Disconnects a stream, if its client has an event id to resume after. Otherwise it gets one
-    /// with the next commit.
-    fn disconnect_deferred(
-        &mut self,
-        (stream, connection): (StreamKey, ConnectionKey),
-        retry: Option<Duration>,
-        out: &mut Actions<C, S>,
-    ) {
-        if self.may_disconnect(stream, connection, retry) {
-            self.disconnect(stream, retry, out);
-        } else {
-            self.defer_disconnect(stream, retry);
+            self.disconnect(stream, deferred.retry, deferred.retry_index, out);
         }
     }
 

@@ -14,7 +14,7 @@ impl<C, S: Clone> Session<C, S> {
     #[cold]
     pub(super) fn close_if_drained(&mut self, retry: Duration, out: &mut Actions<C, S>) {
         if !self.waits() {
-            self.disconnect(STANDALONE, Some(retry), out);
+            self.disconnect(STANDALONE, Some(retry), None, out);
             self.close(SessionCloseReason::ServerShutdown, out);
         }
     }

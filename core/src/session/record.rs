@@ -17,6 +17,7 @@ use crate::{
 impl<C, S: Clone> Session<C, S> {
     /// Records an event on an open stream: sends it if possible, and logs it.
     pub(super) fn record(&mut self, stream: StreamKey, entry: Entry<S>, out: &mut Actions<C, S>) {
+        self.keep_retry_index(stream);
         let fits = self.make_room(entry.cost(), out);
         let reader = self.streams[stream].attached();
         let reader = reader.filter(|reader| self.may_send_next(stream, *reader));
@@ -144,42 +145,34 @@ impl<C, S: Clone> Session<C, S> {
     ) {
         let event = Event::Priming { retry: None };
         if self.streams[stream].is_primed || self.streams[stream].log.last() > 0 {
-            self.send_unlogged(stream, connection, event, out);
+            let index = self.allocate_index(stream);
+            self.send_sse(stream, connection, index, event, out);
             return;
         }
         self.streams[stream].is_primed = true;
         self.send_sse(stream, connection, 0, event, out);
     }
 
-    /// Sends the client of a stream a reconnection delay, if the window admits it.
+    /// Sends the client of a stream a reconnection delay, at an index that was kept for it or the
+    /// next one, if the window admits it.
     pub(super) fn send_retry(
         &mut self,
-        stream: StreamKey,
+        (stream, connection): (StreamKey, ConnectionKey),
         retry: Duration,
+        kept: Option<u64>,
         out: &mut Actions<C, S>,
     ) {
-        let Some(connection) = self.streams[stream].attached() else {
-            return;
+        let cursor = &self.connections[connection].cursor;
+        let index = match kept {
+            // What comes before it was sent, or the window admits neither.
+            Some(index) if cursor.admits(index, self.config.window_events_max) => index,
+            None if self.may_send_next(stream, connection) => self.allocate_index(stream),
+            Some(_) | None => return,
         };
-        if !self.may_send_next(stream, connection) {
-            return;
-        }
-        self.send_unlogged(stream, connection, Event::Priming { retry: Some(retry) }, out);
+        self.send_sse(stream, connection, index, Event::Priming { retry: Some(retry) }, out);
         let retry_at = self.now.saturating_add(retry);
         self.streams[stream].retry_at = retry_at;
         self.retry_at = self.retry_at.max(retry_at);
-    }
-
-    /// Sends an event that has an index, and is not logged.
-    fn send_unlogged(
-        &mut self,
-        stream: StreamKey,
-        connection: ConnectionKey,
-        event: Event<S>,
-        out: &mut Actions<C, S>,
-    ) {
-        let index = self.allocate_index(stream);
-        self.send_sse(stream, connection, index, event, out);
     }
 
     /// Allocates the next index of a stream.

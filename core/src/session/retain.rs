@@ -21,6 +21,7 @@ impl<C, S: Clone> Session<C, S> {
         if self.streams[stream].is_acknowledged() {
             self.commit_acknowledged(stream, out);
         }
+        self.drop_deferred_disconnect(stream);
         if let Some(timer) = self.streams[stream].complete() {
             self.timers.remove(timer);
         }

@@ -1,11 +1,16 @@
 //! Commits: what is recorded is sent once it is committed.
 
-use rejoin_core::{ConcurrentGet, Config};
+use rejoin_core::{ConcurrentGet, Config, Priming};
 
 use crate::script::{check_live, check_pending};
 
 fn config() -> Config {
     config! { commits: true }
+}
+
+/// A config with which every connection is primed.
+fn primed() -> Config {
+    config! { priming: Priming::Always, ..config() }
 }
 
 #[test]
@@ -276,13 +281,13 @@ fn disconnect_waits_for_the_opening() {
 fn disconnect_waits_for_the_last_event_and_no_longer() {
     check_pending(
         1,
-        config! { priming: rejoin_core::Priming::Always, ..config() },
+        primed(),
         "
         > committed 1
           to 1: 0/0 priming
         > backend progress t
           commit 2: 1/0 progress t
-        > disconnect 0 retry 5s
+        > disconnect 0
         > backend progress t
           commit 3: 2/0 progress t
         > committed 2
@@ -297,7 +302,155 @@ fn disconnect_waits_for_the_last_event_and_no_longer() {
 }
 
 #[test]
-fn disconnect_is_void_once_the_stream_is_complete() {
+fn what_is_recorded_after_a_disconnect_does_not_displace_its_retry() {
+    check_pending(
+        1,
+        primed(),
+        "
+        > committed 1
+          to 1: 0/0 priming
+        > backend progress t
+          commit 2: 1/0 progress t
+        > disconnect 0 retry 5s
+        > backend progress t
+          commit 3: 3/0 progress t
+        > backend progress t
+          commit 4: 4/0 progress t
+        > committed 2
+          to 1: 1/0 progress t
+          to 1: 2/0 priming retry 5s
+          close 1: Requested
+        > get 2 after 3/0
+          rejected: client: unknown event id: the last event of stream 0 has index 2
+        > get 2 after 2/0
+          cut 1: Replaced
+        > committed 4
+          to 2: 3/0 progress t
+          to 2: 4/0 progress t
+        ",
+    );
+}
+
+#[test]
+fn what_is_committed_with_a_disconnect_is_sent_to_the_client_that_comes_back() {
+    check_pending(
+        1,
+        primed(),
+        "
+        > committed 1
+          to 1: 0/0 priming
+        > backend progress t
+          commit 2: 1/0 progress t
+        > disconnect 0 retry 5s
+        > backend-evicting progress t
+          commit 3: 3/0 progress t
+        > get 2 after 2/0
+          rejected: client: unknown event id: the last event of stream 0 has index 0
+        > committed 3
+          to 1: 1/0 progress t
+          to 1: 2/0 priming retry 5s
+          close 1: Requested
+        > get 2 after 2/0
+          cut 1: Replaced
+          to 2: 3/0 progress t
+        ",
+    );
+}
+
+#[test]
+fn gap_after_a_deferred_disconnect_is_sent_to_the_client_that_comes_back() {
+    check_pending(
+        1,
+        config! { session_bytes_max: 700, ..primed() },
+        "
+        > committed 1
+          to 1: 0/0 priming
+        > backend notification related 7 (300 bytes)
+          commit 2: 1/0 notification related 7 (300 bytes)
+        > committed 2
+          to 1: 1/0 notification related 7 (300 bytes)
+        > backend notification related 7
+          commit 3: 2/0 notification related 7
+        > disconnect 0 retry 5s
+        > backend-evicting notification related 7 (300 bytes)
+        > committed 3
+          to 1: 2/0 gap 2..=2
+          to 1: 3/0 priming retry 5s
+          close 1: Requested
+        > get 2 after 3/0
+          cut 1: Replaced
+          to 2: 4/0 gap 4..=4
+        ",
+    );
+}
+
+#[test]
+fn deferred_disconnect_of_a_reader_that_is_behind_has_no_retry() {
+    check_pending(
+        1,
+        config! { window_events_max: 1, ..primed() },
+        "
+        > committed 1
+          to 1: 0/0 priming
+        > backend progress t
+          commit 2: 1/0 progress t
+        > disconnect 0 retry 5s
+        > backend progress t
+          commit 3: 3/0 progress t
+        > committed 2
+          close 1: Requested
+        > get 2 after 0/0
+          cut 1: Replaced
+          to 2: 1/0 progress t
+        > committed 3
+        > ack 2 through 1
+          to 2: 3/0 progress t
+        ",
+    );
+}
+
+#[test]
+fn disconnect_is_dropped_when_the_client_has_come_back() {
+    check_pending(
+        1,
+        primed(),
+        "
+        > committed 1
+          to 1: 0/0 priming
+        > backend progress t
+          commit 2: 1/0 progress t
+        > disconnect 0 retry 5s
+        > get 2 after 0/0
+          cut 1: Replaced
+        > backend progress t
+          commit 3: 2/0 progress t
+        > committed 3
+          to 2: 1/0 progress t
+          to 2: 2/0 progress t
+        ",
+    );
+    check_pending(
+        1,
+        primed(),
+        "
+        > committed 1
+          to 1: 0/0 priming
+        > backend progress t
+          commit 2: 1/0 progress t
+        > disconnect 0 retry 5s
+        > closed 1 through 0
+        > backend progress t
+          commit 3: 2/0 progress t
+        > get 2 after 0/0
+        > committed 3
+          to 2: 1/0 progress t
+          to 2: 2/0 progress t
+        ",
+    );
+}
+
+#[test]
+fn disconnect_is_dropped_once_the_stream_is_complete() {
     check_live(
         "2025-11-25",
         config(),
@@ -307,12 +460,12 @@ fn disconnect_is_void_once_the_stream_is_complete() {
           to backend: request 7
         > disconnect 0 retry 5s
         > backend response 7
-          commit 2: 1/0 response 7
+          commit 2: 2/0 response 7
           commit 3: completed 0
         > committed 1
           to 1: 0/0 priming
         > committed 3
-          to 1: 1/0 response 7
+          to 1: 2/0 response 7
           close 1: Complete
         ",
     );
@@ -341,7 +494,7 @@ fn disconnect_of_a_client_without_an_event_id_waits_for_one() {
 }
 
 #[test]
-fn disconnect_is_deferred_again_while_the_client_has_no_event_id() {
+fn client_without_an_event_id_is_disconnected_with_the_retry() {
     check_live(
         "2025-11-25",
         config(),
@@ -349,14 +502,18 @@ fn disconnect_is_deferred_again_while_the_client_has_no_event_id() {
         > post 1 json request 7 token t
           commit 1: opened 0 with 7
           to backend: request 7 token t
+        > disconnect 0
+          rejected: driver: the client of stream 0 has no event id to resume after
         > disconnect 0 retry 5s
         > backend progress t
-          commit 2: 1/0 progress t
+          commit 2: 2/0 progress t
         > committed 1
-        > committed 2
-          to 1: 1/0 progress t
-          to 1: 2/0 priming retry 5s
+          to 1: 1/0 priming retry 5s
           close 1: Requested
+        > committed 2
+        > get 2 after 1/0
+          cut 1: Replaced
+          to 2: 2/0 progress t
         ",
     );
 }

@@ -5,11 +5,14 @@
 //! later.
 //!
 //! An index without an event is not a gap: that of a priming event, or of a server
-//! request that failed as undelivered, or whose backend was lost.
+//! request that failed as undelivered, or whose backend was lost; or one that was kept for the retry
+//! of a disconnect that waits for a commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rejoin_core::{Action, Event, FailureReason, Input, RequestId, StreamId, UnansweredReason};
+use rejoin_core::{
+    Action, Change, Event, FailureReason, Input, RequestId, StreamId, UnansweredReason,
+};
 
 use super::readers::{Sent, SentEvent};
 use super::{Step, request_id};
@@ -28,6 +31,10 @@ struct Contents {
     without_event: BTreeSet<u64>,
     /// The indexes of priming events.
     primed: BTreeSet<u64>,
+    /// The last index that was assigned.
+    last: u64,
+    /// Whether a disconnect with a retry may be deferred, for which no index was kept so far.
+    may_keep_retry: bool,
 }
 
 /// Checks what was sent in a step.
@@ -44,6 +51,7 @@ pub(super) fn check(streams: &mut StreamEvents, step: &Step, sent: &[Sent]) -> R
             streams.streams.entry(stream).or_default().without_event.insert(index);
         }
     }
+    streams.follow_retries(step);
     for sent in sent {
         streams.check_sent(sent)?;
     }
@@ -114,6 +122,27 @@ impl StreamEvents {
         }
     }
 
+    /// Notes the indexes that are kept for retries: at most one for each disconnect.
+    fn follow_retries(&mut self, step: &Step) {
+        for log in &step.after.logs {
+            let contents = self.streams.entry(log.stream).or_default();
+            let next = contents.last + 1;
+            let is_recorded = || records(step, log.stream, next) || next <= log.missed;
+            if contents.may_keep_retry && log.last >= next {
+                contents.may_keep_retry = false;
+                if !is_recorded() {
+                    contents.without_event.insert(next);
+                }
+            }
+            contents.last = log.last;
+        }
+        let is_deferred = !step.actions.iter().any(|action| matches!(action, Action::Close { .. }));
+        if let (Input::Disconnect { stream, retry: Some(_) }, Ok(())) = (&step.input, &step.result)
+        {
+            self.streams.entry(*stream).or_default().may_keep_retry |= is_deferred;
+        }
+    }
+
     fn record_server_request(&mut self, step: &Step) {
         let (Input::BackendMessage { message, .. }, Ok(())) = (&step.input, &step.result) else {
             return;
@@ -127,6 +156,14 @@ impl StreamEvents {
             self.server_requests.insert(id.clone(), (log.stream, log.last));
         }
     }
+}
+
+/// Returns whether a step has recorded the event at an index.
+fn records(step: &Step, stream: StreamId, index: u64) -> bool {
+    step.actions.iter().any(|action| {
+        let Action::Commit(record) = action else { return false };
+        matches!(record.change, Change::Logged { stream: on, index: at, .. } if (on, at) == (stream, index))
+    })
 }
 
 fn may_become(one: &Event<u64>, other: &Event<u64>) -> bool {
@@ -208,6 +245,30 @@ mod tests {
     fn the_index_of_a_priming_event_is_not_a_gap() {
         let priming = send(1, STREAM, 2, Event::Priming { retry: Some(Duration::from_secs(1)) });
         assert!(resumes([0, 1], [vec![event(1, 1), priming], vec![event(2, 3)]]).is_ok());
+    }
+
+    #[test]
+    fn one_index_is_kept_for_the_retry_of_a_disconnect() {
+        let stream = StreamId::Standalone;
+        let get = |last| {
+            let mut streams = StreamEvents::default();
+            let mut disconnect =
+                step(Input::Disconnect { stream, retry: Some(Duration::from_secs(1)) });
+            disconnect.after.logs = vec![log(0)];
+            check(&mut streams, &disconnect, &[]).unwrap();
+            let mut recorded = step(backend(super::super::fixtures::notification(), last));
+            recorded.after.logs = vec![log(last)];
+            check(&mut streams, &recorded, &[]).unwrap();
+            let connection = ConnectionId(1);
+            let last_event_id = Some(EventId::new(stream, 0));
+            let mut get = step(Input::Get { connection, last_event_id });
+            get.actions = vec![send(1, stream, last, Event::Message(last))];
+            get.after = recorded.after;
+            let sent = Readers::default().follow(&View::default(), &get);
+            check(&mut streams, &get, &sent)
+        };
+        assert!(get(2).is_ok());
+        assert!(get(3).is_err());
     }
 
     #[test]

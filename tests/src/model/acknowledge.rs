@@ -46,7 +46,8 @@ impl Model {
         let attached_stream = it.stream.filter(|_| it.role == Role::Attached);
         let is_behind = attached_stream.is_some_and(|id| {
             let unsent = self.streams[id].logged_from(it.next).next();
-            unsent.is_some_and(|unsent| self.is_committed(unsent.number))
+            let kept = self.kept_for_retry(id);
+            unsent.is_some_and(|it| self.is_committed(it.number) && it.index < kept)
         });
         let it = &mut self.connections[connection];
         if !it.in_flight.is_empty() {

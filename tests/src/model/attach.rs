@@ -28,8 +28,8 @@ impl Model {
         it.role = Role::Attached;
         it.stream = Some(stream);
         it.start_after(after);
-        self.streams[stream].orphaned = None;
-        self.streams[stream].retry_at = Instant::EPOCH;
+        let it = &mut self.streams[stream];
+        (it.orphaned, it.retry_at, it.deferred) = (None, Instant::EPOCH, None);
         self.stop_delivery_timers(stream);
         self.catch_up(connection);
         if is_primed
@@ -88,8 +88,10 @@ impl Model {
             return None;
         }
         let next = self.connections[connection].next;
+        let kept = self.kept_for_retry(stream);
         let logged = self.streams[stream].logged_from(next).next();
-        let missed = self.streams[stream].missed;
+        let logged = logged.filter(|logged| logged.index < kept);
+        let missed = self.streams[stream].missed.min(kept - 1);
         let is_logged = logged.is_some_and(|logged| logged.index == next);
         if missed >= next && !is_logged {
             let last = logged.map_or(missed, |logged| missed.min(logged.index - 1));

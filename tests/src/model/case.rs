@@ -41,8 +41,10 @@ pub enum Case {
     Drains,
     /// A disconnect was deferred until a commit.
     DeferredDisconnect,
-    /// A stream was complete when its deferred disconnect was due.
-    VoidDisconnect,
+    /// An index was kept for the retry of a deferred disconnect.
+    KeptRetryIndex,
+    /// A stream was complete before its deferred disconnect was due.
+    DroppedDisconnect,
 }
 
 /// Why events are evicted.

@@ -120,7 +120,8 @@ impl Model {
         let is_deferred = self.attached(stream).is_some() && self.waits(&self.streams[stream]);
         if is_deferred {
             let it = &mut self.streams[stream];
-            it.deferred.get_or_insert(Deferred { number: it.last_number, retry });
+            let deferred = Deferred { number: it.last_number, retry, kept: None };
+            it.deferred.get_or_insert(deferred);
             self.reach(Case::DeferredDisconnect);
         }
         is_deferred
@@ -132,20 +133,37 @@ impl Model {
         if self.streams.get(stream).is_none() {
             return;
         }
-        let deferred = self.streams[stream].deferred.take_if(|it| it.number <= committed);
-        let Some(Deferred { retry, .. }) = deferred else {
-            return;
-        };
-        if self.streams[stream].phase == Phase::Complete {
-            self.reach(Case::VoidDisconnect);
-        } else if self.attached(stream).is_some() {
-            let is_request = stream != StreamId::Standalone;
-            if is_request && self.lacks_event_id(stream, retry.is_some()) {
-                self.defer_disconnect(stream, retry);
-            } else {
-                self.disconnect(stream, retry);
-            }
+        if let Some(Deferred { number, retry, kept }) = self.deferred(stream)
+            && number <= committed
+        {
+            self.streams[stream].deferred = None;
+            self.disconnect(stream, retry, kept);
         }
+    }
+
+    /// Returns the deferred disconnect of a stream, unless it was dropped.
+    fn deferred(&self, stream: StreamId) -> Option<Deferred> {
+        let it = &self.streams[stream];
+        let is_dropped = it.phase == Phase::Complete || self.attached(stream).is_none();
+        it.deferred.filter(|_| !is_dropped)
+    }
+
+    /// Keeps an index for a deferred retry, before an event takes the next one.
+    pub(super) fn keep_retry_index(&mut self, stream: StreamId) {
+        if let Some(Deferred { retry: Some(_), kept: None, .. }) = self.deferred(stream)
+            && self.is_priming_on()
+        {
+            let it = &mut self.streams[stream];
+            it.last += 1;
+            let kept = Some(it.last);
+            it.deferred.iter_mut().for_each(|deferred| deferred.kept = kept);
+            self.reach(Case::KeptRetryIndex);
+        }
+    }
+
+    /// Returns the index from which on nothing is sent, because it is kept for a retry.
+    pub(super) fn kept_for_retry(&self, stream: StreamId) -> u64 {
+        self.deferred(stream).and_then(|deferred| deferred.kept).unwrap_or(u64::MAX)
     }
 
     /// Returns whether the client on the connection of a stream gets an event id with a commit.
@@ -161,6 +179,7 @@ impl Model {
             return 0;
         }
         let mut uncommitted = stream.logged_from(0).filter(|it| !self.is_committed(it.number));
-        uncommitted.next().map_or(stream.last, |first| first.index - 1)
+        let last = uncommitted.next().map_or(stream.last, |first| first.index - 1);
+        last.min(self.kept_for_retry(stream.id) - 1)
     }
 }

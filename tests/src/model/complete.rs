@@ -3,7 +3,7 @@
 use rejoin_core::{Change, CloseReason, RequestId, RequestOutcome, StreamId, UnansweredReason};
 
 use super::{
-    Model,
+    Case, Model,
     stream::{Phase, Status},
 };
 
@@ -38,6 +38,11 @@ impl Model {
         let it = &mut self.streams[stream];
         it.phase = Phase::Complete;
         it.orphaned = None;
+        let is_dropped = it.deferred.take().is_some() && self.attached(stream).is_some();
+        if is_dropped {
+            self.reach(Case::DroppedDisconnect);
+        }
+        let it = &self.streams[stream];
         if it.is_fully_acknowledged() {
             self.commit_acknowledged(stream);
         }

@@ -32,7 +32,7 @@ impl Model {
                 return;
             }
         }
-        self.disconnect(StreamId::Standalone, Some(retry));
+        self.disconnect(StreamId::Standalone, Some(retry), None);
         self.close(SessionCloseReason::ServerShutdown);
     }
 

@@ -132,7 +132,7 @@ impl Model {
             }
             Input::Disconnect { stream, retry } => {
                 if !self.defer_disconnect(stream, retry) {
-                    self.disconnect(stream, retry);
+                    self.disconnect(stream, retry, None);
                 }
             }
             Input::BackendGone => self.close(SessionCloseReason::BackendGone),
@@ -168,7 +168,7 @@ impl Model {
 
     /// Returns whether the client on the connection of a stream has no event id to resume after,
     /// and gets none when the stream is disconnected.
-    pub(super) fn lacks_event_id(&self, stream: StreamId, has_retry: bool) -> bool {
+    fn lacks_event_id(&self, stream: StreamId, has_retry: bool) -> bool {
         self.attached(stream).is_some_and(|attached| {
             attached.last_sent.is_none()
                 && attached.origin != Origin::Resume

@@ -20,6 +20,7 @@ impl Model {
         cost: usize,
         overflow: Overflow,
     ) {
+        self.keep_retry_index(stream);
         self.streams[stream].last += 1;
         let index = self.streams[stream].last;
         let order = self.stamp().order;
@@ -49,7 +50,9 @@ impl Model {
             self.commit_event(stream, &event);
         }
         if let Some((connection, next)) = live {
-            if !event.is_in_log() && self.streams[stream].opening.is_none() {
+            let is_barred =
+                self.streams[stream].opening.is_some() || self.kept_for_retry(stream) < index;
+            if !event.is_in_log() && !is_barred {
                 let id = EventId::new(stream, index);
                 self.send(connection, 0, id, Event::Gap { first: next });
             } else if event.is_in_log() && !self.config.commits {

@@ -54,6 +54,8 @@ pub(super) struct Deferred {
     /// The number that has to be committed.
     pub(super) number: u64,
     pub(super) retry: Option<Duration>,
+    /// The index that is kept for the retry.
+    pub(super) kept: Option<u64>,
 }
 
 /// The phase of a stream.
