@@ -261,6 +261,7 @@ mod log;
 mod rejection;
 mod revision;
 mod session;
+mod skipped;
 #[cfg(feature = "serde")]
 mod snapshot;
 mod time;

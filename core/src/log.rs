@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::ops::Range;
 
-use crate::{Failure, FailureReason, RequestId, capacity};
+use crate::{Failure, FailureReason, RequestId, capacity, skipped::Skipped};
 
 /// Overhead of an event in a log, in bytes, on top of the size of its message.
 ///
@@ -36,6 +36,7 @@ pub struct Log<M> {
     bytes: usize,
     /// Total cost of all events ever appended, in bytes.
     recorded_bytes: u64,
+    skipped: Skipped,
 }
 
 /// An event in a log.
@@ -121,6 +122,7 @@ impl<M> Log<M> {
             failures: 0,
             bytes: 0,
             recorded_bytes: 0,
+            skipped: Skipped::new(),
         }
     }
 
@@ -153,6 +155,12 @@ impl<M> Log<M> {
     #[must_use]
     pub fn missed_through(&self) -> u64 {
         self.missed_through
+    }
+
+    /// Returns the first and the last index of the first gap in what a client gets whose next index
+    /// is `next`, if it gets no event through `end`, where some were evicted.
+    pub(crate) fn gap(&self, next: u64, end: u64) -> Option<(u64, u64)> {
+        self.skipped.trim(next, end)
     }
 
     /// Returns the number of events, excluding failures.
@@ -246,9 +254,17 @@ impl<M> Log<M> {
     }
 
     /// Allocates all indexes up to `index`.
-    #[cfg(feature = "serde")]
     pub(crate) fn skip_to(&mut self, index: u64) {
         self.last = self.last.max(index);
+    }
+
+    /// Leaves out the next `count` indexes: no event has them.
+    pub(crate) fn skip(&mut self, count: u64) {
+        let next = self.last.saturating_add(1);
+        self.last = self.last.saturating_add(count);
+        if next <= self.last {
+            self.skipped.add(next..self.last.saturating_add(1));
+        }
     }
 
     /// Returns whether all indexes are allocated.
@@ -367,7 +383,7 @@ mod wire {
 
     use alloc::collections::VecDeque;
 
-    use super::{Entry, Logged, cost};
+    use super::{Entry, Logged, Skipped, cost};
 
     #[derive(serde::Deserialize)]
     pub(super) struct Log<M> {
@@ -375,13 +391,14 @@ mod wire {
         last: u64,
         missed_through: u64,
         recorded_bytes: u64,
+        skipped: Skipped,
     }
 
     impl<M> TryFrom<Log<M>> for super::Log<M> {
         type Error = &'static str;
 
         fn try_from(wire: Log<M>) -> Result<Self, &'static str> {
-            let Log { events, last, missed_through, recorded_bytes } = wire;
+            let Log { events, last, missed_through, recorded_bytes, skipped } = wire;
             let mut log = Self { last, missed_through, recorded_bytes, ..Self::new() };
             let mut previous = (0, 0);
             for logged in &events {
@@ -401,7 +418,10 @@ mod wire {
             if previous.0 > last || previous.1 > recorded_bytes || missed_through > last {
                 return Err("log ends before its last event");
             }
-            log.events = events;
+            if !skipped.fits(last, missed_through) {
+                return Err("log skips an index that it has used");
+            }
+            (log.events, log.skipped) = (events, skipped);
             Ok(log)
         }
     }

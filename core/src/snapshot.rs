@@ -69,7 +69,7 @@ pub struct State {
 pub(crate) struct Format;
 
 /// The version of the format of snapshots and of the records after them, which no other version reads.
-pub const SNAPSHOT_FORMAT: u32 = 11;
+pub const SNAPSHOT_FORMAT: u32 = 12;
 
 impl TryFrom<u32> for Format {
     type Error = &'static str;

@@ -150,22 +150,22 @@ impl<C, S: Clone> Session<C, S> {
             let next = attached.cursor.next();
             let before = logged.map_or(last, |logged| logged.index - 1);
             let gap_end = log.missed_through().min(before);
-            let index = match logged {
-                _ if next <= gap_end => gap_end,
-                Some(logged) => logged.index,
-                None => break,
+            let gap = if next <= gap_end { log.gap(next, gap_end) } else { None };
+            let index = match (gap, logged) {
+                (Some((_, index)), _) => index,
+                (None, Some(logged)) => logged.index,
+                (None, None) => break,
             };
             if !attached.cursor.admits(index, config.window_events_max) {
                 break;
             }
             let id = EventId::new(*id, index);
-            out.push(match logged {
-                Some(Logged { index: found, entry, .. }) if *found == index => {
-                    logged = rest.next();
-                    attached.entry_action(id, entry)
-                }
-                _ => attached.event_action(id, Event::Gap { first: next }),
-            });
+            if let Some((first, _)) = gap {
+                out.push(attached.event_action(id, Event::Gap { first }));
+            } else if let Some(Logged { entry, .. }) = logged {
+                out.push(attached.entry_action(id, entry));
+                logged = rest.next();
+            }
             attached.cursor.sent(index);
         }
     }

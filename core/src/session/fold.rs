@@ -1,6 +1,7 @@
 //! Restoration of a session from an untrusted snapshot, and the records after it.
 
 use alloc::{boxed::Box, vec::Vec};
+use core::iter;
 
 use super::{
     Phase, Session,
@@ -255,12 +256,11 @@ impl<C, S: Clone> Session<C, S> {
 
     /// Leaves out indexes and stream numbers that may have been used.
     fn skip(&mut self, skip: u64) {
-        for stream in self.open_streams() {
-            let last = self.streams[stream].log.last();
-            self.use_index(stream, last.saturating_add(skip));
+        for stream in iter::once(STANDALONE).chain(self.open_streams()) {
+            let log = &mut self.streams[stream].log;
+            log.skip(skip);
+            self.exhausted |= log.is_exhausted();
         }
-        let last = self.streams[STANDALONE].log.last();
-        self.use_index(STANDALONE, last.saturating_add(skip));
         let next = self.streams.next_number().saturating_add(skip);
         self.streams.set_next_number(next);
         self.exhausted |= next == u64::MAX;

@@ -301,8 +301,12 @@ impl<M> Streams<M> {
     pub(crate) fn start_at(&mut self, origin: u64) {
         self.next_number = origin;
         let standalone = &mut self[STANDALONE];
-        standalone.log = Log::revived(origin, origin);
         standalone.acknowledged = origin;
+        let log = &mut standalone.log;
+        // The event at the origin stands for all those of the earlier session.
+        log.skip(origin.saturating_sub(1));
+        log.skip_to(origin);
+        log.note_missed(origin);
     }
 
     /// Returns the key of a stream that has a log.

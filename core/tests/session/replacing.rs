@@ -32,7 +32,7 @@ fn standalone_events_of_the_earlier_session_are_a_gap() {
         "
         > backend log
         > get 1 after 5
-          to 1: 1000 gap 6..=1000
+          to 1: 1000 gap 1000..=1000
           to 1: 1001 log
         ",
     );

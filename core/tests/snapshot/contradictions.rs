@@ -93,8 +93,7 @@ fn requests_belong_to_one_stream() {
     const REQUEST: &str = r#"[{"id":9,"token":null,"outcome":"Cancelled"}]"#;
     const STREAM: &str = r#"{"stage":"Standalone","requests":[],"acknowledged":0,
         "silence":{"secs":0,"nanos":0},"is_primed":false,"can_resume":false,"retry_in":null}"#;
-    const LOG: &str =
-        r#"["Standalone",{"events":[],"last":0,"missed_through":0,"recorded_bytes":0}]"#;
+    const LOG: &str = r#"["Standalone",{"events":[],"last":0,"missed_through":0,"recorded_bytes":0,"skipped":null}]"#;
     for (damages, expected) in [
         (&[Set("/state/streams/0/requests", REQUEST)][..], "standalone stream has requests"),
         (&[Add("/state/streams", STREAM), Add("/logs", LOG)], "duplicate standalone stream"),

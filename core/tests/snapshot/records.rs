@@ -153,6 +153,53 @@ fn index_of_an_acknowledged_priming_event_is_not_used_again() {
     assert!(matches!(logged.change, Change::Logged { index: 3, .. }), "{logged:?}");
 }
 
+/// The first and the last index of each gap that an input sends.
+fn gaps(session: &mut Session<u64>, input: Input<u64>) -> Vec<(u64, u64)> {
+    let mut out = Actions::<u64>::new();
+    session.handle(at(6_000), input, &mut out).unwrap();
+    let gaps = out.drain().filter_map(|action| {
+        let Action::Send { id, event: Event::Gap { first }, .. } = action else { return None };
+        Some((first, id.index))
+    });
+    gaps.collect()
+}
+
+#[test]
+fn gap_has_no_index_that_a_restore_has_left_out() {
+    let config = limited(|config| config.stream_events_max = 1);
+    let mut inputs = live();
+    inputs.extend([log_message(), log_message()]);
+    let mut recorded = Recorded::with(&config, &inputs, inputs.len());
+    for nth in 1..=2 {
+        let mut session = recorded.restore(&[], SKIP).unwrap();
+        let mut out = Actions::<u64>::new();
+        for message in [log_message(), log_message(), log_message()] {
+            session.handle(at(6_000), message, &mut out).unwrap();
+        }
+        let through = out.drain().filter_map(record).last().unwrap().sequence;
+        session.handle(at(6_000), Input::Committed { through }, &mut out).unwrap();
+        // Through a serialized snapshot, which has the ranges.
+        let json = serde_json::to_string(&session.snapshot()).unwrap();
+        recorded.snapshot = serde_json::from_str(&json).unwrap();
+        // Two messages were evicted before the first restore, and one of each three after it.
+        let after = EventId::new(StreamId::Standalone, 0);
+        assert_eq!(gaps(&mut session, get(10, Some(after))), [(1, 2)]);
+        let mut acknowledged = 2;
+        for restore in 1..=nth {
+            let start = restore * SKIP + 3 * restore;
+            let missed = if restore == nth { 2 } else { 3 };
+            let connection = ConnectionId(10);
+            let acknowledge = Input::Acknowledged { connection, through: acknowledged };
+            acknowledged = start + missed - 1;
+            assert_eq!(
+                gaps(&mut session, acknowledge),
+                [(start, acknowledged)],
+                "{nth}, {restore}"
+            );
+        }
+    }
+}
+
 #[test]
 fn streams_that_the_client_has_do_not_displace_others() {
     let config = limited(|config| config.retained_unacknowledged_max = 2);

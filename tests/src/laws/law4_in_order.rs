@@ -6,7 +6,7 @@
 //!
 //! An index without an event is not a gap: that of a priming event, or of a server
 //! request that failed as undelivered, or whose backend was lost; or one that was kept for the retry
-//! of a disconnect that waits for a commit.
+//! of a disconnect that waits for a commit, or is below the origin of a session that replaces another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use rejoin_core::{
 };
 
 use super::readers::{Sent, SentEvent};
-use super::{Step, request_id};
+use super::{Step, View, request_id};
 
 /// The contents of every stream, as far as seen.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,8 @@ struct Contents {
     primed: BTreeSet<u64>,
     /// The last index that was assigned.
     last: u64,
+    /// No event has an index below this one.
+    origin: u64,
     /// Whether a disconnect with a retry may be deferred, for which no index was kept so far.
     may_keep_retry: bool,
 }
@@ -69,6 +71,16 @@ pub(super) fn check(streams: &mut StreamEvents, step: &Step, sent: &[Sent]) -> R
 }
 
 impl StreamEvents {
+    /// Returns the contents of a new session, which may replace another.
+    pub(super) fn of_new(session: &View) -> Self {
+        let mut events = Self::default();
+        for log in &session.logs {
+            let contents = events.streams.entry(log.stream).or_default();
+            (contents.last, contents.origin) = (log.last, log.last);
+        }
+        events
+    }
+
     fn check_sent(&mut self, sent: &Sent) -> Result<(), String> {
         let Sent { connection, event, floor, .. } = sent;
         if let Some(SentEvent { index, event, .. }) = event {
@@ -87,7 +99,10 @@ impl StreamEvents {
         }
         let contents = self.streams.entry(stream).or_default();
         let is_reported = |index: &u64| sent.gaps.iter().any(|gap| gap.contains(index));
-        let is_allowed = |index: &u64| is_reported(index) || contents.without_event.contains(index);
+        let is_allowed = |index: &u64| {
+            let has_no_event = *index < contents.origin || contents.without_event.contains(index);
+            has_no_event || is_reported(index)
+        };
         match sent.skipped.clone().find(|index| !is_allowed(index)) {
             Some(index) => Err(format!(
                 "connection {connection} of {stream} got neither {index} nor a gap before {event:?}"
@@ -184,7 +199,6 @@ mod tests {
 
     use rejoin_core::{ConnectionId, EventId, Failure};
 
-    use super::super::View;
     use super::super::fixtures::{backend, gap, log, request, send, step};
     use super::super::readers::Readers;
     use super::*;

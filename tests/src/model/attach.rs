@@ -95,7 +95,8 @@ impl Model {
         let is_logged = logged.is_some_and(|logged| logged.index == next);
         if missed >= next && !is_logged {
             let last = logged.map_or(missed, |logged| missed.min(logged.index - 1));
-            return Some(((last, 0), Event::Gap { first: next }, false));
+            let first = next.max(self.streams[stream].skipped_below);
+            return Some(((last, 0), Event::Gap { first }, false));
         }
         let logged = logged.filter(|logged| self.is_committed(logged.number))?;
         let is_response = matches!(logged.kind, Kind::Response(_));

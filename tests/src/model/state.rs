@@ -135,6 +135,7 @@ impl Model {
         standalone.last = origin;
         standalone.acknowledged = origin;
         standalone.missed = origin;
+        standalone.skipped_below = origin;
         model.next_number = origin;
         model
     }

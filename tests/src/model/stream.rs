@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) last: u64,
     pub(super) acknowledged: u64,
     pub(super) missed: u64,
+    /// No event has an index below this one, except 0.
+    pub(super) skipped_below: u64,
     /// Whether it was revived from a tombstone.
     pub(super) is_revived: bool,
     /// Whether a priming event had index 0.
@@ -162,6 +164,7 @@ impl Stream {
             last: 0,
             acknowledged: 0,
             missed: 0,
+            skipped_below: 0,
             is_revived: false,
             is_primed: false,
             can_come_back: false,
