@@ -67,6 +67,16 @@ pub(crate) fn gap_notification(last: EventId, first: u64) -> Bytes {
     bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
 }
 
+/// Returns the log message that tells a client that its server was started anew.
+#[cfg(feature = "store")]
+pub(crate) fn reopened_notification() -> Bytes {
+    let data = json!({
+        "message": "the server was started again: what it had in memory is lost",
+    });
+    let params = json!({ "level": "warning", "logger": LOGGER, "data": data });
+    bytes(&json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params }))
+}
+
 /// Returns the data of the log message that reports a gap.
 pub(crate) fn gap_data(EventId { stream, index: last }: EventId, first: u64) -> Value {
     json!({

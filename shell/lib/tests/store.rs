@@ -3,8 +3,6 @@
 
 #[path = "store/contract.rs"]
 mod contract;
-#[path = "store/engine.rs"]
-mod engine;
 #[path = "store/memory.rs"]
 mod memory;
 #[path = "store/redis.rs"]

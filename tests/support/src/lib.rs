@@ -11,6 +11,8 @@ mod build;
 #[cfg(target_os = "linux")]
 pub mod callers;
 mod client;
+#[cfg(target_os = "linux")]
+pub mod engine;
 mod http_response;
 mod log_lines;
 mod port;

@@ -3,6 +3,8 @@
 mod builder;
 mod error;
 mod reclaim;
+#[cfg(feature = "store")]
+mod reopen;
 mod sessions;
 #[cfg(feature = "store")]
 mod takeover;
@@ -257,6 +259,25 @@ impl SessionManager {
     /// that they can be taken over.
     pub async fn closed(&self) {
         self.inner.sessions.closed().await;
+    }
+
+    /// Begins to connect to the store, if there is one. Without this call, the first session does. Must
+    /// be called in a tokio runtime.
+    pub fn connect_store(&self) {
+        #[cfg(feature = "store")]
+        if let Some(cluster) = &self.inner.cluster {
+            cluster.start(self.shared());
+        }
+    }
+
+    /// Returns whether sessions can be served: with a store, whether this process has its lease.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        #[cfg(feature = "store")]
+        if let Some(cluster) = &self.inner.cluster {
+            return cluster.has_lease(self.shared().clock.now());
+        }
+        true
     }
 
     /// Returns all sessions, in no particular order.

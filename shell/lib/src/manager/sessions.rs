@@ -7,7 +7,7 @@ use rejoin_core::Session;
 use super::{ManagerError, reclaim, unopened::UnopenedSession};
 use crate::{
     ClientMessages, ClientSender, Principal, SessionHandle, SessionId,
-    owner::{Owner, OwnerLimit, Owners},
+    owner::{Owner, OwnerLimit, OwnerPermits, Owners},
     payload::Payload,
     permits::SessionPermit,
     session::{SessionInner, Shared},
@@ -32,6 +32,16 @@ pub(crate) struct Sessions<P: Payload> {
 #[derive(Debug)]
 pub(crate) struct NewSession<P: Payload> {
     pub(crate) session: UnopenedSession<P>,
+    pub(crate) client: ClientSender<P>,
+    pub(crate) messages: ClientMessages<P>,
+}
+
+/// A session that requests do not find yet, and the ends for its backend.
+#[derive(Debug)]
+pub(crate) struct UnlistedSession<P: Payload> {
+    pub(crate) session: Arc<SessionInner<P>>,
+    pub(crate) permit: SessionPermit,
+    pub(crate) owner_permits: OwnerPermits,
     pub(crate) client: ClientSender<P>,
     pub(crate) messages: ClientMessages<P>,
 }
@@ -82,25 +92,37 @@ impl<P: Payload> Sessions<P> {
         permit: SessionPermit,
         owner: Owner,
     ) -> Result<NewSession<P>, ManagerError> {
-        self.insert_with(id, core, permit, owner, |_| ())
+        let unlisted = self.create(id, core, permit, owner);
+        let (client, messages) = (unlisted.client, unlisted.messages);
+        let session = self.list(unlisted.session, unlisted.permit, unlisted.owner_permits)?;
+        Ok(NewSession { session, client, messages })
     }
 
-    /// Inserts a session, which is prepared before it is listed.
-    pub(crate) fn insert_with(
+    /// Creates a session that is not listed yet.
+    pub(crate) fn create(
         &self,
         id: SessionId,
         core: Session<P::Client, P::Server>,
         permit: SessionPermit,
         owner: Owner,
-        prepare: impl FnOnce(&Arc<SessionInner<P>>),
-    ) -> Result<NewSession<P>, ManagerError> {
-        let shared = &self.shared;
+    ) -> UnlistedSession<P> {
+        let shared = Arc::clone(&self.shared);
         let (session, messages) =
-            SessionInner::create(id, core, Arc::clone(shared), permit.downgrade(), owner.principal);
-        prepare(&session);
+            SessionInner::create(id, core, shared, permit.downgrade(), owner.principal);
         let client = ClientSender::new(id, Arc::downgrade(&session));
+        UnlistedSession { session, permit, owner_permits: owner.permits, client, messages }
+    }
+
+    /// Lists a session, so that requests find it.
+    pub(crate) fn list(
+        &self,
+        session: Arc<SessionInner<P>>,
+        permit: SessionPermit,
+        owner_permits: OwnerPermits,
+    ) -> Result<UnopenedSession<P>, ManagerError> {
+        let shared = &self.shared;
         shared.registry.insert(Arc::clone(&session), permit);
-        session.mark_unused(owner.permits);
+        session.mark_unused(owner_permits);
         if let Some(reason) = session.inspect(Session::close_reason) {
             // It was closed before it was inserted, so that it was not removed.
             shared.remove(&session);
@@ -111,7 +133,7 @@ impl<P: Payload> Sessions<P> {
             // `close_all` may have run before this session was inserted.
             return Err(ManagerError::Closing);
         }
-        Ok(NewSession { session, client, messages })
+        Ok(session)
     }
 
     /// Drains every session, and waits until all are closed. New ones are refused.

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::{Inner, ManagerError, NewSession, SessionManager};
+use super::{Inner, ManagerError, SessionManager, sessions::UnlistedSession};
 use crate::{
     Principal, SessionHandle, SessionId, clock,
     cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
+    store::Takeover,
 };
 
 /// Time that a request waits for a session that may be another process's.
@@ -109,17 +110,26 @@ impl Taker {
         restored: Restored,
     ) -> Result<(), ManagerError> {
         let Restored { core, principal, initialize } = restored;
+        let Some(cluster) = &self.0.cluster else { return Err(ManagerError::StoreAway) };
         let sessions = &self.0.sessions;
         let owner = sessions.admit(principal, None)?;
         let permit = sessions.reserve().await?;
-        let NewSession { session, messages, .. } =
-            sessions.insert_with(id, core, permit, owner, |session| {
-                session.continue_tenure(epoch, initialize);
-            })?;
-        let session = session.into_opened();
-        session.inner().mark_restored();
-        // The backend is gone: the client gets what it has sent before.
-        drop(messages);
+        let UnlistedSession { session, permit, owner_permits, client, messages } =
+            sessions.create(id, core, permit, owner);
+        session.continue_tenure(epoch, initialize.clone());
+        // The backend is gone: its client gets what it has sent before.
+        session.on_backend_lost();
+        match cluster.config.takeover {
+            Takeover::End => drop(messages),
+            Takeover::Reopen => {
+                let reopened = self.0.reopen(&session, &initialize, client, messages).await;
+                if let Err(error) = reopened {
+                    warn!(session = %id.short(), %error, "no new server for a session");
+                }
+            }
+        }
+        sessions.list(Arc::clone(&session), permit, owner_permits)?.into_opened();
+        session.mark_restored();
         Ok(())
     }
 }

@@ -55,6 +55,10 @@ impl<P: Payload> LockedSession<'_, P> {
         overflow: Overflow,
     ) -> Result<Recorded<P>, Rejection> {
         self.check_backend()?;
+        #[cfg(feature = "store")]
+        if self.take_handshake(&message.message.head) {
+            return Ok(Recorded::Yes(None));
+        }
         if let Admission::Waits(released) =
             self.admit(&message.message, message.related.as_ref(), overflow)
         {

@@ -55,6 +55,23 @@ impl<P: Payload> SessionInner<P> {
         let _ = self.input(Input::CloseSession { reason });
     }
 
+    /// Fails the requests that were pending at a backend of another process.
+    #[cfg(feature = "store")]
+    pub(crate) fn on_backend_lost(self: &Arc<Self>) {
+        // Only rejected if the session is closed.
+        let _ = self.input(Input::BackendLost);
+    }
+
+    /// Ends the backend, while the session lives on.
+    #[cfg(feature = "store")]
+    pub(crate) fn end_backend(self: &Arc<Self>, reason: &str) {
+        self.with_lock((), |locked| {
+            locked.after_unlock.wake(self.queue.close());
+            locked.after_unlock.run_handler = true;
+        });
+        self.on_backend_closed(Some(reason.to_owned()));
+    }
+
     /// Handles the end of the backend, with its reason if it gave one. The session accepts no new
     /// messages, and is closed when its connections have sent what the backend had sent before.
     pub(crate) fn on_backend_closed(self: &Arc<Self>, reason: Option<String>) {

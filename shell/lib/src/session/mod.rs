@@ -25,6 +25,8 @@ mod inner;
 mod kept;
 mod observed;
 mod post;
+#[cfg(feature = "store")]
+mod reopen;
 mod request_timeouts;
 mod sent;
 mod shared;
@@ -39,8 +41,6 @@ mod watch_queue;
 
 #[cfg(feature = "http")]
 pub(crate) use self::buffer::MessagePart;
-#[cfg(feature = "store")]
-pub(crate) use self::commits::{SessionStore, StoreJob};
 pub use self::{
     buffer::SseEvent,
     client_messages::ClientMessages,
@@ -51,6 +51,11 @@ pub use self::{
     stats::SessionStats,
     watch::{WatchError, WatchStart, WatchedRequest, WatchedStep},
     watch_queue::{SessionWatch, WatchEnd},
+};
+#[cfg(feature = "store")]
+pub(crate) use self::{
+    commits::{SessionStore, StoreJob},
+    reopen::HANDSHAKE_ID,
 };
 pub(crate) use self::{
     inner::SessionInner,

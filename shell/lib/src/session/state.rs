@@ -2,6 +2,8 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
+#[cfg(feature = "store")]
+use rejoin_core::Initialized;
 use rejoin_core::{
     Actions, ConnectionId, EventId, Input, Instant, Rejected, Rejection, Session, StreamId,
 };
@@ -65,6 +67,9 @@ pub(super) struct SessionState<P: Payload> {
     pub(super) owner_permits: OwnerPermits,
     /// `None` while nobody watches the session.
     pub(super) watchers: Option<Box<Watchers>>,
+    /// Set while a new backend is initialized in place of a lost one.
+    #[cfg(feature = "store")]
+    pub(super) handshake: Option<oneshot::Sender<Option<Initialized>>>,
     /// `None` without a store.
     #[cfg(feature = "store")]
     pub(super) commits: Option<Box<Commits>>,
@@ -112,6 +117,8 @@ impl<P: Payload> SessionState<P> {
             kept_limit: KeptLimit::None,
             owner_permits: OwnerPermits::default(),
             watchers: None,
+            #[cfg(feature = "store")]
+            handshake: None,
             #[cfg(feature = "store")]
             commits: None,
             #[cfg(feature = "journal")]

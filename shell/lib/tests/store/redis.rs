@@ -5,10 +5,9 @@ use rejoin::{
     store::{Outcome, RedisStore, RedisStoreConfig, Store as _, Write},
 };
 
-use crate::{
-    contract::{append, check, create, id, key},
-    engine::{Engine, programs},
-};
+use rejoin_test_support::engine::{Engine, programs};
+
+use crate::contract::{append, check, create, id, key};
 
 fn store(engine: &Engine) -> RedisStore {
     RedisStore::new(RedisStoreConfig::new(engine.url())).unwrap()
@@ -17,7 +16,7 @@ fn store(engine: &Engine) -> RedisStore {
 #[tokio::test]
 #[ignore = "downloads a server"]
 async fn it_does_what_every_store_does() {
-    for program in programs() {
+    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
         let engine = Engine::start(&program).await;
         let store = store(&engine);
         assert!(store.last(key(1)).await.is_err(), "it is not connected");
@@ -29,7 +28,7 @@ async fn it_does_what_every_store_does() {
 #[tokio::test]
 #[ignore = "downloads a server"]
 async fn a_server_that_restarts_empty_has_another_id() {
-    for program in programs() {
+    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
         let mut engine = Engine::start(&program).await;
         let store = store(&engine);
         let before = store.connect().await.unwrap();
@@ -48,11 +47,11 @@ async fn a_server_that_restarts_empty_has_another_id() {
 #[tokio::test]
 #[ignore = "downloads a server"]
 async fn a_server_that_was_flushed_has_no_id() {
-    for program in programs() {
+    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
         let engine = Engine::start(&program).await;
         let store = store(&engine);
         store.connect().await.unwrap();
-        run(&engine, &["FLUSHALL"]).await;
+        engine.command("FLUSHALL").await;
         assert_eq!(store.last(key(1)).await.unwrap().store, None);
     }
 }
@@ -60,15 +59,15 @@ async fn a_server_that_was_flushed_has_no_id() {
 #[tokio::test]
 #[ignore = "downloads a server"]
 async fn a_full_server_refuses_an_entry_and_is_not_away() {
-    for program in programs() {
+    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
         let engine = Engine::start(&program).await;
         let store = store(&engine);
         store.connect().await.unwrap();
         create(&store, key(1), (1, 0)).await;
-        run(&engine, &["CONFIG", "SET", "maxmemory", "1"]).await;
+        engine.command("CONFIG SET maxmemory 1").await;
         assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Full);
         assert_eq!(create(&store, key(2), (1, 0)).await, Outcome::Full);
-        run(&engine, &["CONFIG", "SET", "maxmemory", "0"]).await;
+        engine.command("CONFIG SET maxmemory 0").await;
         assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Written);
     }
 }
@@ -76,12 +75,12 @@ async fn a_full_server_refuses_an_entry_and_is_not_away() {
 #[tokio::test]
 #[ignore = "downloads a server"]
 async fn a_server_that_does_not_answer_is_away() {
-    for program in programs() {
+    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
         let engine = Engine::start(&program).await;
         let store = store(&engine);
         store.connect().await.unwrap();
         create(&store, key(1), (1, 0)).await;
-        run(&engine, &["CLIENT", "PAUSE", "1500", "ALL"]).await;
+        engine.command("CLIENT PAUSE 1500 ALL").await;
         let late = Write::Append { key: key(1), id: id((1, 1)), entry: "late".into() };
         assert!(store.write(late).await.is_err());
         assert!(store.last(key(1)).await.is_err());
@@ -92,12 +91,4 @@ async fn a_server_that_does_not_answer_is_away() {
         assert_eq!(append(&store, key(1), (1, 2)).await, Outcome::Written);
         assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Refused);
     }
-}
-
-/// Runs a command of an operator.
-async fn run(engine: &Engine, command: &[&str]) {
-    let client = redis::Client::open(engine.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let (name, arguments) = command.split_first().unwrap();
-    let () = redis::cmd(name).arg(arguments).query_async(&mut connection).await.unwrap();
 }

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use rejoin::{ManagerError, Principal, SessionError, SessionHandle, SseEvent};
+use rejoin::{
+    ManagerConfig, ManagerError, Principal, SessionError, SessionHandle, SseEvent,
+    store::{StoreConfig, Takeover},
+};
 use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
 
 use super::{events, find, id, server, settled_server, store::TestStore, text};
-use crate::support::{BackendSession, next, post};
+use crate::support::{BackendSession, Server, message, next, post};
 
 /// Time after which a manager that lost the store has lost its lease.
 const LEASE: Duration = Duration::from_millis(1_500);
@@ -87,7 +90,7 @@ async fn two_managers_do_not_both_take_a_session_over() {
     let session = first.initialized().await;
     retain_a_response(&session, &mut first.backend().await).await;
     store.cut(true);
-    let find = |server: &crate::support::Server| {
+    let find = |server: &Server| {
         let sessions = server.sessions.clone();
         let id = session.id();
         async move { sessions.find_session(None, id).await }
@@ -136,4 +139,67 @@ async fn a_session_still_belongs_to_its_principal() {
     let foreign = second.sessions.find_session(None, session.id()).await;
     assert!(matches!(foreign, Err(ManagerError::NotFound)), "{foreign:?}");
     second.sessions.find_session(Some(&ann), session.id()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_gets_a_new_backend() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let session = first.initialized().await;
+    retain_a_response(&session, &mut first.backend().await).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
+    let second = reopening_server(&store.other());
+    let sessions = second.sessions.clone();
+    let id = session.id();
+    let finding = tokio::spawn(async move { sessions.find_session(None, id).await });
+    let mut backend = second.opened().await;
+    let handshake = r#""id":"rejoin-reopen","method":"initialize""#;
+    assert_eq!(json(&backend.receive().await), json(&message(handshake)));
+    assert!(!finding.is_finished(), "requests wait for the new backend");
+    backend.send(r#""id":"rejoin-reopen","result":{"protocolVersion":"2025-11-25"}"#).await;
+    let session = finding.await.unwrap().unwrap();
+    let initialized = message(r#""method":"notifications/initialized""#);
+    assert_eq!(backend.receive().await, initialized);
+
+    let call = post(r#""id":2,"method":"a""#);
+    let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+    assert_eq!(backend.receive().await, message(r#""id":2,"method":"a""#));
+    backend.send(r#""id":2,"result":{}"#).await;
+    assert!(text(events(&mut connection).await.last().unwrap()).contains("result"));
+    let mut resumed = session.resume(super::id("0/0")).unwrap();
+    assert!(text(&events(&mut resumed).await[0]).contains("result"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_negotiates_something_else_is_refused() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let session = first.initialized().await;
+    retain_a_response(&session, &mut first.backend().await).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
+    let second = reopening_server(&store.other());
+    let sessions = second.sessions.clone();
+    let id = session.id();
+    let finding = tokio::spawn(async move { sessions.find_session(None, id).await });
+    let mut backend = second.opened().await;
+    backend.receive().await;
+    backend.send(r#""id":"rejoin-reopen","result":{"protocolVersion":"2025-06-18"}"#).await;
+    let session = finding.await.unwrap().unwrap();
+    assert_eq!(backend.receive_or_end().await, None);
+    let mut resumed = session.resume(super::id("0/0")).unwrap();
+    assert!(text(&events(&mut resumed).await[0]).contains("result"));
+}
+
+fn reopening_server(store: &TestStore) -> Server {
+    let mut config = StoreConfig::default();
+    config.takeover = Takeover::Reopen;
+    Server::built(ManagerConfig::default(), |builder| builder.store(store.clone(), config))
+}
+
+fn json(bytes: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(bytes).unwrap()
 }

