@@ -53,10 +53,12 @@ pub(super) fn router(servers: Servers, readiness: Readiness, metrics: Metrics) -
 }
 
 async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
-    if context.readiness.is_ready() {
-        (StatusCode::OK, "ok\n")
-    } else {
+    if !context.readiness.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+    } else if !context.servers.are_available() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store is away\n")
+    } else {
+        (StatusCode::OK, "ok\n")
     }
 }
 

@@ -1,7 +1,10 @@
 //! Options with a fixed set of values, each a keyword.
 
 use clap::ValueEnum;
-use rejoin::rejoin_core::{ConcurrentGet, Priming, UnrelatedRouting};
+use rejoin::{
+    rejoin_core::{ConcurrentGet, Priming, UnrelatedRouting},
+    store::Takeover,
+};
 use serde::{Deserialize, Serialize};
 
 /// Defines an enum that is read and written as keywords, and converts to and from `$target`,
@@ -53,6 +56,13 @@ choices! {
         Always,
         /// In no session
         Never
+    }
+    /// What becomes of a session that was another process's.
+    TakeoverArg: Takeover {
+        /// Its client gets what was sent before, then the session ends
+        End,
+        /// It gets a new server, which knows nothing of what was before
+        Reopen
     }
     /// Stream for server messages that belong to no request.
     UnrelatedRoutingArg: UnrelatedRouting {

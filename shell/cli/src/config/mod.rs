@@ -5,6 +5,7 @@ mod choices;
 mod log_level;
 mod options;
 mod servers;
+mod store;
 mod text;
 mod values;
 
@@ -29,6 +30,7 @@ pub(crate) use self::{
     log_level::LogLevel,
     options::{Options, value_name},
     servers::{NamedServer, ServerName},
+    store::ProgramStore,
     values::HeaderVariable,
 };
 use crate::{auth::AuthConfig, demo::Demo};
@@ -47,6 +49,7 @@ pub(crate) struct ProgramConfig {
     pub(crate) http: HttpConfig,
     pub(crate) auth: AuthConfig,
     pub(crate) sessions: ManagerConfig,
+    pub(crate) store: ProgramStore,
     pub(crate) header_timeout: Duration,
     pub(crate) connection_idle_timeout: Duration,
     pub(crate) tcp_connections_max: usize,
@@ -97,6 +100,7 @@ impl Default for ProgramConfig {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             sessions: ManagerConfig::default(),
+            store: ProgramStore::default(),
             header_timeout: Duration::from_secs(10),
             // Longer than the idle timeouts of proxies and client connection pools.
             connection_idle_timeout: Duration::from_secs(120),
@@ -209,6 +213,7 @@ impl ProgramConfig {
         }
         self.check_health_path()?;
         self.auth.check(self.tls_client_ca.is_some())?;
+        self.store.check()?;
         if let Some(url) = &self.otlp_endpoint {
             anyhow::ensure!(
                 is_base_url(url),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     LogFormat, LogLevel, ProgramConfig,
-    choices::{ConcurrentGetArg, PrimingArg, UnrelatedRoutingArg},
+    choices::{ConcurrentGetArg, PrimingArg, TakeoverArg, UnrelatedRoutingArg},
     values::{
         EnvVariable, HeaderVariable, HumanDuration, Listen, OptionalDir, OptionalFile,
         OptionalHeader, OptionalLimit, OptionalListen, OptionalPath, OptionalUrl, RateLimit, Size,
@@ -100,6 +100,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         (TypeId::of::<ConcurrentGetArg>(), "POLICY"),
         (TypeId::of::<PrimingArg>(), "POLICY"),
         (TypeId::of::<UnrelatedRoutingArg>(), "STREAM"),
+        (TypeId::of::<TakeoverArg>(), "POLICY"),
         (TypeId::of::<LogFormat>(), "FORMAT"),
         (TypeId::of::<LogLevel>(), "LEVEL"),
     ];
@@ -109,6 +110,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         "allow_origin" => Some("ORIGIN"),
         "auth_audience" => Some("AUDIENCE"),
         "auth_scopes" => Some("SCOPE"),
+        "store_prefix" => Some("PREFIX"),
         _ => {
             let parsed = option.get_value_parser().type_id();
             by_type.into_iter().find(|(id, _)| parsed == *id).map(|(_, name)| name)
@@ -315,6 +317,21 @@ options! {
         start_timeout: HumanDuration => sessions.start_timeout;
         /// Timeout for the response to `initialize`; or `never`
         init_timeout: Timeout => sessions.session.init_timeout;
+    }
+    "Store" {
+        /// Server of Valkey, or Redis 6.2 or later, with which sessions outlive the process; or `off`
+        ///
+        /// `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`. Several processes with the same store can
+        /// continue each other's sessions.
+        store: OptionalUrl => store.url;
+        /// Beginning of all keys in the store
+        store_prefix: String => store.prefix;
+        /// Time after which the store removes a session that no process has
+        store_ttl: HumanDuration => store.ttl;
+        /// What becomes of a session that was another process's, without its server
+        takeover: TakeoverArg => store.takeover;
+        /// Time after which others may continue the sessions of a process that cannot be reached
+        lease: HumanDuration => store.lease;
     }
     "Requests" {
         /// Timeout for the server's response to a request; or `never`

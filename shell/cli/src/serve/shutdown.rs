@@ -39,9 +39,21 @@ pub(super) async fn shut_down(
     }
     servers.close_all();
     let left = deadline.saturating_duration_since(Instant::now()).max(FLUSH_TIMEOUT_MIN);
-    tokio::join!(drain_listener(listener, left), servers.processes_ended());
+    tokio::join!(
+        drain_listener(listener, left),
+        servers.processes_ended(),
+        hand_over(servers, left)
+    );
     if let Some(telemetry) = servers.telemetry() {
         telemetry.flush().await;
+    }
+}
+
+/// Waits until the store knows that other processes can continue the remaining sessions.
+async fn hand_over(servers: &Servers, timeout: Duration) {
+    if tokio::time::timeout(timeout, servers.closed()).await.is_err() {
+        let sessions = servers.sessions();
+        tracing::warn!(sessions, "some sessions could not be handed over in time");
     }
 }
 

@@ -151,6 +151,18 @@ impl Servers {
         table.named.keys().map(table::path_of).collect()
     }
 
+    /// Returns whether the sessions of every server can be served.
+    pub(crate) fn are_available(&self) -> bool {
+        self.all().iter().all(|server| server.sessions().is_available())
+    }
+
+    /// Waits until no session is left.
+    pub(super) async fn closed(&self) {
+        for server in self.all() {
+            server.sessions().closed().await;
+        }
+    }
+
     /// Returns the number of sessions.
     pub(super) fn sessions(&self) -> usize {
         self.all().iter().map(|server| server.sessions().sessions()).sum()

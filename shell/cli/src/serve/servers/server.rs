@@ -102,7 +102,12 @@ impl Common {
         if let Some(journal) = &self.journal {
             manager = manager.journal(journal.clone());
         }
-        Ok(manager.build()?)
+        if let Some((store, config)) = config.store.open(name)? {
+            manager = manager.store(store, config);
+        }
+        let sessions = manager.build()?;
+        sessions.connect_store();
+        Ok(sessions)
     }
 }
 
