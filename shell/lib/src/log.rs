@@ -82,6 +82,12 @@ pub(crate) fn event(
                 %session, %stream, first, last, missed
             );
         }
+        SessionEvent::Restored { epoch } => {
+            tracing::info!(%session, server, epoch, "session restored");
+        }
+        SessionEvent::GivenUp { reason } => {
+            tracing::warn!(%session, ?reason, "session given up");
+        }
         SessionEvent::ConnectionCut { connection, reason } => {
             with_span!(info, span, "connection cut", %session, %connection, ?reason);
         }
@@ -189,10 +195,4 @@ pub(crate) fn reclaims_memory(sessions: usize, excess: usize, bytes_max: usize) 
 
 pub(crate) fn panicked(session: SessionId) {
     tracing::error!(session = %session.short(), "session panicked and was closed");
-}
-
-/// Logs that another process may have the session.
-#[cfg(feature = "store")]
-pub(crate) fn session_given_up(session: SessionId, reason: &str) {
-    tracing::warn!(session = %session.short(), reason, "session given up");
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rejoin::{
     RequestEnd,
-    rejoin_core::{CutReason, RequestDetails, SessionCloseReason},
+    rejoin_core::{CutReason, RequestDetails, SessionCloseReason, cluster::GiveUpReason},
 };
 
 /// The value of a label that is not one of the known ones.
@@ -60,6 +60,14 @@ pub(crate) fn close_reason(reason: SessionCloseReason) -> &'static str {
         SessionCloseReason::BackendGone => "backend_gone",
         SessionCloseReason::Exhausted => "exhausted",
         SessionCloseReason::Moved => "moved",
+    }
+}
+
+pub(crate) fn give_up_reason(reason: GiveUpReason) -> &'static str {
+    match reason {
+        GiveUpReason::TakenOver => "taken_over",
+        GiveUpReason::Closed => "closed",
+        GiveUpReason::Removed => "removed",
     }
 }
 

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::{Inner, ManagerError, SessionManager, sessions::UnlistedSession};
 use crate::{
-    Principal, SessionHandle, SessionId, clock,
+    Principal, SessionEvent, SessionHandle, SessionId, clock,
     cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
     store::Takeover,
 };
@@ -81,7 +81,8 @@ impl TakeOver for Taker {
         match restored {
             Ok(restored) => match self.insert(session, epoch, restored).await {
                 Ok(()) => {
-                    info!(session = %id, epoch, "session restored");
+                    let event = SessionEvent::Restored { epoch };
+                    shared.observers.on_session_event(session, &event);
                     Resolution::Here
                 }
                 Err(error) => {

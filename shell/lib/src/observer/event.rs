@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rejoin_core::{
     CloseReason, ConnectionId, CutReason, ProtocolVersion, Report, RequestId, SessionCloseReason,
-    StreamId,
+    StreamId, cluster::GiveUpReason,
 };
 
 use super::{ObservedRequest, RequestEnd};
@@ -26,6 +26,18 @@ pub enum SessionEvent {
         age: Duration,
         /// Number of progress notifications that were dropped for an unknown token.
         progress_dropped: u32,
+    },
+    /// The session was restored from the store: its owner has stopped. `Opened` follows with its first
+    /// request.
+    Restored {
+        /// How often the session has had another owner, with this process.
+        epoch: u64,
+    },
+    /// This process has given the session up, because the store does not accept what it writes. `Closed`
+    /// follows.
+    GivenUp {
+        /// Why.
+        reason: GiveUpReason,
     },
     /// A request of the client was forwarded to the backend. Only with an observer that
     /// [traces requests](super::Observer::traces_requests), or at log level `trace`.

@@ -6,13 +6,12 @@ use bytes::Bytes;
 use rejoin_core::{
     Input, Record, Session, SessionCloseReason, StreamId,
     cluster::{
-        EntryId, EntryKind, GiveUpReason, LastEntry, StoreId, Tenure, TenureAction, TenureActions,
-        WriteOutcome,
+        EntryId, EntryKind, LastEntry, StoreId, Tenure, TenureAction, TenureActions, WriteOutcome,
     },
 };
 
 use super::{inner::SessionInner, state::LockedSession};
-use crate::{Principal, log, payload::Payload, sync::oneshot};
+use crate::{Principal, observer::SessionEvent, payload::Payload, sync::oneshot};
 
 /// What writes the sessions of a manager to a store.
 pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
@@ -329,7 +328,7 @@ impl<P: Payload> LockedSession<'_, P> {
                 TenureAction::Ask => self.after_unlock.store_jobs.push(StoreJob::Ask),
                 TenureAction::Ended => self.on_ended(),
                 TenureAction::GiveUp { reason } => {
-                    log::session_given_up(self.session.id(), describe(reason));
+                    self.after_unlock.events.push(SessionEvent::GivenUp { reason });
                     self.forget(false);
                     self.leave();
                 }
@@ -419,14 +418,5 @@ impl<P: Payload> LockedSession<'_, P> {
         for connection in connections {
             self.apply(Input::ConnectionClosed { connection, through: None });
         }
-    }
-}
-
-/// For the log.
-fn describe(reason: GiveUpReason) -> &'static str {
-    match reason {
-        GiveUpReason::TakenOver => "another process has taken it over",
-        GiveUpReason::Closed => "another process has closed it",
-        GiveUpReason::Removed => "the store does not have it any more",
     }
 }

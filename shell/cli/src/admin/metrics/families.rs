@@ -40,6 +40,9 @@ pub(super) struct Families {
     pub(super) kept_bytes: Family<ServerLabels, Gauge>,
     pub(super) sessions_opened: Counters<ServerLabels>,
     pub(super) sessions_closed: Counters<ReasonLabels>,
+    pub(super) sessions_restored: Counters<ServerLabels>,
+    pub(super) sessions_given_up: Counters<ReasonLabels>,
+    pub(super) store_available: Family<ServerLabels, Gauge>,
     pub(super) requests_pending: Family<ServerLabels, Gauge>,
     pub(super) resumes: Counters<ServerLabels>,
     pub(super) events_replayed: Counters<ServerLabels>,
@@ -64,6 +67,7 @@ impl Families {
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("rejoin_build", "Version of the program", build);
         families.register_sessions(registry);
+        families.register_store(registry);
         families.register_delivery(registry);
         families.register_processes(registry);
         families
@@ -113,6 +117,24 @@ impl Families {
             "rejoin_auth_failures",
             "Requests that were refused because of their credential or their principal, by reason",
             self.auth_failures.clone(),
+        );
+    }
+
+    fn register_store(&self, registry: &mut Registry) {
+        registry.register(
+            "rejoin_sessions_restored",
+            "Sessions of other processes that were restored from the store",
+            self.sessions_restored.clone(),
+        );
+        registry.register(
+            "rejoin_sessions_given_up",
+            "Sessions that were given up because of the store, by reason",
+            self.sessions_given_up.clone(),
+        );
+        registry.register(
+            "rejoin_store_available",
+            "Whether the process has its lease: 1 without a store",
+            self.store_available.clone(),
         );
     }
 

@@ -104,6 +104,13 @@ impl Observer for ServerObserver {
                     .inc();
                 families.durations.session.get_or_create(labels).observe(age.as_secs_f64());
             }
+            SessionEvent::Restored { .. } => {
+                families.sessions_restored.get_or_create(labels).inc();
+            }
+            SessionEvent::GivenUp { reason } => {
+                let reason = self.because(labels::give_up_reason(*reason));
+                families.sessions_given_up.get_or_create(&reason).inc();
+            }
             SessionEvent::RequestEnded { request, end, duration } => {
                 return self.on_request_ended(request, *end, duration.as_secs_f64());
             }
