@@ -1,6 +1,6 @@
 //! Restoration of a session from an untrusted snapshot, and the records after it.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::iter;
 
 use super::{
@@ -11,11 +11,20 @@ use super::{
     stream::{Outcome, STANDALONE, Stage, Stream, StreamKey, StreamRequest},
 };
 use crate::{
-    Actions, Change, CloseReason, Config, Entry, Failure, FailureReason, Instant, MessageKind,
-    ProgressToken, Record, RequestId, RequestOutcome, StreamId, ValidConfig,
+    Action, Actions, Change, CloseReason, Config, Entry, Failure, FailureReason, Instant,
+    MessageKind, ProgressToken, Record, RequestId, RequestOutcome, StreamId, UnansweredReason,
+    ValidConfig,
     config::BYTES_MAX,
     snapshot::{PhaseState, RestoreError, RoleState, Snapshot, TimerState, TimerTarget},
+    timers::TimerKind,
 };
+
+/// How many requests, streams and server requests there may be while records are repeated, if the
+/// limits of the config are lower: those of the other process may have been higher.
+const COUNT_MAX: usize = 4_096;
+
+/// The server requests that a limit has ended, and that were waiting in the other process so far.
+type Failed = BTreeMap<RequestId, UnansweredReason>;
 
 impl<C, S: Clone> Session<C, S> {
     /// Restores a session at `now` from a snapshot and the records after it, where the process that
@@ -25,6 +34,9 @@ impl<C, S: Clone> Session<C, S> {
     /// that the snapshot has are ignored. Everything is committed then, and what concerned the other
     /// process only is forgotten: that it was draining, a lower limit, and senders that wait. The
     /// client is presumed to have the response to `initialize`.
+    ///
+    /// The actions are those of the end only: what the other process has done is not repeated. While
+    /// records are repeated, no more than twice `session_bytes_max` is kept.
     ///
     /// With a `skip`, the next index of each open stream and the next stream number leave that many
     /// out. Then an event id never names two events, even if the last records were lost, or events
@@ -56,8 +68,8 @@ impl<C, S: Clone> Session<C, S> {
         restart_timers(&mut state.timers, &config);
         let mut session = Self::restore_state(snapshot, config, now)?;
         session.commits = None;
-        session.close_all_connections(out);
         if !matches!(session.phase, Phase::Live) {
+            session.close_all_connections(out);
             session.commits = session.config.commits.then(Box::default);
             let has_records = records.into_iter().next().is_some();
             ensure(!has_records, "records of a session that is not initialized")?;
@@ -76,12 +88,15 @@ impl<C, S: Clone> Session<C, S> {
         Ok(session)
     }
 
-    /// Repeats the changes that the snapshot does not have.
+    /// Closes all connections, and repeats the changes that the snapshot does not have.
     fn fold(
         &mut self,
         records: impl IntoIterator<Item = Record<S>>,
         out: &mut Actions<C, S>,
     ) -> Result<(), RestoreError> {
+        let mut repeated = Actions::new();
+        self.close_all_connections(&mut repeated);
+        let mut failed = take_failed(&mut repeated).collect::<Failed>();
         let snapshot = self.sequence;
         for Record { sequence, change } in records {
             let next = self.sequence.saturating_add(u64::from(change.takes_number()));
@@ -89,9 +104,55 @@ impl<C, S: Clone> Session<C, S> {
                 continue;
             }
             ensure(sequence == next, "a record is missing")?;
-            self.repeat(change, out)?;
+            match &change {
+                Change::ServerRequestEnded { id, .. } => drop(failed.remove(id)),
+                Change::Logged {
+                    entry: Entry::Message { kind: MessageKind::Request(id), .. },
+                    ..
+                } => ensure(!failed.contains_key(id), "duplicate server request id")?,
+                Change::Logged { .. }
+                | Change::Opened { .. }
+                | Change::Completed { .. }
+                | Change::Cancelled { .. }
+                | Change::RequestCancelled { .. }
+                | Change::TaskCreated { .. }
+                | Change::Acknowledged { .. } => {}
+            }
+            self.repeat(change, &mut repeated)?;
+            self.limit_repeated(&mut repeated);
+            failed.extend(take_failed(&mut repeated));
+            self.check_counts(failed.len())?;
+        }
+        for (id, reason) in failed {
+            out.push(Action::FailServerRequest { id, reason });
         }
         Ok(())
+    }
+
+    /// Evicts what is far beyond the limit, and releases reserved ids. The other process may have
+    /// done so at another time, so nothing is evicted that is not much more.
+    fn limit_repeated(&mut self, out: &mut Actions<C, S>) {
+        if self.logged_bytes > self.limit.bytes_max.saturating_mul(2) {
+            self.evict_evictable(out);
+        }
+        let Config { pending_requests_max, cancelled_requests_max, .. } = *self.config;
+        let ids_max = COUNT_MAX.max(pending_requests_max.saturating_add(cancelled_requests_max));
+        while self.timers.weight(TimerKind::Cancelled) > ids_max
+            && let Some(first) = self.timers.first(TimerKind::Cancelled)
+        {
+            self.release_id(first);
+        }
+    }
+
+    /// Checks that there are no more requests, streams and server requests than the other process
+    /// can have had.
+    fn check_counts(&self, failed: usize) -> Result<(), RestoreError> {
+        let is_within = |count: usize, max: usize| count <= max.max(COUNT_MAX);
+        let Config { pending_requests_max, streams_max, server_requests_max, .. } = *self.config;
+        ensure(is_within(self.requests.pending.len(), pending_requests_max), "too many requests")?;
+        ensure(is_within(self.streams.in_use(), streams_max), "too many streams")?;
+        let server_requests = self.server_requests.len() + failed;
+        ensure(is_within(server_requests, server_requests_max), "too many server requests")
     }
 
     fn repeat(&mut self, change: Change<S>, out: &mut Actions<C, S>) -> Result<(), RestoreError> {
@@ -106,7 +167,7 @@ impl<C, S: Clone> Session<C, S> {
                 self.complete(stream, out);
             }
             Change::Cancelled { number } => self.repeat_end(number, out)?,
-            Change::RequestCancelled { id } => self.repeat_cancellation(id),
+            Change::RequestCancelled { id } => self.repeat_cancellation(id, out),
             Change::ServerRequestEnded { id, is_retracted } => {
                 // A limit may have ended it before.
                 if let Some(request) = self.server_requests.find(&id) {
@@ -137,6 +198,8 @@ impl<C, S: Clone> Session<C, S> {
     ) -> Result<(), RestoreError> {
         ensure(number == self.streams.next_number(), "a stream is missing")?;
         ensure(!requests.is_empty(), "stream without a request")?;
+        let batch_max = self.config.batch_max.max(COUNT_MAX);
+        ensure(requests.len() <= batch_max, "too many requests in a stream")?;
         self.next_sequence();
         self.streams.allocate_number();
         let (stage, log) = (Stage::Open { orphan_timer: None }, self.streams.new_log());
@@ -186,8 +249,7 @@ impl<C, S: Clone> Session<C, S> {
         if let Some((request, is_reserved)) = answered {
             let is_pending = self.requests.pending.get(&request) == Some(stream);
             ensure(is_pending, "response to a request that is not pending")?;
-            // The end of the request was reported.
-            self.resolve(&request, RequestOutcome::Result, &mut Actions::new());
+            self.resolve(&request, RequestOutcome::Result, out);
             if is_reserved {
                 self.reserve_id(request);
             }
@@ -197,7 +259,9 @@ impl<C, S: Clone> Session<C, S> {
             let (timer, was_delivered) = (None, false);
             let request = ServerRequest { id: request, stream: id, index, timer, was_delivered };
             self.server_requests.add(request);
-            self.start_delivery_timers(stream, out);
+            if let Some(request) = self.server_requests.at_event(id, index) {
+                self.start_delivery_timer(stream, request);
+            }
         }
         Ok(())
     }
@@ -213,7 +277,7 @@ impl<C, S: Clone> Session<C, S> {
         };
         let pending: Vec<RequestId> = self.streams[stream].pending().cloned().collect();
         for id in pending {
-            self.repeat_cancellation(id);
+            self.repeat_cancellation(id, out);
         }
         let last = self.streams[stream].log.last();
         self.acknowledge_stream(stream, last, out);
@@ -226,8 +290,8 @@ impl<C, S: Clone> Session<C, S> {
         Ok(())
     }
 
-    fn repeat_cancellation(&mut self, id: RequestId) {
-        let resolved = self.resolve(&id, RequestOutcome::Cancelled, &mut Actions::new());
+    fn repeat_cancellation(&mut self, id: RequestId, out: &mut Actions<C, S>) {
+        let resolved = self.resolve(&id, RequestOutcome::Cancelled, out);
         if resolved.is_some() {
             self.reserve_id(id);
         }
@@ -278,6 +342,16 @@ impl<C, S: Clone> Session<C, S> {
     fn open_streams(&self) -> Vec<StreamKey> {
         self.streams.request_streams().filter(|stream| self.streams[*stream].is_open()).collect()
     }
+}
+
+/// Removes all actions, and returns the server requests that fail by them.
+fn take_failed<C, S>(
+    actions: &mut Actions<C, S>,
+) -> impl Iterator<Item = (RequestId, UnansweredReason)> + use<'_, C, S> {
+    actions.drain().filter_map(|action| {
+        let Action::FailServerRequest { id, reason } = action else { return None };
+        Some((id, reason))
+    })
 }
 
 /// Starts the timers of streams and of server requests anew: whether the other process has stopped or

@@ -519,6 +519,43 @@ fn client_without_an_event_id_is_disconnected_with_the_retry() {
 }
 
 #[test]
+fn session_that_drains_waits_for_commits() {
+    check_pending(
+        1,
+        config(),
+        "
+        > backend response 7
+          commit 2: 1/0 response 7
+          commit 3: completed 0
+        > drain 5s
+        > +60min tick
+        > committed 3
+          to 1: 1/0 response 7
+          close 1: Complete
+        > ack 1 through 1
+          commit 3: acknowledged 1/0
+          session closed: ServerShutdown
+        ",
+    );
+}
+
+#[test]
+fn session_that_closes_does_not_wait_for_commits() {
+    check_pending(
+        1,
+        config(),
+        "
+        > backend response 7
+          commit 2: 1/0 response 7
+          commit 3: completed 0
+        > backend gone
+          close 1: SessionClosed
+          session closed: BackendGone
+        ",
+    );
+}
+
+#[test]
 fn slow_commit_is_no_silence_of_the_reader() {
     check_pending(
         1,

@@ -62,9 +62,24 @@ impl Recorded {
     }
 
     fn restore(&self, records: &[Record<u64>], skip: u64) -> Result<Session<u64>, RestoreError> {
-        let (snapshot, mut out) = (self.snapshot.clone(), Actions::<u64>::new());
-        let records = records.iter().cloned();
-        Session::restore_with(snapshot, records, skip, self.config.clone(), at(5_000), &mut out)
+        self.restore_by(records.iter().cloned(), skip, &mut Actions::new())
+    }
+
+    fn restore_by(
+        &self,
+        records: impl Iterator<Item = Record<u64>>,
+        skip: u64,
+        out: &mut Actions<u64>,
+    ) -> Result<Session<u64>, RestoreError> {
+        let (snapshot, config) = (self.snapshot.clone(), self.config.clone());
+        Session::restore_with(snapshot, records, skip, config, at(5_000), out)
+    }
+
+    /// Returns the actions of a restore.
+    fn actions(&self, records: &[Record<u64>]) -> Vec<Action<u64>> {
+        let mut out = Actions::new();
+        self.restore_by(records.iter().cloned(), SKIP, &mut out).unwrap();
+        out.drain().collect()
     }
 }
 
@@ -198,6 +213,114 @@ fn gap_has_no_index_that_a_restore_has_left_out() {
             );
         }
     }
+}
+
+/// A complete stream with a server request that the client did not get.
+fn undelivered(connection: u64, id: i64, request_id: &str) -> Vec<Input<u64>> {
+    let mut asks = server_request(request_id);
+    if let Input::BackendMessage { related, .. } = &mut asks {
+        *related = Some(id.into());
+    }
+    vec![request(connection, id, None), closed(connection, None), asks, response(id)]
+}
+
+#[test]
+fn what_the_other_process_has_done_is_not_done_again() {
+    let config = limited(|config| {
+        config.retained_unacknowledged_max = 1;
+        config.activity_reports = true;
+    });
+    let mut inputs = live();
+    inputs.extend(undelivered(2, 1, "a"));
+    inputs.extend(undelivered(3, 2, "b"));
+    for snapshot_after in [3, 7] {
+        let recorded = Recorded::with(&config, &inputs, snapshot_after);
+        let records = &recorded.records;
+        assert_eq!(recorded.actions(records), []);
+        // It may have ended before the record of the end.
+        let end = records.iter().position(|record| {
+            matches!(record.change, Change::ServerRequestEnded { is_retracted: false, .. })
+        });
+        let mut records = records.clone();
+        records.remove(end.unwrap());
+        let reason = UnansweredReason::Evicted;
+        let failed = Action::FailServerRequest { id: "a".try_into().unwrap(), reason };
+        assert_eq!(recorded.actions(&records), [failed]);
+        records.truncate(end.unwrap());
+        assert_eq!(recorded.actions(&records).len(), 1);
+        // An id is not used again before that.
+        let sequence = records.last().unwrap().sequence + 1;
+        let kind = MessageKind::Request("a".try_into().unwrap());
+        let entry = Entry::Message { body: 1, bytes: 10, kind };
+        let change = Change::Logged { stream: StreamId::Standalone, index: 1, entry };
+        records.push(Record { sequence, change });
+        let error = recorded.restore(&records, SKIP).unwrap_err().to_string();
+        assert!(error.ends_with("duplicate server request id"), "{error}");
+    }
+}
+
+/// Records of changes that take numbers.
+fn numbered(changes: impl IntoIterator<Item = Change<u64>>) -> impl Iterator<Item = Record<u64>> {
+    (1..).zip(changes).map(|(sequence, change)| Record { sequence, change })
+}
+
+fn logged(index: u64, kind: MessageKind) -> Change<u64> {
+    let entry = Entry::Message { body: 1, bytes: 1_000, kind };
+    Change::Logged { stream: StreamId::Standalone, index, entry }
+}
+
+#[test]
+fn memory_is_bounded_while_records_are_repeated() {
+    let config = limited(|config| config.session_bytes_max = 100_000);
+    let recorded = Recorded::with(&config, &live(), 3);
+    let records = || numbered((1..50_000).map(|index| logged(index, MessageKind::Notification)));
+    let memory = allocation_counter::measure(|| {
+        let session = recorded.restore_by(records(), SKIP, &mut Actions::new()).unwrap();
+        assert!(session.kept_bytes() <= 100_000 && session.kept_bytes() > 90_000);
+    });
+    assert!(memory.bytes_max < 100_000, "{memory:?}");
+}
+
+#[test]
+fn numbers_of_requests_and_streams_are_bounded() {
+    let recorded = Recorded::new(&live(), 3);
+    let restore = |changes: Vec<Change<u64>>| {
+        let restored = recorded.restore_by(numbered(changes), SKIP, &mut Actions::new());
+        restored.err().map(|error| error.to_string())
+    };
+    let opened = |number: u64, ids: std::ops::Range<i64>| Change::Opened {
+        number,
+        requests: ids.map(|id| (id.into(), None)).collect(),
+    };
+    let error = |error| Some(format!("inconsistent snapshot: too many {error}"));
+    assert_eq!(restore(vec![opened(0, 0..4_096)]), None);
+    assert_eq!(restore(vec![opened(0, 0..4_097)]), error("requests in a stream"));
+    assert_eq!(restore(vec![opened(0, 0..4_096), opened(1, 5_000..5_001)]), error("requests"));
+    let answered = |(number, id): (u64, i64)| {
+        let entry = Entry::Message { body: 1, bytes: 10, kind: MessageKind::Response(id.into()) };
+        let logged = Change::Logged { stream: StreamId::Request(number), index: 1, entry };
+        [opened(number, id..id + 1), logged]
+    };
+    let changes = (0..4_097).zip(0..).flat_map(answered);
+    assert_eq!(restore(changes.collect()), error("streams"));
+    let asks =
+        |index: u64| logged(index, MessageKind::Request(i64::try_from(index).unwrap().into()));
+    assert_eq!(restore((1..4_097).map(asks).collect()), None);
+    assert_eq!(restore((1..4_098).map(asks).collect()), error("server requests"));
+}
+
+#[test]
+fn first_reserved_ids_are_released() {
+    let recorded = Recorded::new(&live(), 3);
+    let mut records = Vec::new();
+    for (number, id) in (0..4_100).zip(1..) {
+        let opened = Change::Opened { number, requests: vec![(id.into(), None)] };
+        records.extend([opened, Change::Cancelled { number }]);
+    }
+    let records = numbered(records);
+    let session = recorded.restore_by(records, SKIP, &mut Actions::new()).unwrap();
+    let is_reserved = |id: i64| session.is_reserved(&id.into());
+    assert!((1..=4).all(|id| !is_reserved(id)) && (5..=4_100).all(is_reserved));
 }
 
 #[test]
