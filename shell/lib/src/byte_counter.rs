@@ -12,6 +12,9 @@ pub(crate) struct RequestCounters {
     pub(crate) all: Arc<ByteCounter>,
     /// Messages without a session.
     pub(crate) without_session: Arc<ByteCounter>,
+    /// Messages that are passed on to other processes.
+    #[cfg(feature = "cluster")]
+    pub(crate) passed_on: Arc<ByteCounter>,
 }
 
 /// Counts bytes in use.

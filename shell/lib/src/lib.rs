@@ -82,6 +82,7 @@
 //! - `stdio`: [`StdioBackend`], on Unix.
 //! - `journal`: records the inputs of each session in a file.
 //! - `store`: [`store`], for sessions that outlive their process.
+//! - `cluster`: [`LinkConfig`], for processes that pass requests on to each other.
 //! - `redis`: a store on Valkey or Redis.
 
 mod backend;
@@ -127,6 +128,8 @@ pub use rejoin_core;
 pub use crate::backend::{
     ChildSupervisor, SessionEnv, SessionSetup, StdioBackend, StdioConfig, watchdog,
 };
+#[cfg(feature = "cluster")]
+pub use crate::cluster::link::{LinkConfig, LinkConfigError};
 #[cfg(feature = "http")]
 pub use crate::http::{
     Authenticate, CredentialExpiry, HttpConfig, HttpConfigError, PeerAddress, ResponseBody,

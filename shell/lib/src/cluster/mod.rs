@@ -2,9 +2,16 @@
 //!
 //! `node` is the task that writes what sessions record, and renews the lease of the process;
 //! `resolve` finds a session that the process does not have, and `restore` reads it from the store.
+//! `links` has the connections to other processes, to which requests for their sessions are passed on.
 
 mod entry;
+#[cfg(feature = "cluster")]
+pub(crate) mod link;
+#[cfg(feature = "cluster")]
+mod links;
 mod node;
+#[cfg(feature = "cluster")]
+mod owners;
 mod resolve;
 mod restore;
 
@@ -46,6 +53,11 @@ pub(crate) struct Cluster {
     job_receiver: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
     resolutions: Resolutions,
     takeovers: Semaphore,
+    /// How other processes reach this one; empty if they cannot.
+    address: Arc<str>,
+    /// `None` if sessions of other processes are only taken over.
+    #[cfg(feature = "cluster")]
+    links: Option<links::Links>,
 }
 
 #[derive(Debug)]
@@ -85,13 +97,27 @@ impl Cluster {
             job_receiver: Mutex::new(Some(job_receiver)),
             resolutions: Resolutions::default(),
             takeovers: Semaphore::new(TAKEOVERS_MAX),
+            address: "".into(),
+            #[cfg(feature = "cluster")]
+            links: None,
         }
+    }
+
+    /// Passes requests for sessions of other processes on to these.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn with_links(self, config: link::LinkConfig) -> Self {
+        let address = Arc::clone(config.advertised());
+        Self { address, links: Some(links::Links::new(self.node, config)), ..self }
     }
 
     /// Starts the task of the process, unless it runs. Must be called in a tokio runtime.
     pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared<Bytes>>) {
         let receiver = self.job_receiver.lock().take();
         if let Some(jobs) = receiver {
+            #[cfg(feature = "cluster")]
+            if let Some(links) = &self.links {
+                links.start();
+            }
             tokio::spawn(node::run(Arc::clone(self), Arc::downgrade(shared), jobs));
         }
     }

@@ -259,7 +259,7 @@ impl Node {
 
     fn renew(&self, sent_at: Instant) {
         let (node, ttl) = (self.cluster.node, self.cluster.config.lease.ttl);
-        let renew = Write::Renew { node, address: "".into(), ttl };
+        let renew = Write::Renew { node, address: Arc::clone(&self.cluster.address), ttl };
         self.call(|cluster| async move {
             Answer::Renewed { sent_at, outcome: cluster.store.write(renew).await }
         });

@@ -9,6 +9,8 @@ use rejoin_core::cluster::{
 };
 use tokio::sync::watch;
 
+#[cfg(feature = "cluster")]
+use super::links::Reached;
 use super::{
     Cluster,
     entry::{self, Entry, EntryError, Kind},
@@ -31,6 +33,9 @@ pub(super) struct Resolutions(Mutex<HashMap<SessionId, watch::Receiver<Option<Re
 pub(crate) enum Resolution {
     /// This process has the session now.
     Here,
+    /// Another process has it, to which requests are passed on.
+    #[cfg(feature = "cluster")]
+    There,
     /// The session does not exist.
     NotFound,
     /// Who has the session is not known now.
@@ -78,6 +83,8 @@ impl Cluster {
     async fn run(&self, session: SessionId, clock: Clock, takes_over: impl TakeOver) -> Resolution {
         let key = StoreKey::of(session);
         let (mut resolve, mut action) = Resolve::begin(self.node, clock.now());
+        #[cfg(feature = "cluster")]
+        let mut address = std::sync::Arc::from("");
         loop {
             let next = match action {
                 ResolveAction::AskStore => match self.store.last(key).await {
@@ -91,11 +98,24 @@ impl Cluster {
                     Ok(lease) => {
                         let now = clock.now();
                         let may_take_over = self.state.lock().lease.may_take_over(now);
+                        #[cfg(feature = "cluster")]
+                        if let Some(lease) = &lease {
+                            address = std::sync::Arc::clone(&lease.address);
+                        }
                         let lease = lease.map(|lease| OwnerLease { expires_in: lease.expires_in });
                         resolve.on_lease(lease, may_take_over, now)
                     }
                     Err(_) => resolve.on_disconnect(),
                 },
+                #[cfg(feature = "cluster")]
+                ResolveAction::Forward(owner) => {
+                    match self.reach_owner(session, owner, &address).await {
+                        Reached::Owner => return Resolution::There,
+                        Reached::Other => resolve.on_not_forwarded(true, clock.now()),
+                        Reached::Nobody => resolve.on_not_forwarded(false, clock.now()),
+                    }
+                }
+                #[cfg(not(feature = "cluster"))]
                 ResolveAction::Forward(_) => resolve.on_not_forwarded(false, clock.now()),
                 ResolveAction::Claim { epoch } => match self.claim(key, epoch).await {
                     Some(outcome) => resolve.on_claim(outcome),

@@ -11,8 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{CredentialExpiry, config::HttpConfig, credential::Expired, sse};
-use crate::{Connection, SseEvent};
+use super::{
+    CredentialExpiry, config::HttpConfig, credential::Expired, session::AnyConnection, sse,
+};
+use crate::SseEvent;
 
 /// The body of a response: complete, or a stream of the events of a connection.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ struct EventStream {
     /// Events that were ready before the headers were sent, or a comment: some proxies delay
     /// the headers until the first byte of the body.
     first_chunk: Option<Bytes>,
-    connection: Connection,
+    connection: AnyConnection,
     /// Whether a message was written only in part.
     is_mid_message: bool,
     /// A buffer that is reused; empty between calls.
@@ -73,7 +75,7 @@ impl ResponseBody {
 
     pub(super) fn events(
         events: &[SseEvent],
-        connection: Connection,
+        connection: AnyConnection,
         config: &HttpConfig,
         expiry: Option<&CredentialExpiry>,
     ) -> Self {
@@ -137,7 +139,7 @@ impl EventStream {
             reconnect.poll(cx, &self.connection);
         }
         if let Some(expiry) = &mut self.expiry
-            && expiry.poll(cx, &self.connection)
+            && expiry.poll(cx, &mut self.connection)
             && !self.is_mid_message
         {
             return Poll::Ready(None);
@@ -205,7 +207,7 @@ impl ReconnectTimer {
     }
 
     /// Closes the connection when it is due, unless its client cannot resume.
-    fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) {
+    fn poll(&mut self, cx: &mut Context<'_>, connection: &AnyConnection) {
         while self.timer.as_mut().poll(cx).is_ready() {
             connection.disconnect(self.retry);
             self.timer.as_mut().reset(Instant::now() + self.interval);
@@ -221,15 +223,14 @@ impl ExpiryTimer {
     /// Closes the connection once the credential has expired, at the first event after which its
     /// client can resume. Returns whether that is left to the body, because it is a shadow, which
     /// no stream knows.
-    fn poll(&mut self, cx: &mut Context<'_>, connection: &Connection) -> bool {
+    fn poll(&mut self, cx: &mut Context<'_>, connection: &mut AnyConnection) -> bool {
         if let Some(expired) = &mut self.expired {
             if expired.as_mut().poll(cx).is_pending() {
                 return false;
             }
             self.expired = None;
         }
-        connection.disconnect(self.retry);
-        connection.is_shadow()
+        connection.expire(self.retry)
     }
 }
 

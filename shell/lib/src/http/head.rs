@@ -112,14 +112,19 @@ pub(super) fn check_protocol_version(
     headers: &HeaderMap,
     session: &SessionHandle,
 ) -> Result<(), Refusal> {
-    match unique(headers, &PROTOCOL_VERSION)? {
+    match protocol_version(headers)? {
         Some(version) => check_version(version, session),
         None => Ok(()),
     }
 }
 
+/// Returns the protocol version that a request names, if it does.
+pub(super) fn protocol_version(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    unique(headers, &PROTOCOL_VERSION)
+}
+
 /// Checks that a protocol version is supported here, or is the one that was negotiated.
-fn check_version(text: &str, session: &SessionHandle) -> Result<(), Refusal> {
+pub(super) fn check_version(text: &str, session: &SessionHandle) -> Result<(), Refusal> {
     let is_known = |version| PROFILES.iter().any(|profile| profile.version == version);
     let negotiated = || session.initialized().and_then(|result| result.version);
     let version = ProtocolVersion::new(text);

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, request::Parts, uri::Authority};
 use rejoin_core::{Message, Post};
 
 use crate::{
-    ClientMessage, SessionHandle,
+    ClientMessage,
     byte_counter::{ByteCounter, RequestCounters},
 };
 
@@ -18,7 +18,8 @@ pub(super) const SMALL_BYTES: usize = 16 << 10;
 /// The memory for all client messages, with shares that keep any client from exhausting it for
 /// the others:
 ///
-/// - Each session can use a quarter of it, and so can all clients without a session together.
+/// - Each session can use a quarter of it, and so can all clients without a session together, and all
+///   messages that are passed on to other processes.
 /// - Large messages leave an eighth to small ones, both of the total and of these shares.
 #[derive(Debug)]
 pub(super) struct RequestMemory {
@@ -57,12 +58,19 @@ impl RequestMemory {
         Self { bytes_max, body_bytes_max, counters }
     }
 
-    pub(super) fn reservation(&self, session: Option<&SessionHandle>) -> Reservation {
-        match session {
-            Some(session) => self.reservation_in(session.request_memory(), self.body_bytes_max),
+    /// Creates a reservation for a message of a session, whose bytes `group` counts.
+    pub(super) fn reservation(&self, group: Option<&Arc<ByteCounter>>) -> Reservation {
+        match group {
+            Some(group) => self.reservation_in(group, self.body_bytes_max),
             // Messages without a session are short: one always fits.
             None => self.reservation_in(&self.counters.without_session, 0),
         }
+    }
+
+    /// Returns the counter of messages that are passed on to other processes.
+    #[cfg(feature = "cluster")]
+    pub(super) fn passed_on(&self) -> &Arc<ByteCounter> {
+        &self.counters.passed_on
     }
 
     /// Creates a reservation in a group. Its large messages can use at least `large_bytes_min`.

@@ -14,6 +14,9 @@ mod peer_address;
 mod post;
 mod receive;
 mod refusal;
+#[cfg(feature = "cluster")]
+mod remote;
+mod session;
 mod sse;
 mod stream;
 #[cfg(test)]
@@ -29,11 +32,16 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
-use rejoin_core::{ClientFault, Rejection};
 use tower_service::Service;
 
+#[cfg(feature = "cluster")]
+use self::remote::RemoteSession;
 use self::{
-    authenticate::AnyAuthenticate, config::ValidHttpConfig, memory::RequestMemory, refusal::Refusal,
+    authenticate::AnyAuthenticate,
+    config::ValidHttpConfig,
+    memory::RequestMemory,
+    refusal::Refusal,
+    session::{AnyConnection, AnySession},
 };
 pub use self::{
     authenticate::Authenticate,
@@ -42,10 +50,7 @@ pub use self::{
     credential::CredentialExpiry,
     peer_address::PeerAddress,
 };
-use crate::{
-    Connection, ManagerError, Refused, SessionError, SessionHandle, SessionId, SessionManager,
-    SseEvent, log,
-};
+use crate::{ManagerError, Refused, SessionId, SessionManager, SseEvent, log, manager::Found};
 
 /// The supported HTTP methods.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -105,6 +110,14 @@ impl StreamableHttp {
             config.config.body_bytes_max,
             sessions.shared().request_counters.clone(),
         );
+        #[cfg(feature = "cluster")]
+        {
+            let body_bytes_max = config.config.body_bytes_max;
+            let counters = sessions.shared().request_counters.clone();
+            let memory = RequestMemory::new(memory_max, body_bytes_max, counters);
+            let owner = remote::Owner::new(sessions.downgrade(), memory, body_bytes_max);
+            sessions.serve_calls(owner);
+        }
         let inner = Inner { sessions, config, memory, authentication };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -141,6 +154,10 @@ where
                 Err(refusal) => Err(refusal),
             };
             let mut response = result.unwrap_or_else(|refusal| {
+                #[cfg(feature = "cluster")]
+                if refusal.is_foreign() {
+                    inner.note_foreign_session(&head);
+                }
                 refusal.log(&head);
                 inner.sessions.shared().observers.on_refused(&refusal.observed(&head));
                 refusal.into_response()
@@ -178,7 +195,7 @@ impl Inner {
             Method::GET => self.get(head).await,
             Method::DELETE => {
                 let session = self.session(head).await?;
-                self.sessions.delete_session(&session).await?;
+                session.delete(&self.sessions).await?;
                 Ok(no_content())
             }
             Method::OPTIONS => Ok(cors::options()),
@@ -189,7 +206,7 @@ impl Inner {
         }
     }
 
-    async fn get(&self, head: &Parts) -> Result<Response<ResponseBody>, Refusal> {
+    async fn get(&self, head: &Arc<Parts>) -> Result<Response<ResponseBody>, Refusal> {
         let headers = &head.headers;
         if !head::accepts(headers).sse {
             let message = "`accept` must include text/event-stream";
@@ -197,15 +214,8 @@ impl Inner {
         }
         let last_event_id = head::last_event_id(headers)?;
         let session = self.session(head).await?;
-        let mut connection = match last_event_id {
-            Some(id) => match session.resume(id) {
-                // Clients would retry after an error, and report it to the user.
-                Err(SessionError::Rejected(Rejection::Client(ClientFault::CancelledStream(_)))) => {
-                    return Ok(no_content());
-                }
-                resumed => resumed?,
-            },
-            None => session.standalone()?,
+        let Some(mut connection) = session.get(last_event_id).await? else {
+            return Ok(no_content());
         };
         let mut events = Vec::new();
         let more = stream::take_ready(&mut connection, &mut events).await;
@@ -217,30 +227,43 @@ impl Inner {
     }
 
     /// Finds the session that a request names, and that belongs to its principal.
-    async fn session(&self, head: &Parts) -> Result<SessionHandle, Refusal> {
+    async fn session(&self, head: &Arc<Parts>) -> Result<AnySession, Refusal> {
         let id = head::session_id(&head.headers)?;
-        let session = self.find(head, id).await?;
-        head::check_protocol_version(&head.headers, &session)?;
+        let session = match self.find(head, id).await? {
+            Found::Here(session) => AnySession::Here(session),
+            #[cfg(feature = "cluster")]
+            Found::There(link) => AnySession::There(RemoteSession::new(
+                self.sessions.clone(),
+                id,
+                Arc::clone(head),
+                link,
+            )),
+        };
+        session.check_protocol_version(&head.headers)?;
         Ok(session)
     }
 
     /// Finds a session that belongs to the principal of a request.
-    async fn find(&self, head: &Parts, id: SessionId) -> Result<SessionHandle, ManagerError> {
-        let found = self.sessions.find_session(head.extensions.get(), id).await;
+    async fn find(&self, head: &Parts, id: SessionId) -> Result<Found, ManagerError> {
+        let found = self.sessions.find(head.extensions.get(), id).await;
         if found.is_err() && self.sessions.has_session(id) {
-            match &self.authentication {
-                Some(authentication) => authentication.on_foreign_session(head),
-                None => log::foreign_session(head),
-            }
+            self.note_foreign_session(head);
         }
         found
+    }
+
+    fn note_foreign_session(&self, head: &Parts) {
+        match &self.authentication {
+            Some(authentication) => authentication.on_foreign_session(head),
+            None => log::foreign_session(head),
+        }
     }
 
     fn streaming_response(
         &self,
         head: &Parts,
         events: &[SseEvent],
-        connection: Connection,
+        connection: AnyConnection,
     ) -> Response<ResponseBody> {
         let expiry = head.extensions.get();
         stream::streaming_response(events, connection, &self.config.config, expiry)

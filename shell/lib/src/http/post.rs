@@ -14,13 +14,15 @@ use super::{
     Inner,
     body::ResponseBody,
     head::{self, SESSION_ID},
+    memory::Reservation,
     observed::ObservedRequests,
     peer,
     receive::{ReceiveError, receive},
     refusal::Refusal,
+    session::{AnyConnection, AnySession},
     stream,
 };
-use crate::{ClientMessage, Connection, ManagerError, SessionHandle, SseEvent, message};
+use crate::{ClientMessage, ManagerError, SseEvent, message, session::Shared};
 
 /// Maximum size of the body of an `initialize` request, in bytes.
 const INITIALIZE_BYTES_MAX: usize = 64 << 10;
@@ -56,9 +58,9 @@ impl Inner {
     async fn receive<B>(
         &self,
         head: &Arc<Parts>,
-        session: Result<SessionHandle, Refusal>,
+        session: Result<AnySession, Refusal>,
         body: B,
-    ) -> Result<(Post<ClientMessage>, Result<SessionHandle, Refusal>), Refusal>
+    ) -> Result<(Post<ClientMessage>, Result<AnySession, Refusal>), Refusal>
     where
         B: http_body::Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -68,7 +70,8 @@ impl Inner {
             Ok(_) => config.body_bytes_max,
             Err(_) => config.body_bytes_max.min(INITIALIZE_BYTES_MAX),
         };
-        let mut reservation = self.memory.reservation(session.as_ref().ok());
+        let group = session.as_ref().ok().map(|session| session.request_memory(&self.memory));
+        let mut reservation = self.memory.reservation(group);
         let received = match reservation.add_head(head) {
             Ok(()) => receive(body, bytes_max, config.body_timeout, &mut reservation).await,
             Err(error) => Err(error.into()),
@@ -83,25 +86,7 @@ impl Inner {
                     .option("--max-request-body"));
             }
         };
-        let limits = self.sessions.config();
-        let batch_max = limits.session.batch_max;
-        let mut observed = None;
-        let observers = &self.sessions.shared().observers;
-        let post = if observers.is_some() {
-            let requests = observed.insert(ObservedRequests::new(observers, &head.headers));
-            message::parse_with_details(bytes.clone(), batch_max, &mut |id, details| {
-                requests.add(id, details);
-            })?
-        } else {
-            message::parse_with(bytes.clone(), batch_max, |body| body)?
-        };
-        let depth = message::check_depth(&bytes, limits.json_depth_max);
-        depth.map_err(|error| Refusal::from(error).with_id(request_id(&post)))?;
-        let mut post = reservation.attach(post, head);
-        if let Some(observed) = observed {
-            observed.attach_to(&mut post);
-        }
-        Ok((post, session))
+        Ok((parse(self.sessions.shared(), head, &bytes, reservation)?, session))
     }
 
     /// Returns the format of the response, and whether the client accepts SSE.
@@ -167,7 +152,7 @@ impl Inner {
     async fn forward(
         &self,
         head: &Parts,
-        session: &SessionHandle,
+        session: &AnySession,
         post: Post<ClientMessage>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if !post.has_request() {
@@ -188,14 +173,47 @@ impl Inner {
         };
         Ok(match events.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
-            events if !more => stream::complete_response(events),
+            events if !more => {
+                if events.is_empty() {
+                    connection.check_owner()?;
+                }
+                stream::complete_response(events)
+            }
             _ => self.streaming_response(head, &events, connection),
         })
     }
 }
 
+/// Parses the body of a POST, for which memory was reserved.
+pub(super) fn parse(
+    shared: &Shared<Bytes>,
+    head: &Arc<Parts>,
+    bytes: &Bytes,
+    reservation: Reservation,
+) -> Result<Post<ClientMessage>, Refusal> {
+    let limits = &shared.config;
+    let batch_max = limits.session.batch_max;
+    let mut observed = None;
+    let observers = &shared.observers;
+    let post = if observers.is_some() {
+        let requests = observed.insert(ObservedRequests::new(observers, &head.headers));
+        message::parse_with_details(bytes.clone(), batch_max, &mut |id, details| {
+            requests.add(id, details);
+        })?
+    } else {
+        message::parse_with(bytes.clone(), batch_max, |body| body)?
+    };
+    let depth = message::check_depth(bytes, limits.json_depth_max);
+    depth.map_err(|error| Refusal::from(error).with_id(request_id(&post)))?;
+    let mut post = reservation.attach(post, head);
+    if let Some(observed) = observed {
+        observed.attach_to(&mut post);
+    }
+    Ok(post)
+}
+
 /// Returns the response alone, without earlier messages, for a client that does not accept SSE.
-async fn json_response(connection: &mut Connection) -> Result<Response<ResponseBody>, Refusal> {
+async fn json_response(connection: &mut AnyConnection) -> Result<Response<ResponseBody>, Refusal> {
     let mut last = None;
     let mut events = Vec::new();
     let mut more = true;
@@ -206,7 +224,7 @@ async fn json_response(connection: &mut Connection) -> Result<Response<ResponseB
     match last {
         Some(SseEvent::Message { data, .. }) if is_response(&data) => Ok(json(data)),
         // The request was cancelled, or its stream was disconnected.
-        _ => Ok(super::no_content()),
+        _ => connection.check_owner().map(|()| super::no_content()),
     }
 }
 

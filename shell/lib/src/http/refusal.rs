@@ -4,6 +4,8 @@ use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{ClientFault, ParseError, Rejection, RequestId};
 
 use super::{PeerAddress, body::ResponseBody, head};
+#[cfg(feature = "cluster")]
+use crate::cluster::link::Reply;
 use crate::{ManagerError, Overloaded, Refused, SessionError, TooDeep, log, render};
 
 /// JSON-RPC 2.0, section 5.1.
@@ -25,6 +27,9 @@ pub(super) struct Refusal {
     retry_after: Option<u16>,
     /// Whether to add `Accept-Encoding: identity`.
     accept_encoding: bool,
+    /// Whether the session belongs to another principal.
+    #[cfg(feature = "cluster")]
+    is_foreign: bool,
 }
 
 impl Refusal {
@@ -39,6 +44,8 @@ impl Refusal {
             option: None,
             retry_after: None,
             accept_encoding: false,
+            #[cfg(feature = "cluster")]
+            is_foreign: false,
         }
     }
 
@@ -62,6 +69,36 @@ impl Refusal {
     /// Specification: RFC 9110, 15.5.16.
     pub(super) fn accept_encoding(self) -> Self {
         Self { accept_encoding: true, ..self }
+    }
+
+    /// Notes that the session belongs to another principal, which is in another process.
+    #[cfg(feature = "cluster")]
+    pub(super) fn foreign(self) -> Self {
+        Self { is_foreign: true, ..self }
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// Returns the refusal of the process that has the session.
+    #[cfg(feature = "cluster")]
+    pub(super) fn of_owner(
+        status: u16,
+        code: i32,
+        message: String,
+        retry_after: Option<u16>,
+    ) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        Self { code, retry_after, ..Self::new(status, message) }
+    }
+
+    /// Returns the refusal for the process that has passed the request on.
+    #[cfg(feature = "cluster")]
+    pub(super) fn into_reply(self) -> Reply {
+        let Self { status, code, message, retry_after, .. } = self;
+        Reply::Refused { status: status.as_u16(), code, message, retry_after }
     }
 
     /// Logs the refusal, with the peer and the host of the request.

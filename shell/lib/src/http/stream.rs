@@ -4,8 +4,10 @@ use std::{future::poll_fn, task::Poll};
 
 use http::{HeaderName, HeaderValue, Response, header};
 
-use super::{CredentialExpiry, body::ResponseBody, config::HttpConfig, sse};
-use crate::{Connection, SseEvent};
+use super::{
+    CredentialExpiry, body::ResponseBody, config::HttpConfig, session::AnyConnection, sse,
+};
+use crate::SseEvent;
 
 /// The header that disables response buffering in nginx.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -18,7 +20,7 @@ pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
 /// Returns a response with events that were read from a connection, and all further ones.
 pub(super) fn streaming_response(
     events: &[SseEvent],
-    connection: Connection,
+    connection: AnyConnection,
     config: &HttpConfig,
     expiry: Option<&CredentialExpiry>,
 ) -> Response<ResponseBody> {
@@ -32,7 +34,10 @@ pub(super) fn complete_response(events: &[SseEvent]) -> Response<ResponseBody> {
 
 /// Takes events that are ready, now or after a few yields to other tasks, so that a quick response
 /// is sent in one write. Returns whether there can be more.
-pub(super) async fn poll_briefly(connection: &mut Connection, events: &mut Vec<SseEvent>) -> bool {
+pub(super) async fn poll_briefly(
+    connection: &mut AnyConnection,
+    events: &mut Vec<SseEvent>,
+) -> bool {
     for _ in 0..BRIEF_YIELDS {
         if !take_ready(connection, events).await {
             return false;
@@ -47,7 +52,7 @@ const BRIEF_YIELDS: usize = 4;
 
 /// Takes events that are ready, except large messages, without waiting. Returns whether there can
 /// be more.
-pub(super) async fn take_ready(connection: &mut Connection, events: &mut Vec<SseEvent>) -> bool {
+pub(super) async fn take_ready(connection: &mut AnyConnection, events: &mut Vec<SseEvent>) -> bool {
     poll_fn(|cx| match connection.poll_small_events(cx, events) {
         Poll::Ready(more) => Poll::Ready(more),
         Poll::Pending => Poll::Ready(true),

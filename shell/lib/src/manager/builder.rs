@@ -8,6 +8,8 @@ use bytes::Bytes;
 use super::{Inner, SessionManager, Sessions};
 #[cfg(feature = "store")]
 use crate::cluster::Cluster;
+#[cfg(feature = "cluster")]
+use crate::cluster::link::LinkConfig;
 #[cfg(feature = "journal")]
 use crate::journal::Journal;
 #[cfg(feature = "store")]
@@ -65,6 +67,15 @@ impl SessionManagerBuilder {
     #[cfg(feature = "store")]
     pub fn store(self, store: impl Store, config: StoreConfig) -> Self {
         Self { cluster: Some(Arc::new(Cluster::new(Box::new(store), config))), ..self }
+    }
+
+    /// Writes sessions to a store like [`store`](Self::store), and passes requests for sessions of other
+    /// processes with the same store on to these, if they have a link, too. A
+    /// [`StreamableHttp`](crate::StreamableHttp) of the manager serves what they pass on.
+    #[cfg(feature = "cluster")]
+    pub fn cluster(self, store: impl Store, config: StoreConfig, link: LinkConfig) -> Self {
+        let cluster = Cluster::new(Box::new(store), config).with_links(link);
+        Self { cluster: Some(Arc::new(cluster)), ..self }
     }
 
     /// Records the inputs of every session in a journal.

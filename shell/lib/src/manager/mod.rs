@@ -2,6 +2,8 @@
 
 mod builder;
 mod error;
+#[cfg(feature = "cluster")]
+mod passed_on;
 mod reclaim;
 #[cfg(feature = "store")]
 mod reopen;
@@ -15,6 +17,8 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rejoin_core::{AnswerFormat, Post, Rejection, Session};
 
+#[cfg(feature = "cluster")]
+pub(crate) use self::passed_on::{Owned, WeakSessionManager};
 pub use self::{builder::SessionManagerBuilder, error::ManagerError};
 pub(crate) use self::{
     sessions::{NewSession, Sessions},
@@ -22,6 +26,8 @@ pub(crate) use self::{
 };
 #[cfg(feature = "store")]
 use crate::cluster::Cluster;
+#[cfg(feature = "cluster")]
+use crate::cluster::link::Link;
 use crate::{
     Backend, ClientMessage, Connection, Principal, SessionError, SessionEvent, SessionHandle,
     SessionId,
@@ -58,6 +64,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct SessionManager {
     inner: Arc<Inner>,
+}
+
+/// Where a session is.
+pub(crate) enum Found {
+    Here(SessionHandle),
+    /// In another process.
+    #[cfg(feature = "cluster")]
+    There(Link),
 }
 
 struct Inner {
@@ -228,17 +242,31 @@ impl SessionManager {
     ///
     /// The session has ended, never existed, or belongs to another principal. Or the store is away, or
     /// another process may have the session.
-    #[cfg_attr(not(feature = "store"), expect(clippy::unused_async, reason = "there is no store"))]
     pub async fn find_session(
         &self,
         principal: Option<&Principal>,
         id: SessionId,
     ) -> Result<SessionHandle, ManagerError> {
+        match self.find(principal, id).await? {
+            Found::Here(session) => Ok(session),
+            #[cfg(feature = "cluster")]
+            Found::There(_) => Err(ManagerError::StoreAway),
+        }
+    }
+
+    /// Finds a session like [`find_session`](Self::find_session), or the process that has it. Whether it
+    /// belongs to `principal` is up to that.
+    #[cfg_attr(not(feature = "store"), expect(clippy::unused_async, reason = "there is no store"))]
+    pub(crate) async fn find(
+        &self,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Result<Found, ManagerError> {
         #[cfg(feature = "store")]
         if let Some(cluster) = &self.inner.cluster {
             return self.find_in_cluster(cluster, principal, id).await;
         }
-        self.session_of(principal, id)
+        self.session_of(principal, id).map(Found::Here)
     }
 
     /// Deletes a session on behalf of its client. With a store, waits until no other process can

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracing::{error, info, warn};
 
-use super::{Inner, ManagerError, SessionManager, sessions::UnlistedSession};
+use super::{Found, Inner, ManagerError, SessionManager, sessions::UnlistedSession};
 use crate::{
     Principal, SessionEvent, SessionHandle, SessionId, clock,
     cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
@@ -18,25 +18,43 @@ const DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 const DOUBT_INTERVAL: Duration = Duration::from_millis(20);
 
 impl SessionManager {
-    /// Finds a session that this process has, or takes over.
+    /// Finds a session that this process has, or takes over, or that another one has.
     pub(super) async fn find_in_cluster(
         &self,
         cluster: &Arc<Cluster>,
         principal: Option<&Principal>,
         id: SessionId,
-    ) -> Result<SessionHandle, ManagerError> {
+    ) -> Result<Found, ManagerError> {
         self.wait_for_lease(cluster).await?;
         if self.shared().registry.find(id).is_none() {
+            #[cfg(feature = "cluster")]
+            if let Some(link) = cluster.known_owner(id) {
+                return Ok(Found::There(link));
+            }
             if self.shared().registry.is_closing() {
                 return Err(ManagerError::Closing);
             }
             let takes_over = Taker(Arc::clone(&self.inner));
             match cluster.resolve(id, self.shared().clock, takes_over).await {
                 Resolution::Here => {}
+                #[cfg(feature = "cluster")]
+                Resolution::There => {
+                    let link = cluster.known_owner(id);
+                    return link.map(Found::There).ok_or(ManagerError::StoreAway);
+                }
                 Resolution::NotFound => return Err(ManagerError::NotFound),
                 Resolution::Unavailable => return Err(ManagerError::StoreAway),
             }
         }
+        self.certain_session(principal, id).await.map(Found::Here)
+    }
+
+    /// Returns a session of this process, once it is certain that no other one has it.
+    pub(super) async fn certain_session(
+        &self,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Result<SessionHandle, ManagerError> {
         let session = self.session_of(principal, id)?;
         let certain = async {
             while session.inner().is_in_doubt() {

@@ -60,6 +60,7 @@ impl<S: ServerPayload> SseEvent<S> {
 /// A part of a message that is too large to be read at once.
 #[cfg(feature = "http")]
 #[derive(Debug)]
+#[cfg_attr(feature = "cluster", derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize))]
 pub(crate) struct MessagePart {
     /// The event id to resume after.
     pub(crate) id: Option<EventId>,

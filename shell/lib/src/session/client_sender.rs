@@ -110,7 +110,7 @@ impl ClientSender {
 
     /// Sends a message without waiting for room: in place of another one, or of a response that
     /// would never come.
-    #[cfg(any(feature = "rmcp", feature = "stdio"))]
+    #[cfg(any(feature = "rmcp", feature = "stdio", feature = "store"))]
     pub(crate) fn send_now(&self, message: impl Into<ServerMessage>) {
         // An error means that the session has ended, and the request with it.
         drop(self.record(message.into(), None, Overflow::Evict));

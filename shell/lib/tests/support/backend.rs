@@ -83,7 +83,11 @@ impl Server {
 
 impl BackendSession {
     pub(crate) async fn receive(&mut self) -> Bytes {
-        self.messages.recv().await.unwrap().into_bytes()
+        self.receive_message().await.into_bytes()
+    }
+
+    pub(crate) async fn receive_message(&mut self) -> ClientMessage {
+        self.messages.recv().await.unwrap()
     }
 
     pub(crate) fn client(&self) -> ClientSender {

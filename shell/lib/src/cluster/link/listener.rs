@@ -1,0 +1,172 @@
+//! The socket that other processes connect to.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rejoin_core::cluster::NodeId;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{AbortHandle, JoinSet},
+};
+use tracing::{debug, warn};
+
+use super::{
+    hello::{self, Secret},
+    server::{self, Serve},
+};
+
+/// A socket, and the managers of this process that are reached through it.
+pub(crate) struct Listener {
+    shared: Arc<Shared>,
+    /// Until it is started.
+    socket: Mutex<Option<TcpListener>>,
+    acceptor: Mutex<Option<AbortHandle>>,
+}
+
+struct Shared {
+    secret: Secret,
+    /// Maximum size of a call.
+    call_bytes_max: AtomicUsize,
+    /// One for each manager.
+    services: Mutex<HashMap<NodeId, Arc<dyn Serve>>>,
+}
+
+/// Maximum number of links. Others wait to be accepted.
+const LINKS_MAX: usize = 1_024;
+
+/// Maximum number of connections that have not proved yet that they know the secret. Others are closed.
+const STRANGERS_MAX: usize = 64;
+
+/// Maximum time for a hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time until the next attempt, if no connection can be accepted.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+impl Listener {
+    pub(super) fn new(socket: TcpListener, secret: &[u8], call_bytes_max: usize) -> Self {
+        let shared = Shared {
+            secret: Secret::new(secret),
+            call_bytes_max: AtomicUsize::new(call_bytes_max),
+            services: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            socket: Mutex::new(Some(socket)),
+            acceptor: Mutex::default(),
+        }
+    }
+
+    pub(super) fn secret(&self) -> &Secret {
+        &self.shared.secret
+    }
+
+    pub(super) fn set_call_bytes_max(&self, bytes: usize) {
+        self.shared.call_bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets who serves the calls for a node of this process.
+    pub(crate) fn register(&self, node: NodeId, service: Arc<dyn Serve>) {
+        self.shared.services.lock().entry(node).or_insert(service);
+    }
+
+    pub(crate) fn unregister(&self, node: NodeId) {
+        self.shared.services.lock().remove(&node);
+    }
+
+    /// Starts to accept connections, unless that was done. Must be called in a tokio runtime.
+    pub(crate) fn start(&self) {
+        let Some(socket) = self.socket.lock().take() else { return };
+        let shared = Arc::clone(&self.shared);
+        let acceptor = tokio::spawn(async move {
+            match tokio::net::TcpListener::from_std(socket) {
+                Ok(socket) => accept(&shared, socket).await,
+                Err(error) => warn!(%error, "cannot accept links of other processes"),
+            }
+        });
+        *self.acceptor.lock() = Some(acceptor.abort_handle());
+    }
+}
+
+async fn accept(shared: &Arc<Shared>, socket: tokio::net::TcpListener) {
+    let (links, strangers) =
+        (Arc::new(Semaphore::new(LINKS_MAX)), Arc::new(Semaphore::new(STRANGERS_MAX)));
+    let mut tasks = JoinSet::new();
+    loop {
+        // An error means that the semaphore is closed, which it never is.
+        let Ok(link) = Arc::clone(&links).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            Some(_) = tasks.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else {
+                    warn!(%peer, "link refused: too many connections without a hello");
+                    continue;
+                };
+                let shared = Arc::clone(shared);
+                tasks.spawn(async move {
+                    shared.welcome(stream, peer, stranger).await;
+                    drop(link);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a link of another process");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn welcome(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        stranger: OwnedSemaphorePermit,
+    ) {
+        let call_bytes_max = self.call_bytes_max.load(Ordering::Relaxed);
+        let told = u32::try_from(call_bytes_max).unwrap_or(u32::MAX);
+        // An error means that the connection is closed, which the hello finds.
+        let _ = stream.set_nodelay(true);
+        let hello = hello::accept(&mut stream, told, &self.secret);
+        let ends = match tokio::time::timeout(HELLO_TIMEOUT, hello).await {
+            Ok(Ok(ends)) => ends,
+            Ok(Err(error)) => return warn!(%peer, %error, "link refused"),
+            Err(_) => return warn!(%peer, error = "no hello in time", "link refused"),
+        };
+        drop(stranger);
+        let service = self.services.lock().get(&ends.owner).map(Arc::clone);
+        let Some(service) = service else {
+            return debug!(%peer, owner = %ends.owner, "link closed: this is another process");
+        };
+        debug!(%peer, ingress = %ends.ingress, "link of another process");
+        let reason = server::serve(stream, service, call_bytes_max).await;
+        debug!(%peer, ingress = %ends.ingress, reason, "link of another process has ended");
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(acceptor) = self.acceptor.lock().take() {
+            acceptor.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! A connection of a session that another process has.
+
+use std::{
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use rejoin_core::EventId;
+
+use super::{
+    super::{refusal::Refusal, session::AnyConnection},
+    owner_gone, unexpected_reply,
+};
+use crate::{
+    SseEvent,
+    cluster::link::{Control, OpenCall, Reply},
+    session::MessagePart,
+};
+
+/// A connection whose events come over a link. What its owner has sent counts as acknowledged; it sends
+/// more when it is asked for.
+#[derive(Debug)]
+pub(in super::super) struct RemoteConnection {
+    call: OpenCall,
+    /// Those of one reply.
+    events: Vec<SseEvent>,
+    part: Option<MessagePart>,
+    state: State,
+    is_expired: bool,
+    /// The beginning of a message that is read as a whole.
+    partial: Option<(Option<EventId>, Vec<u8>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The owner has sent everything that it was asked for.
+    Idle,
+    /// The owner was asked for more.
+    Pulled,
+    /// There is nothing more.
+    Ended { is_complete: bool },
+    /// The link was cut.
+    Cut,
+}
+
+impl RemoteConnection {
+    /// Begins with the first reply, which needs no pull.
+    pub(super) fn begin(reply: Reply, call: OpenCall) -> Result<AnyConnection, Refusal> {
+        let mut connection = Self {
+            call,
+            events: Vec::new(),
+            part: None,
+            state: State::Pulled,
+            is_expired: false,
+            partial: None,
+        };
+        if connection.receive(reply) {
+            Ok(AnyConnection::There(Box::new(connection)))
+        } else {
+            Err(unexpected_reply())
+        }
+    }
+
+    /// Returns whether the reply is one of a connection.
+    fn receive(&mut self, reply: Reply) -> bool {
+        match reply {
+            Reply::Events { events, has_more, is_complete } => {
+                self.state = match (has_more, events.is_empty()) {
+                    (false, _) => State::Ended { is_complete },
+                    (true, true) => self.state,
+                    (true, false) => State::Idle,
+                };
+                self.events.extend(events.into_iter().map(SseEvent::from));
+                true
+            }
+            Reply::Part(part) => {
+                self.state = State::Idle;
+                self.part = Some(part);
+                true
+            }
+            Reply::Moved
+            | Reply::Foreign
+            | Reply::Refused { .. }
+            | Reply::Done
+            | Reply::Cancelled => false,
+        }
+    }
+
+    pub(in super::super) fn poll_small_events(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut Vec<SseEvent>,
+    ) -> Poll<bool> {
+        loop {
+            if self.part.is_some() {
+                return Poll::Ready(true);
+            }
+            let has_more = matches!(self.state, State::Idle | State::Pulled);
+            if !self.events.is_empty() {
+                events.append(&mut self.events);
+                return Poll::Ready(has_more);
+            }
+            if !has_more {
+                return Poll::Ready(false);
+            }
+            if self.state == State::Idle {
+                self.state = State::Pulled;
+                self.call.say(Control::Pull);
+            }
+            let is_received = match ready!(self.call.poll_reply(cx)) {
+                Some(reply) => self.receive(reply),
+                None => false,
+            };
+            if !is_received {
+                self.state = State::Cut;
+            }
+        }
+    }
+
+    pub(in super::super) fn take_part(&mut self) -> Option<MessagePart> {
+        self.part.take()
+    }
+
+    /// Like [`poll_small_events`](Self::poll_small_events), with large messages as a whole.
+    pub(in super::super) fn poll_events(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut Vec<SseEvent>,
+    ) -> Poll<bool> {
+        loop {
+            let has_more = ready!(self.poll_small_events(cx, events));
+            let Some(part) = self.part.take() else { return Poll::Ready(has_more) };
+            let (_, data) = self.partial.get_or_insert_with(|| (part.id, Vec::new()));
+            data.extend_from_slice(&part.data);
+            if part.is_last
+                && let Some((id, data)) = self.partial.take()
+            {
+                events.push(SseEvent::Message { id, data: data.into() });
+                return Poll::Ready(true);
+            }
+        }
+    }
+
+    pub(in super::super) fn is_complete(&self) -> bool {
+        self.state == State::Ended { is_complete: true }
+    }
+
+    pub(in super::super) fn disconnect(&self, retry: Duration) {
+        self.call.say(Control::Disconnect { retry });
+    }
+
+    pub(in super::super) fn expire(&mut self, retry: Duration) {
+        if !std::mem::replace(&mut self.is_expired, true) {
+            self.call.say(Control::Expire { retry });
+        }
+    }
+
+    pub(in super::super) fn check_owner(&self) -> Result<(), Refusal> {
+        if self.state == State::Cut { Err(owner_gone()) } else { Ok(()) }
+    }
+}

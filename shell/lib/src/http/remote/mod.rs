@@ -1,0 +1,162 @@
+//! Sessions of other processes: requests for them are passed on to their owners.
+
+mod connection;
+mod owner;
+
+use std::sync::Arc;
+
+use http::{StatusCode, request::Parts};
+use rejoin_core::{AnswerFormat, EventId, Post};
+
+pub(super) use self::{connection::RemoteConnection, owner::Owner};
+use super::{
+    head,
+    refusal::Refusal,
+    session::{self, AnyConnection},
+};
+use crate::{
+    ClientMessage, ManagerError, SessionHandle, SessionId, SessionManager,
+    cluster::link::{Call, CallError, Link, OpenCall, Operation, PostCall, Reply},
+    manager::Found,
+};
+
+/// A session that another process has. If it turns out not to have it, the session is looked for again.
+pub(super) struct RemoteSession {
+    sessions: SessionManager,
+    id: SessionId,
+    /// Of the request.
+    head: Arc<Parts>,
+    link: Link,
+}
+
+/// Where a request was handled.
+enum Handled {
+    /// In another process, which has sent a first reply.
+    There(Reply, OpenCall),
+    /// Not yet, because this process has the session now.
+    Here(SessionHandle),
+}
+
+/// Number of times that a request is passed on, if the process that should have its session does not
+/// have it.
+const ATTEMPTS: usize = 3;
+
+impl RemoteSession {
+    pub(super) fn new(
+        sessions: SessionManager,
+        id: SessionId,
+        head: Arc<Parts>,
+        link: Link,
+    ) -> Self {
+        Self { sessions, id, head, link }
+    }
+
+    pub(super) async fn request(
+        &self,
+        post: Post<ClientMessage>,
+        format: AnswerFormat,
+    ) -> Result<AnyConnection, Refusal> {
+        let is_json = format == AnswerFormat::Json;
+        match self.handle(post_call(&self.head, &post, is_json)).await? {
+            Handled::There(reply, call) => RemoteConnection::begin(reply, call),
+            Handled::Here(session) => Ok(AnyConnection::Here(session.request(post, format).await?)),
+        }
+    }
+
+    pub(super) async fn notify(&self, post: Post<ClientMessage>) -> Result<(), Refusal> {
+        match self.handle(post_call(&self.head, &post, true)).await? {
+            Handled::There(reply, _) => done(&reply),
+            Handled::Here(session) => Ok(session.notify(post).await?),
+        }
+    }
+
+    pub(super) async fn get(
+        &self,
+        last_event_id: Option<EventId>,
+    ) -> Result<Option<AnyConnection>, Refusal> {
+        match self.handle(Operation::Get { last_event_id }).await? {
+            Handled::There(Reply::Cancelled, _) => Ok(None),
+            Handled::There(reply, call) => RemoteConnection::begin(reply, call).map(Some),
+            Handled::Here(session) => {
+                Ok(session::connect(&session, last_event_id)?.map(AnyConnection::Here))
+            }
+        }
+    }
+
+    pub(super) async fn delete(&self) -> Result<(), Refusal> {
+        match self.handle(Operation::Delete).await? {
+            Handled::There(reply, _) => done(&reply),
+            Handled::Here(session) => Ok(self.sessions.delete_session(&session).await?),
+        }
+    }
+
+    /// Passes a request on to the owner. A POST that was written to a link is never sent again.
+    async fn handle(&self, operation: Operation) -> Result<Handled, Refusal> {
+        let can_repeat = !matches!(operation, Operation::Post(_));
+        let principal = self.head.extensions.get();
+        let version = head::protocol_version(&self.head.headers)?;
+        let call = Call::new(self.id, principal, version, operation);
+        let mut link = self.link.clone();
+        for _ in 0..ATTEMPTS {
+            match link.call(&call) {
+                Ok(mut open) => match open.reply().await {
+                    Some(Reply::Moved) => {}
+                    Some(Reply::Foreign) => {
+                        return Err(Refusal::from(ManagerError::NotFound).foreign());
+                    }
+                    Some(Reply::Refused { status, code, message, retry_after }) => {
+                        return Err(Refusal::of_owner(status, code, message, retry_after));
+                    }
+                    Some(reply) => return Ok(Handled::There(reply, open)),
+                    None if can_repeat => {}
+                    None => return Err(owner_gone()),
+                },
+                Err(CallError::Cut) => {}
+                Err(CallError::Full) => {
+                    let message = "too many requests for sessions of another process, retry later";
+                    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
+                    return Err(refusal.retry_after(1));
+                }
+                Err(CallError::TooLarge) => {
+                    let message = "the request is larger than the process of its session accepts";
+                    return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+                }
+            }
+            match self.sessions.find_again(principal, self.id).await? {
+                Found::There(found) => link = found,
+                Found::Here(session) => {
+                    head::check_protocol_version(&self.head.headers, &session)?;
+                    return Ok(Handled::Here(session));
+                }
+            }
+        }
+        Err(ManagerError::StoreAway.into())
+    }
+}
+
+fn post_call(head: &Parts, post: &Post<ClientMessage>, is_json: bool) -> Operation {
+    let body = match post {
+        Post::Single(message) => message.body.clone().into_bytes(),
+        Post::Batch(messages) => {
+            let bodies: Vec<&[u8]> = messages.iter().map(|message| &*message.body).collect();
+            [b"[", &*bodies.join(&b","[..]), b"]"].concat().into()
+        }
+    };
+    Operation::Post(Box::new(PostCall::new(head, is_json, body)))
+}
+
+fn done(reply: &Reply) -> Result<(), Refusal> {
+    if *reply == Reply::Done { Ok(()) } else { Err(unexpected_reply()) }
+}
+
+/// The owner of the session is gone, and may have handled the request.
+fn owner_gone() -> Refusal {
+    let message =
+        "the process that handled the request is gone: whether it was carried out is not known";
+    Refusal::new(StatusCode::BAD_GATEWAY, message)
+}
+
+fn unexpected_reply() -> Refusal {
+    let message = "the process of the session has sent an unexpected reply";
+    Refusal::new(StatusCode::BAD_GATEWAY, message)
+}

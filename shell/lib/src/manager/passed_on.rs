@@ -1,0 +1,70 @@
+//! Sessions of this process, for requests that other processes pass on.
+
+use std::sync::{Arc, Weak};
+
+use super::{Found, Inner, ManagerError, SessionManager};
+use crate::{Principal, SessionHandle, SessionId, cluster::link::Serve};
+
+/// A manager that does not live for this reference.
+#[derive(Debug)]
+pub(crate) struct WeakSessionManager(Weak<Inner>);
+
+/// What this process knows of a session that it is said to have.
+pub(crate) enum Owned {
+    Here(SessionHandle),
+    /// It belongs to another principal.
+    Foreign,
+    /// This process does not have it.
+    Moved,
+}
+
+impl WeakSessionManager {
+    pub(crate) fn upgrade(&self) -> Option<SessionManager> {
+        self.0.upgrade().map(|inner| SessionManager { inner })
+    }
+
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
+impl SessionManager {
+    pub(crate) fn downgrade(&self) -> WeakSessionManager {
+        WeakSessionManager(Arc::downgrade(&self.inner))
+    }
+
+    /// Sets who does the calls that other processes pass on, if they can.
+    pub(crate) fn serve_calls(&self, service: impl Serve) {
+        if let Some(cluster) = &self.inner.cluster {
+            cluster.serve_calls(Arc::new(service));
+        }
+    }
+
+    /// Returns a session of this process. It is never looked for in others.
+    pub(crate) async fn owned_session(
+        &self,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Result<Owned, ManagerError> {
+        let Some(cluster) = &self.inner.cluster else { return Ok(Owned::Moved) };
+        self.wait_for_lease(cluster).await?;
+        match self.certain_session(principal, id).await {
+            Ok(session) => Ok(Owned::Here(session)),
+            Err(ManagerError::NotFound) if self.has_session(id) => Ok(Owned::Foreign),
+            Err(ManagerError::NotFound) => Ok(Owned::Moved),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds a session whose owner, as far as it was known, does not have it or is gone.
+    pub(crate) async fn find_again(
+        &self,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Result<Found, ManagerError> {
+        if let Some(cluster) = &self.inner.cluster {
+            cluster.forget_owner(id);
+        }
+        self.find(principal, id).await
+    }
+}
