@@ -38,6 +38,13 @@ pub enum Change<M> {
         /// The event.
         entry: Entry<M>,
     },
+    /// An event was evicted as soon as it was recorded, without a failure in its place.
+    Missed {
+        /// The stream.
+        stream: StreamId,
+        /// The index of the event.
+        index: u64,
+    },
     /// A request stream is complete.
     Completed {
         /// Its number.
@@ -90,7 +97,8 @@ impl<M> Change<M> {
             | Self::Logged { .. }
             | Self::Completed { .. }
             | Self::Cancelled { .. } => true,
-            Self::RequestCancelled { .. }
+            Self::Missed { .. }
+            | Self::RequestCancelled { .. }
             | Self::ServerRequestEnded { .. }
             | Self::TaskCreated { .. }
             | Self::Acknowledged { .. } => false,
@@ -105,6 +113,7 @@ impl<M> Change<M> {
             Self::Logged { stream, index, ref entry } => {
                 Change::Logged { stream, index, entry: entry.map(message) }
             }
+            Self::Missed { stream, index } => Change::Missed { stream, index },
             Self::Completed { number } => Change::Completed { number },
             Self::Cancelled { number } => Change::Cancelled { number },
             Self::RequestCancelled { ref id } => Change::RequestCancelled { id: id.clone() },

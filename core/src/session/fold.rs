@@ -112,6 +112,7 @@ impl<C, S: Clone> Session<C, S> {
                 } => ensure(!failed.contains_key(id), "duplicate server request id")?,
                 Change::Logged { .. }
                 | Change::Opened { .. }
+                | Change::Missed { .. }
                 | Change::Completed { .. }
                 | Change::Cancelled { .. }
                 | Change::RequestCancelled { .. }
@@ -160,6 +161,12 @@ impl<C, S: Clone> Session<C, S> {
             Change::Opened { number, requests } => self.repeat_opening(number, requests, out)?,
             Change::Logged { stream, index, entry } => {
                 self.repeat_event(stream, index, entry, out)?;
+            }
+            Change::Missed { stream, index } => {
+                let stream = self.find_open(stream)?;
+                ensure(index > self.streams[stream].log.last(), "index was used before")?;
+                self.use_index(stream, index);
+                self.streams[stream].log.note_missed(index);
             }
             Change::Completed { number } => {
                 let stream = self.find_open(StreamId::Request(number))?;
@@ -270,21 +277,20 @@ impl<C, S: Clone> Session<C, S> {
     /// the client may have the others.
     fn repeat_end(&mut self, number: u64, out: &mut Actions<C, S>) -> Result<(), RestoreError> {
         ensure(number < self.streams.next_number(), "stream number was never allocated")?;
-        let Some(stream) = self.streams.find(StreamId::Request(number)) else {
-            // A limit has replaced it before.
-            self.next_sequence();
-            return Ok(());
-        };
-        let pending: Vec<RequestId> = self.streams[stream].pending().cloned().collect();
-        for id in pending {
-            self.repeat_cancellation(id, out);
+        let id = StreamId::Request(number);
+        if let Some(stream) = self.streams.find(id) {
+            let pending: Vec<RequestId> = self.streams[stream].pending().cloned().collect();
+            for id in pending {
+                self.repeat_cancellation(id, out);
+            }
+            let last = self.streams[stream].log.last();
+            self.acknowledge_stream(stream, last, out);
         }
-        let last = self.streams[stream].log.last();
-        self.acknowledge_stream(stream, last, out);
-        // It may have been over a limit, which replaces it.
-        if self.streams.find(StreamId::Request(number)).is_some() {
+        // A limit may have replaced it, or it was revived.
+        if let Some(stream) = self.streams.find(id) {
             self.cancel_stream(stream, CloseReason::Cancelled, out);
         } else {
+            self.streams.cancel_tombstone(number);
             self.next_sequence();
         }
         Ok(())

@@ -10,8 +10,8 @@ use super::{
     stream::StreamKey,
 };
 use crate::{
-    ANSWER_INDEX, Action, Actions, Answer, Entry, Event, EventId, FailureReason, MessageKind,
-    UnansweredReason,
+    ANSWER_INDEX, Action, Actions, Answer, Change, Entry, Event, EventId, FailureReason,
+    MessageKind, UnansweredReason,
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -87,6 +87,7 @@ impl<C, S: Clone> Session<C, S> {
             Entry::Message { kind: MessageKind::Notification, .. } | Entry::Failure(_) => {}
         }
         self.streams[stream].log.note_missed(index);
+        self.commit(|| Change::Missed { stream: self.streams[stream].id, index }, out);
         if let Some(connection) = reader {
             self.send_logged(stream, connection, out);
         }

@@ -415,6 +415,14 @@ impl<M> Streams<M> {
         ended.and_then(|ended| ended.tombstones.remove(number)).expect("a tombstone")
     }
 
+    /// Makes the tombstone of a stream, if it has one, that of a cancelled stream.
+    #[cfg(feature = "serde")]
+    pub(crate) fn cancel_tombstone(&mut self, number: u64) {
+        if let Some(ended) = self.ended.as_deref_mut() {
+            ended.tombstones.cancel(number);
+        }
+    }
+
     /// Removes the tombstones that expire first, until the others count for at most `max`
     /// requests.
     pub(crate) fn limit_tombstones(&mut self, max: usize) {

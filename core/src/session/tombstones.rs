@@ -113,6 +113,16 @@ impl Tombstones {
         Some(tombstone)
     }
 
+    /// Makes the tombstone of a stream, if it has one, that of a cancelled stream.
+    #[cfg(feature = "serde")]
+    pub(crate) fn cancel(&mut self, number: u64) {
+        if let Some(tombstone) = self.queue.iter_mut().find(|it| it.number == number) {
+            self.weight -= tombstone.weight();
+            tombstone.responses = Responses::Cancelled;
+            self.weight += tombstone.weight();
+        }
+    }
+
     pub(crate) fn remove_first(&mut self) {
         if let Some(first) = self.queue.pop_front() {
             self.on_removed(&first);

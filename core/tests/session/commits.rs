@@ -219,7 +219,7 @@ fn event_that_is_evicted_before_its_commit_is_a_gap_at_its_commit() {
 }
 
 #[test]
-fn event_that_is_evicted_at_once_is_a_gap_without_a_commit() {
+fn event_that_is_evicted_at_once_is_a_gap_that_waits_for_no_commit() {
     check_live(
         "2025-11-25",
         config! { session_bytes_max: 500, window_events_max: 1, ..config() },
@@ -236,6 +236,7 @@ fn event_that_is_evicted_at_once_is_a_gap_without_a_commit() {
           to 2: 1 notification (300 bytes)
           to 1: 0/0 priming
         > backend-evicting progress t (300 bytes)
+          commit 2: missed 1/0
         > ack 1 through 0
           to 1: 1/0 gap 1..=1
         > backend-evicting response 7 (300 bytes)
@@ -373,6 +374,7 @@ fn gap_after_a_deferred_disconnect_is_sent_to_the_client_that_comes_back() {
           commit 3: 2/0 notification related 7
         > disconnect 0 retry 5s
         > backend-evicting notification related 7 (300 bytes)
+          commit 3: missed 4/0
         > committed 3
           to 1: 2/0 gap 2..=2
           to 1: 3/0 priming retry 5s

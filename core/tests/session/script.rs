@@ -201,6 +201,9 @@ fn render_change(change: &Change<String>) -> String {
             };
             format!("{} {}", EventId::new(*stream, *index), render_event(&event))
         }
+        Change::Missed { stream, index } => {
+            format!("missed {}", EventId { stream: *stream, index: *index })
+        }
         Change::Completed { number } => format!("completed {number}"),
         Change::Cancelled { number } => format!("cancelled {number}"),
         Change::RequestCancelled { id } => format!("request {} cancelled", unquoted(id)),

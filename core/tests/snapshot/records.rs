@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, Actions, Change, Config, ConnectionId, Entry, Event, EventId, Failure, FailureReason,
-    Input, MessageKind, Record, RestoreError, Session, SessionCloseReason, StreamId,
-    UnansweredReason, ValidConfig,
+    Action, Actions, Change, ClientFault, Config, ConnectionId, Entry, Event, EventId, Failure,
+    FailureReason, Input, MessageKind, Overflow, Record, Rejection, RestoreError, Session,
+    SessionCloseReason, StreamId, UnansweredReason, ValidConfig,
 };
 use serde_json::Value;
 
@@ -215,6 +215,41 @@ fn gap_has_no_index_that_a_restore_has_left_out() {
     }
 }
 
+#[test]
+fn event_that_was_evicted_at_once_is_a_gap_after_a_restore() {
+    let config = limited(|config| config.session_bytes_max = 300);
+    let mut evicting = log_message();
+    if let Input::BackendMessage { overflow, .. } = &mut evicting {
+        *overflow = Overflow::Evict;
+    }
+    let mut inputs = live();
+    inputs.extend([get(2, None), log_message(), evicting]);
+    let recorded = Recorded::with(&config, &inputs, 3);
+    let mut restored = recorded.restore(&recorded.records, SKIP).unwrap();
+    let after = EventId::new(StreamId::Standalone, 1);
+    assert_eq!(gaps(&mut restored, get(10, Some(after))), [(2, 2)]);
+    assert_eq!(gaps(&mut restored, get(11, Some(EventId { index: 2, ..after }))), []);
+}
+
+#[test]
+fn stream_that_was_cancelled_as_a_tombstone_is_cancelled() {
+    let config = limited(|config| config.retention = Some(Duration::ZERO));
+    let recorded = Recorded::with(&config, &live(), 3);
+    let entry = Entry::Message { body: 1, bytes: 10, kind: MessageKind::Response(1.into()) };
+    let stream = StreamId::Request(0);
+    let records = numbered([
+        Change::Opened { number: 0, requests: vec![(1.into(), None)] },
+        Change::Logged { stream, index: 1, entry },
+        Change::Completed { number: 0 },
+        Change::Cancelled { number: 0 },
+    ]);
+    let mut restored = recorded.restore_by(records, SKIP, &mut Actions::new()).unwrap();
+    let resumed =
+        restored.handle(at(6_000), get(10, Some(EventId::new(stream, 0))), &mut Actions::new());
+    let expected = Rejection::Client(ClientFault::CancelledStream(stream));
+    assert_eq!(resumed.unwrap_err().reason, expected);
+}
+
 /// A complete stream with a server request that the client did not get.
 fn undelivered(connection: u64, id: i64, request_id: &str) -> Vec<Input<u64>> {
     let mut asks = server_request(request_id);
@@ -259,9 +294,13 @@ fn what_the_other_process_has_done_is_not_done_again() {
     }
 }
 
-/// Records of changes that take numbers.
+/// Returns the records of the first changes of a session.
 fn numbered(changes: impl IntoIterator<Item = Change<u64>>) -> impl Iterator<Item = Record<u64>> {
-    (1..).zip(changes).map(|(sequence, change)| Record { sequence, change })
+    let mut sequence = 0;
+    changes.into_iter().map(move |change| {
+        sequence += u64::from(change.takes_number());
+        Record { sequence, change }
+    })
 }
 
 fn logged(index: u64, kind: MessageKind) -> Change<u64> {
@@ -442,8 +481,8 @@ fn missing_record_is_found() {
 fn contradiction_is_found() {
     let recorded = Recorded::new(&live(), 3);
     let restore = |changes: Vec<Change<u64>>| {
-        let records = (1..).zip(changes).map(|(sequence, change)| Record { sequence, change });
-        recorded.restore(&records.collect::<Vec<_>>(), SKIP).err().map(|error| error.to_string())
+        let records: Vec<_> = numbered(changes).collect();
+        recorded.restore(&records, SKIP).err().map(|error| error.to_string())
     };
     let opened = |number, requests: &[i64]| Change::Opened {
         number,
@@ -455,10 +494,13 @@ fn contradiction_is_found() {
     };
     let stream = StreamId::Request(0);
     let answer = |index| logged(stream, index, MessageKind::Response(1.into()));
+    let missed = |number, index| Change::Missed { stream: StreamId::Request(number), index };
     assert_eq!(restore(vec![opened(0, &[1]), answer(1)]), None);
     for (changes, error) in [
         (vec![opened(1, &[1])], "a stream is missing"),
         (vec![opened(0, &[])], "stream without a request"),
+        (vec![missed(0, 1)], "record of a stream that is not open"),
+        (vec![opened(0, &[1, 2]), answer(2), missed(0, 2)], "index was used before"),
         (vec![opened(0, &[1, 1])], "duplicate pending request id"),
         (vec![answer(1)], "record of a stream that is not open"),
         (
@@ -543,6 +585,8 @@ const GOLDEN: &str = r#"[
 {"sequence":2,"change":{"Logged":{"stream":{"Request":0},"index":1,"entry":{"Message":{"body":5,"bytes":10,"kind":{"Response":7}}}}}},
 {"sequence":3,"change":{"Logged":{"stream":"Standalone","index":1,"entry":{"Message":{"body":6,"bytes":0,"kind":"Notification"}}}}},
 {"sequence":4,"change":{"Logged":{"stream":{"Request":0},"index":2,"entry":{"Failure":{"id":"a","reason":"BackendGone"}}}}},
+{"sequence":4,"change":{"Logged":{"stream":"Standalone","index":2,"entry":{"Message":{"body":7,"bytes":9,"kind":{"Request":"b"}}}}}},
+{"sequence":4,"change":{"Missed":{"stream":"Standalone","index":3}}},
 {"sequence":5,"change":{"Completed":{"number":0}}},
 {"sequence":6,"change":{"Cancelled":{"number":1}}},
 {"sequence":6,"change":{"RequestCancelled":{"id":7}}},

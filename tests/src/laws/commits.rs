@@ -72,7 +72,8 @@ impl Commits {
             Change::Logged { stream, index, .. } => {
                 self.events.insert((*stream, *index), *sequence);
             }
-            Change::Completed { .. }
+            Change::Missed { .. }
+            | Change::Completed { .. }
             | Change::Cancelled { .. }
             | Change::RequestCancelled { .. }
             | Change::ServerRequestEnded { .. }

@@ -1,7 +1,7 @@
 //! Section "Recording".
 
 use rejoin_core::{
-    Action, ConnectionId, Event, EventId, FailureReason, Overflow, Report, StreamId,
+    Action, Change, ConnectionId, Event, EventId, FailureReason, Overflow, Report, StreamId,
     UnansweredReason,
 };
 
@@ -48,6 +48,8 @@ impl Model {
             event.number = self.take_number();
             self.streams[stream].last_number = event.number;
             self.commit_event(stream, &event);
+        } else {
+            self.commit(Change::Missed { stream, index });
         }
         if let Some((connection, next)) = live {
             let is_barred =

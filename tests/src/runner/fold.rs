@@ -6,6 +6,7 @@ use rejoin_core::{
     SessionCloseReason, Snapshot, StreamId,
 };
 
+use super::ended::Ended;
 use crate::laws::Step;
 
 /// How many steps there are between snapshots, and between restores. They have no common divisor.
@@ -20,6 +21,10 @@ const SKIP: u64 = 1 << 32;
 pub(super) struct Recording {
     snapshot: Option<Snapshot<u64>>,
     records: Vec<Record<u64>>,
+    /// The highest number that was committed.
+    committed: u64,
+    /// The highest number of a stream that was ever opened.
+    highest: u64,
     steps: u64,
 }
 
@@ -36,14 +41,20 @@ impl Recording {
         }
         for action in &step.actions {
             if let Action::Commit(record) = action {
+                if let Change::Opened { number, .. } = record.change {
+                    self.highest = self.highest.max(number);
+                }
                 self.records.push((**record).clone());
             }
+        }
+        if let (Input::Committed { through }, Ok(())) = (&step.input, &step.result) {
+            self.committed = self.committed.max(*through);
         }
         self.steps += 1;
         if self.steps.is_multiple_of(RESTORE_EVERY)
             && let Some(snapshot) = &self.snapshot
         {
-            check(snapshot, &self.records, session, step.now)
+            self.check(snapshot, session, step.now)
                 .map_err(|error| format!("{error}\nafter the records {:?}", self.records))?;
         }
         if self.snapshot.is_none() || self.steps.is_multiple_of(SNAPSHOT_EVERY) {
@@ -54,30 +65,62 @@ impl Recording {
     }
 }
 
-fn check(
-    snapshot: &Snapshot<u64>,
-    records: &[Record<u64>],
-    live: &Session<u64>,
-    now: Instant,
-) -> Result<(), String> {
-    let restore = |config: Config, skip| {
-        let config = config.validate().map_err(|error| error.to_string())?;
-        let (snapshot, records) = (snapshot.clone(), records.iter().cloned());
-        let mut out = Actions::new();
-        Session::restore_with(snapshot, records, skip, config, now, &mut out)
-            .map_err(|error| error.to_string())
-    };
-    let config = (**live.config()).clone();
-    let mut detached = detached(live, now)?;
-    let mut restored = restore(unlimited(config.clone()), 0)?;
-    compare(&detached, &restored)?;
-    compare_ids(records, &detached, &restored)?;
-    compare_requests(&mut detached, &mut restored, now)?;
-    let limited = restore(config.clone(), SKIP)?;
-    if limited.kept_bytes() > config.session_bytes_max {
-        return Err(format!("a restored session keeps {} bytes", limited.kept_bytes()));
+impl Recording {
+    /// Compares a session with what is restored from the snapshot and all records, and checks what is
+    /// restored from those that are committed.
+    fn check(
+        &self,
+        snapshot: &Snapshot<u64>,
+        live: &Session<u64>,
+        now: Instant,
+    ) -> Result<(), String> {
+        let restore = |config: Config, records: &[Record<u64>], skip| {
+            let config = config.validate().map_err(|error| error.to_string())?;
+            let (snapshot, records) = (snapshot.clone(), records.iter().cloned());
+            let mut out = Actions::new();
+            Session::restore_with(snapshot, records, skip, config, now, &mut out)
+                .map_err(|error| error.to_string())
+        };
+        let records = self.records.as_slice();
+        let config = (**live.config()).clone();
+        let mut detached = detached(live, now)?;
+        let mut restored = restore(unlimited(config.clone()), records, 0)?;
+        compare(&detached, &restored)?;
+        Ended::of(&detached)?.compare(&detached, &restored)?;
+        compare_ids(records, &detached, &restored)?;
+        compare_requests(&mut detached, &mut restored, now)?;
+        let limited = restore(config.clone(), records, SKIP)?;
+        if limited.kept_bytes() > config.session_bytes_max {
+            return Err(format!("a restored session keeps {} bytes", limited.kept_bytes()));
+        }
+        let committed = records.iter().take_while(|record| record.sequence <= self.committed);
+        let committed = records.get(..committed.count()).unwrap_or_default();
+        let restored = restore(unlimited(config), committed, SKIP)?;
+        check_committed(live, &restored, self.committed)?;
+        check_skip(self.highest, live, restored, now)
     }
-    check_skip(live, restore(unlimited(config), SKIP)?, now)
+}
+
+/// Checks that a session has all that is committed, if the records of the rest are lost.
+fn check_committed(
+    live: &Session<u64>,
+    restored: &Session<u64>,
+    committed: u64,
+) -> Result<(), String> {
+    for stream in live.streams() {
+        let events = live.log(stream.id).into_iter().flat_map(|log| log.range(0..u64::MAX));
+        let mut events = events.filter(|it| it.sequence <= committed && it.sequence > 0);
+        let lost = events.find(|event| {
+            let log = restored.log(stream.id);
+            let range = event.index..event.index.saturating_add(1);
+            let found = log.and_then(|log| log.range(range).next());
+            found.is_none_or(|found| found.entry != event.entry && !is_evicted(&event.entry))
+        });
+        if let Some(lost) = lost {
+            return Err(format!("{lost:?} of {} is committed, and lost", stream.id));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the session without its connections.
@@ -88,8 +131,10 @@ fn detached(live: &Session<u64>, now: Instant) -> Result<Session<u64>, String> {
     session.map_err(|error| error.to_string())
 }
 
-/// Returns a config with which nothing is evicted, and no time passes.
+/// Returns a config with which nothing is evicted.
 fn unlimited(config: Config) -> Config {
+    // Which server requests the client has on a stream that is replaced at once has no record.
+    let retention = config.retention.filter(|retention| !retention.is_zero());
     config! {
         session_bytes_max: usize::MAX / 8,
         stream_bytes_max: usize::MAX / 8,
@@ -97,9 +142,7 @@ fn unlimited(config: Config) -> Config {
         retained_acknowledged_max: usize::MAX,
         retained_unacknowledged_max: usize::MAX,
         tombstones_max: usize::MAX,
-        retention: None,
-        tombstone_timeout: None,
-        cancelled_timeout: None,
+        retention,
         ..config
     }
 }
@@ -148,6 +191,19 @@ fn compare_logs(live: &Log<u64>, restored: &Log<u64>) -> Result<(), String> {
             return Err(format!("{logged:?} is restored as {found:?}"));
         }
     }
+    for found in restored.range(0..u64::MAX) {
+        let is_logged = live.range(found.index..found.index.saturating_add(1)).len() == 1;
+        if !is_logged && found.index > live.missed_through() {
+            return Err(format!("{found:?} is restored, but left the log"));
+        }
+    }
+    let missed = live.missed_through();
+    let is_logged = || restored.range(missed..missed.saturating_add(1)).len() == 1;
+    let is_missed = restored.missed_through() == missed;
+    if restored.missed_through() > missed || !is_missed && !is_logged() {
+        let missed = restored.missed_through();
+        return Err(format!("{live:?} is restored with the missed index {missed}"));
+    }
     Ok(())
 }
 
@@ -189,7 +245,7 @@ fn compare_requests(
 ) -> Result<(), String> {
     let (pending, server) = close(live, now);
     let (restored_pending, restored_server) = close(restored, now);
-    // A server request whose event was evicted may wait still.
+    // Without its connections, the live one has ended those whose event was evicted.
     if pending == restored_pending && server.iter().all(|id| restored_server.contains(id)) {
         return Ok(());
     }
@@ -214,15 +270,19 @@ fn close(session: &mut Session<u64>, now: Instant) -> (Vec<RequestId>, Vec<Reque
 }
 
 /// Checks that no index or stream number is used again.
-fn check_skip(live: &Session<u64>, mut restored: Session<u64>, now: Instant) -> Result<(), String> {
+fn check_skip(
+    highest: u64,
+    live: &Session<u64>,
+    mut restored: Session<u64>,
+    now: Instant,
+) -> Result<(), String> {
     for stream in live.streams().filter(|stream| !stream.is_complete) {
-        let last = restored.log(stream.id).map_or(0, Log::last);
+        // A stream whose opening is lost has no event that was sent.
+        let last = restored.log(stream.id).map_or(u64::MAX, Log::last);
         if last <= stream.last {
             return Err(format!("{stream:?} goes on after {last}"));
         }
     }
-    let numbers = live.streams().filter_map(|stream| stream.id.number());
-    let highest = numbers.max().unwrap_or(0);
     let mut out = Actions::new();
     let head = Head::Request {
         id: "of a restored session".try_into().map_err(|error| format!("{error:?}"))?,

@@ -6,6 +6,7 @@
 //! then, as if it moved to another node. A session that commits is also restored from an
 //! earlier snapshot and its records since, as if its process had ended without a word.
 
+mod ended;
 mod failure;
 mod fold;
 mod harness;
