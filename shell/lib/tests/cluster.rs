@@ -1,6 +1,8 @@
 //! Managers that share a store and pass requests on to each other, over sockets.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "cluster/counting_store.rs"]
+mod counting_store;
 #[path = "cluster/failures.rs"]
 mod failures;
 #[path = "cluster/node.rs"]

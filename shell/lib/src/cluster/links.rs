@@ -1,6 +1,6 @@
 //! The links of a process to others, and who has which session.
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::Shared};
 use parking_lot::Mutex;
@@ -56,6 +56,10 @@ impl Links {
     }
 
     pub(super) fn start(&self) {
+        let address = self.config.advertised();
+        if address.parse().is_ok_and(|address: SocketAddr| address.ip().is_unspecified()) {
+            warn!(%address, "other processes cannot reach this one: it must advertise its address");
+        }
         self.config.listener.start();
     }
 

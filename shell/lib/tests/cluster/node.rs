@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin::{
     HttpConfig, LinkConfig, ManagerConfig, SessionHandle, StreamableHttp,
-    store::{MemoryStore, StoreConfig},
+    store::{MemoryStore, Store, StoreConfig},
 };
 use rejoin_test_support::Client;
 
@@ -23,7 +23,11 @@ impl Node {
         Self::start_with(store, SECRET, HttpConfig::default()).await
     }
 
-    pub(crate) async fn start_with(store: &MemoryStore, secret: &[u8], http: HttpConfig) -> Self {
+    pub(crate) async fn start_with(
+        store: &(impl Store + Clone),
+        secret: &[u8],
+        http: HttpConfig,
+    ) -> Self {
         let link = LinkConfig::new("127.0.0.1:0".parse().unwrap(), secret).unwrap();
         let proxy = Proxy::start(link.local_address()).await;
         let link = link.advertise(&proxy.address.to_string());

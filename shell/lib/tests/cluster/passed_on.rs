@@ -1,8 +1,12 @@
 //! Requests that reach another process than that of their session.
 
+use std::sync::atomic::Ordering;
+
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, store::MemoryStore};
 use serde_json::json;
+
+use crate::counting_store::CountingStore;
 
 use crate::node::{Node, SECRET, nodes};
 
@@ -66,7 +70,9 @@ async fn a_backend_knows_the_request_that_was_passed_on() {
 
 #[tokio::test]
 async fn a_process_asks_the_store_once_for_a_session() {
-    let [first, second] = nodes().await;
+    let store = CountingStore::default();
+    let first = Node::start_with(&store, SECRET, HttpConfig::default()).await;
+    let second = Node::start_with(&store, SECRET, HttpConfig::default()).await;
     let session = first.http.manager.initialized().await;
     let mut backend = first.http.manager.backend().await;
     for id in 1..=50 {
@@ -79,6 +85,7 @@ async fn a_process_asks_the_store_once_for_a_session() {
         let (mut call, ()) = tokio::join!(call, respond);
         assert_eq!(call.response().await["id"], id);
     }
+    assert_eq!(store.asked.load(Ordering::SeqCst), 1);
     assert_eq!(*first.proxy.accepted.borrow(), 1, "there is one connection");
 }
 

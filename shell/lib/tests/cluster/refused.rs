@@ -88,6 +88,8 @@ async fn connections_without_a_hello_do_not_keep_others_out() {
     // Each of these is closed at once, and those before it after some time.
     let mut surplus = TcpStream::connect(first.proxy.address).await.unwrap();
     assert_eq!(surplus.read(&mut [0]).await.unwrap_or(0), 0);
+    let open = silent[0].try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(open, Err(std::io::ErrorKind::WouldBlock), "it still has time");
     for stream in &mut silent {
         assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
     }

@@ -10,11 +10,7 @@ use thiserror::Error;
 
 use super::{CALL_HEAD_BYTES_MAX, Listener};
 
-/// How the processes that share a store pass requests on to each other. A clone has the same socket,
-/// for several managers of one process.
-///
-/// The processes prove to each other that they know the secret. What they send is not encrypted: it
-/// includes the messages of clients and the headers of their requests. Use a private network.
+#[doc = include_str!("../../../docs/cluster.md")]
 #[derive(Clone)]
 pub struct LinkConfig {
     pub(crate) listener: Arc<Listener>,

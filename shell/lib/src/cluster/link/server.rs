@@ -65,10 +65,8 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             Some(ended) = served.tasks.join_next() => {
-                // An error means that the call has panicked; it stays in the table.
-                if let Ok(call) = ended {
-                    served.open.remove(&call);
-                }
+                let Ok(call) = ended else { return "a call has panicked".to_owned() };
+                served.open.remove(&call);
             }
             frame = reader.next() => match frame {
                 Ok(frame) => if let Err(reason) = served.receive(&frame) {
