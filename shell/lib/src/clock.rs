@@ -3,6 +3,8 @@
 //! Under `cfg(shuttle)`, tests replace it by `races/clock.rs`.
 
 use rejoin_core::Instant;
+#[cfg(feature = "store")]
+pub(crate) use tokio::time::sleep;
 pub(crate) use tokio::time::timeout;
 
 /// A clock that measures time from its start, as sessions count it.

@@ -13,12 +13,20 @@ use crate::{ClientMessage, Principal};
 /// The version of the format of entries, except of what the core defines.
 const FORMAT: u8 = 1;
 
+/// The version of what the core defines.
+#[expect(clippy::cast_possible_truncation, reason = "checked below")]
+const SNAPSHOT: u8 = SNAPSHOT_FORMAT as u8;
+
+const _: () = assert!(SNAPSHOT as u32 == SNAPSHOT_FORMAT, "the format fits");
+
 /// An entry: `[format][format of snapshots][kind][node, 8 bytes][payload]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     pub(crate) kind: Kind,
     /// Who has written it.
     pub(crate) node: NodeId,
+    /// Whether its payload has an earlier format, which cannot be read any more.
+    is_old: bool,
     /// In `MessagePack`.
     pub(crate) payload: &'a [u8],
 }
@@ -51,8 +59,8 @@ pub(crate) struct Whole<S> {
 /// An entry cannot be read.
 #[derive(Clone, Debug, Error)]
 pub(crate) enum EntryError {
-    /// Another version of rejoin can read it.
-    #[error("the entry has another format")]
+    /// A later version of rejoin can read it.
+    #[error("the entry has a later format")]
     Format,
     /// It was damaged.
     #[error("the entry is invalid: {0}")]
@@ -66,16 +74,20 @@ impl<'a> Entry<'a> {
         let invalid = || EntryError::Invalid("too short".to_owned());
         let (header, payload) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(invalid)?;
         let [format, snapshot, kind, node @ ..] = *header;
-        if (format, u32::from(snapshot)) != (FORMAT, SNAPSHOT_FORMAT) {
+        if format != FORMAT || snapshot > SNAPSHOT {
             return Err(EntryError::Format);
         }
         let kind = KINDS.into_iter().find(|(number, _)| *number == kind);
         let (_, kind) = kind.ok_or(EntryError::Format)?;
-        Ok(Self { kind, node: NodeId(u64::from_be_bytes(node)), payload })
+        let is_old = snapshot < SNAPSHOT;
+        Ok(Self { kind, node: NodeId(u64::from_be_bytes(node)), is_old, payload })
     }
 
     /// Returns the whole session.
     pub(crate) fn whole(&self) -> Result<Whole<Snapshot<Bytes>>, EntryError> {
+        if self.is_old {
+            return Err(EntryError::Invalid("an earlier version has written it".to_owned()));
+        }
         rmp_serde::from_slice(self.payload).map_err(|error| EntryError::Invalid(error.to_string()))
     }
 
@@ -154,9 +166,8 @@ fn encode(value: &impl Serialize, bytes: &mut Vec<u8>) {
 fn header(kind: Kind, node: NodeId, payload_bytes: usize) -> Vec<u8> {
     let number =
         KINDS.into_iter().find(|(_, known)| *known == kind).map_or(0, |(number, _)| number);
-    let snapshot = u8::try_from(SNAPSHOT_FORMAT).unwrap_or(u8::MAX);
     let mut bytes = Vec::with_capacity(HEADER_BYTES.saturating_add(payload_bytes));
-    bytes.extend_from_slice(&[FORMAT, snapshot, number]);
+    bytes.extend_from_slice(&[FORMAT, SNAPSHOT, number]);
     bytes.extend_from_slice(&node.0.to_be_bytes());
     bytes
 }
@@ -175,7 +186,7 @@ mod tests {
             let bytes = write(kind, NODE, b"payload");
             assert_eq!(
                 Entry::read(&bytes).unwrap(),
-                Entry { kind, node: NODE, payload: b"payload" }
+                Entry { kind, node: NODE, is_old: false, payload: b"payload" }
             );
         }
     }
@@ -189,6 +200,15 @@ mod tests {
             assert!(matches!(Entry::read(&other), Err(EntryError::Format)));
         }
         assert!(matches!(Entry::read(&bytes[..10]), Err(EntryError::Invalid(_))));
+    }
+
+    #[test]
+    fn who_has_written_an_entry_is_known_of_earlier_versions() {
+        let mut old = write(Kind::Whole, NODE, b"").to_vec();
+        old[1] -= 1;
+        let entry = Entry::read(&old).unwrap();
+        assert_eq!((entry.kind, entry.node), (Kind::Whole, NODE));
+        assert!(matches!(entry.whole(), Err(EntryError::Invalid(_))));
     }
 
     #[test]

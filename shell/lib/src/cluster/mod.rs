@@ -127,6 +127,11 @@ impl Cluster {
         self.state.lock().lease.is_valid(now)
     }
 
+    /// Returns whether a session is closed, although the store may not know it yet.
+    pub(crate) fn has_closed(&self, session: SessionId) -> bool {
+        self.state.lock().closed.contains_key(&session)
+    }
+
     /// Returns a future that is ready when the lease has become valid after this call.
     pub(crate) fn lease_resumed(&self) -> impl Future<Output = ()> {
         self.resumed.notified()
@@ -140,6 +145,10 @@ impl SessionStore<Bytes> for Cluster {
 
     fn leases_lost(&self) -> u64 {
         self.state.lock().leases_lost
+    }
+
+    fn holds_lease(&self, now: Instant) -> bool {
+        self.has_lease(now)
     }
 
     fn initialize(&self, request: &ClientMessage) -> Bytes {

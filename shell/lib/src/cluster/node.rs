@@ -41,8 +41,8 @@ pub(super) async fn run(
 ) {
     let (calls, full) = (FuturesUnordered::new(), Vec::new());
     let extend_at = Instant::EPOCH;
-    let link = Link::Connecting;
-    let mut node = Node { cluster, shared, jobs, calls, link, full, extend_at };
+    let (link, connected_at) = (Link::Connecting, Instant::EPOCH);
+    let mut node = Node { cluster, shared, jobs, calls, link, full, extend_at, connected_at };
     node.connect(Duration::ZERO);
     while node.step().await {}
 }
@@ -57,6 +57,8 @@ struct Node {
     full: Vec<Weak<SessionInner<Bytes>>>,
     /// When the TTL of the sessions is extended: twice before it expires.
     extend_at: Instant,
+    /// When the store was connected last.
+    connected_at: Instant,
 }
 
 /// The connection to the store.
@@ -77,6 +79,7 @@ enum Answer {
     Renewed { sent_at: Instant, outcome: Result<Outcome, StoreAway> },
     Appended(Arc<SessionInner<Bytes>>, EntryId, Result<Outcome, StoreAway>),
     Last(Arc<SessionInner<Bytes>>, Result<store::LastEntry, StoreAway>),
+    Extended(Arc<SessionInner<Bytes>>, Result<Outcome, StoreAway>),
     Other(Result<Outcome, StoreAway>),
 }
 
@@ -95,6 +98,11 @@ impl Node {
         // Ends soon after the manager.
         let latest = clock.now().saturating_add(Duration::from_millis(500));
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
+        if deadline <= clock.now() {
+            // Also if answers or jobs never end.
+            let actions = self.cluster.state.lock().lease.tick(clock.now());
+            self.carry_out(&shared, actions);
+        }
         drop(shared);
         let event = tokio::select! {
             biased;
@@ -138,7 +146,10 @@ impl Node {
                 });
             }
             StoreJob::Forget { is_closed: true } => self.write(Write::Remove { key }),
-            StoreJob::Extend => self.write(Write::Keep { key, ttl }),
+            StoreJob::Extend => self.call(|cluster| async move {
+                let extended = cluster.store.write(Write::Keep { key, ttl }).await;
+                Answer::Extended(session, extended)
+            }),
             StoreJob::Forget { is_closed: false } | StoreJob::Track => {}
         }
     }
@@ -170,6 +181,9 @@ impl Node {
                 warn!(%error, "cannot connect to the store");
                 self.connect(delay.saturating_mul(2).max(RECONNECT_MIN));
             }
+            Answer::Renewed { outcome: Ok(Outcome::Full), .. } => {
+                self.on_lost(shared, &StoreAway::new("it has no room for the lease"));
+            }
             Answer::Renewed { sent_at, outcome: Ok(outcome) } => {
                 self.on_renewed(shared, sent_at, outcome == Outcome::Expired);
             }
@@ -188,10 +202,15 @@ impl Node {
                 let last = entry.map(|entry| last_entry(&entry, self.cluster.node));
                 session.on_last_entry(last, store);
             }
-            Answer::Other(Ok(_)) => {}
+            Answer::Extended(session, Ok(Outcome::Missing)) => {
+                session.on_store_lost();
+                session.on_store_found();
+            }
+            Answer::Extended(_, Ok(_)) | Answer::Other(Ok(_)) => {}
             Answer::Renewed { outcome: Err(error), .. }
             | Answer::Appended(_, _, Err(error))
             | Answer::Last(_, Err(error))
+            | Answer::Extended(_, Err(error))
             | Answer::Other(Err(error)) => self.on_lost(shared, &error),
         }
     }
@@ -199,7 +218,10 @@ impl Node {
     fn on_connected(&mut self, shared: &Arc<Shared<Bytes>>, store: StoreId) {
         info!("connected to the store");
         self.link = Link::Connected { is_renewed: false };
+        // Those that were asked for before may be lost.
+        self.extend_at = Instant::EPOCH;
         let now = shared.clock.now();
+        self.connected_at = now;
         let actions = {
             let mut state = self.cluster.state.lock();
             let is_known = state.store.is_some_and(|(known, _)| known == store);
@@ -216,7 +238,8 @@ impl Node {
         warn!(%error, "lost the connection to the store");
         self.calls = FuturesUnordered::new();
         self.cluster.state.lock().lease.on_disconnect();
-        self.connect(Duration::ZERO);
+        let was_short = shared.clock.now().since(self.connected_at) < RECONNECT_MAX;
+        self.connect(if was_short { RECONNECT_MAX } else { Duration::ZERO });
         self.each_session(shared, SessionInner::on_store_lost);
     }
 

@@ -1,13 +1,16 @@
 //! Resolution of sessions that this process does not have: one at a time for each session, which all
 //! requests for it wait for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use rejoin_core::cluster::{
-    ClaimOutcome, Claimable, EntryId, OwnerLease, Resolve, ResolveAction, SessionStatus,
+    ClaimOutcome, Claimable, EntryId, NodeId, OwnerLease, Resolve, ResolveAction, SessionStatus,
+    StoreId,
 };
 use tokio::sync::watch;
+use tracing::error;
 
 #[cfg(feature = "cluster")]
 use super::links::Reached;
@@ -28,6 +31,18 @@ const RESOLUTIONS_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Resolutions(Mutex<HashMap<SessionId, watch::Receiver<Option<Resolution>>>>);
 
+/// Removes a resolution from those in progress when it ends, even by a panic.
+struct ResolutionEntry<'a> {
+    cluster: &'a Cluster,
+    session: SessionId,
+}
+
+impl Drop for ResolutionEntry<'_> {
+    fn drop(&mut self) {
+        self.cluster.resolutions.0.lock().remove(&self.session);
+    }
+}
+
 /// What became of a resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resolution {
@@ -44,6 +59,9 @@ pub(crate) enum Resolution {
 
 /// What this process has to do for a session that it has claimed.
 pub(crate) trait TakeOver: Send + Sync + 'static {
+    /// Returns whether this process has the session.
+    fn has(&self, session: SessionId) -> bool;
+
     /// Restores the session from its log in the store.
     fn take_over(&self, session: SessionId, epoch: u64) -> impl Future<Output = Resolution> + Send;
 }
@@ -68,8 +86,8 @@ impl Cluster {
                     resolutions.insert(session, outcome.clone());
                     let cluster = Arc::clone(self);
                     tokio::spawn(async move {
+                        let _entry = ResolutionEntry { cluster: &cluster, session };
                         let resolved = cluster.run(session, clock, takes_over).await;
-                        cluster.resolutions.0.lock().remove(&session);
                         sender.send_replace(Some(resolved));
                     });
                     outcome
@@ -81,6 +99,10 @@ impl Cluster {
     }
 
     async fn run(&self, session: SessionId, clock: Clock, takes_over: impl TakeOver) -> Resolution {
+        if takes_over.has(session) {
+            // It was restored after the request had looked for it.
+            return Resolution::Here;
+        }
         let key = StoreKey::of(session);
         let (mut resolve, mut action) = Resolve::begin(self.node, clock.now());
         #[cfg(feature = "cluster")]
@@ -124,7 +146,13 @@ impl Cluster {
                 ResolveAction::Restore { epoch } => {
                     // An error means that the semaphore is closed, which it never is.
                     let _permit = self.takeovers.acquire().await;
-                    return takes_over.take_over(session, epoch).await;
+                    let taken = AssertUnwindSafe(takes_over.take_over(session, epoch));
+                    let Ok(resolution) = taken.catch_unwind().await else {
+                        error!(session = %session.short(), "a restoration has panicked: the session is closed");
+                        self.close(session, epoch).await;
+                        return Resolution::NotFound;
+                    };
+                    return resolution;
                 }
                 ResolveAction::Wait => {
                     if let Some(deadline) = resolve.deadline() {
@@ -155,11 +183,7 @@ impl Cluster {
 
     /// Returns whether a session that the store does not have may exist: its owner writes it again
     /// after the store has forgotten everything.
-    fn may_have_forgotten(
-        &self,
-        store: Option<rejoin_core::cluster::StoreId>,
-        clock: Clock,
-    ) -> bool {
+    fn may_have_forgotten(&self, store: Option<StoreId>, clock: Clock) -> bool {
         let state = self.state.lock();
         let Some((known, since)) = state.store else { return true };
         let grace = self.config.lease.ttl.saturating_mul(2);
@@ -177,9 +201,7 @@ fn claimable(last: &store::Entry) -> Claimable {
                 Kind::Closed => SessionStatus::Closed,
             },
         ),
-        Err(EntryError::Format | EntryError::Invalid(_)) => {
-            (rejoin_core::cluster::NodeId(0), SessionStatus::Unreadable)
-        }
+        Err(EntryError::Format | EntryError::Invalid(_)) => (NodeId(0), SessionStatus::Unreadable),
     };
     Claimable { id: last.id, owner, status }
 }

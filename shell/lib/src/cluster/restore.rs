@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Number of entries that are read at a time.
-const ENTRIES_MAX: usize = 64;
+const ENTRIES_MAX: usize = 8;
 
 /// A session that was restored.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ pub(crate) enum RestoreFailure {
     Entry(#[from] EntryError),
     #[error(transparent)]
     Session(#[from] RestoreError),
+    /// Its owner has closed it before it was claimed.
+    #[error("the session is closed")]
+    Closed,
     /// The log has no whole session.
     #[error("the log has no snapshot")]
     NoSnapshot,
@@ -59,10 +62,19 @@ impl Cluster {
     }
 
     /// Closes a session that was claimed, and that nobody can restore.
-    pub(crate) async fn close_damaged(&self, session: SessionId, epoch: u64) {
+    pub(crate) async fn close(&self, session: SessionId, epoch: u64) {
+        self.end_claim(session, epoch, Kind::Closed).await;
+    }
+
+    /// Releases a session that was claimed, and that this process has no room for.
+    pub(crate) async fn release(&self, session: SessionId, epoch: u64) {
+        self.end_claim(session, epoch, Kind::Released).await;
+    }
+
+    async fn end_claim(&self, session: SessionId, epoch: u64, kind: Kind) {
         let (id, key) = (EntryId { epoch, number: 1 }, StoreKey::of(session));
-        let entry = entry::write(Kind::Closed, self.node, &[]);
-        // If that fails, the next request for the session tries it again.
+        let entry = entry::write(kind, self.node, &[]);
+        // If that fails, the next request for the session claims it again.
         let _ = self.store.write(Write::Append { key, id, entry }).await;
     }
 
@@ -85,7 +97,8 @@ impl Cluster {
                         last = Some(entry.whole()?);
                     }
                     Kind::Records => entry.records(&mut records)?,
-                    Kind::Claimed | Kind::Released | Kind::Closed => {}
+                    Kind::Closed => return Err(RestoreFailure::Closed),
+                    Kind::Claimed | Kind::Released => {}
                 }
             }
         }

@@ -246,7 +246,7 @@ impl Inner {
     /// Finds a session that belongs to the principal of a request.
     async fn find(&self, head: &Parts, id: SessionId) -> Result<Found, ManagerError> {
         let found = self.sessions.find(head.extensions.get(), id).await;
-        if found.is_err() && self.sessions.has_session(id) {
+        if matches!(found, Err(ManagerError::NotFound)) && self.sessions.has_session(id) {
             self.note_foreign_session(head);
         }
         found

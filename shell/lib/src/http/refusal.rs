@@ -1,7 +1,7 @@
 //! Refusals: the HTTP status and JSON-RPC error for each fault.
 
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
-use rejoin_core::{ClientFault, ParseError, Rejection, RequestId};
+use rejoin_core::{ClientFault, ParseError, Rejection, RequestId, SessionCloseReason};
 
 use super::{PeerAddress, body::ResponseBody, head};
 #[cfg(feature = "cluster")]
@@ -192,7 +192,9 @@ impl From<ManagerError> for Refusal {
                 }
                 None => Self::new(StatusCode::BAD_GATEWAY, message),
             },
-            ManagerError::ClosedDuringInitialize(_) => Self::new(StatusCode::BAD_GATEWAY, message),
+            ManagerError::ClosedDuringInitialize(_) | ManagerError::Moved => {
+                Self::new(StatusCode::BAD_GATEWAY, message)
+            }
             ManagerError::Session(error) => error.into(),
         }
     }
@@ -208,6 +210,9 @@ impl From<SessionError> for Refusal {
             SessionError::Rejected(Rejection::Draining) => ManagerError::Closing.into(),
             SessionError::Rejected(Rejection::Client(fault)) => {
                 Self::from_client_fault(&fault, message)
+            }
+            SessionError::Rejected(Rejection::Closed(SessionCloseReason::Moved)) => {
+                ManagerError::StoreAway.into()
             }
             SessionError::Rejected(Rejection::Closed(_)) => ManagerError::NotFound.into(),
             SessionError::Rejected(

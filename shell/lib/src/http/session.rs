@@ -13,7 +13,7 @@ use rejoin_core::{AnswerFormat, ClientFault, EventId, Post, Rejection};
 use super::remote::{RemoteConnection, RemoteSession};
 use super::{head, memory::RequestMemory, refusal::Refusal};
 use crate::{
-    ClientMessage, Connection, SessionError, SessionHandle, SessionManager, SseEvent,
+    ClientMessage, Connection, ManagerError, SessionError, SessionHandle, SessionManager, SseEvent,
     byte_counter::ByteCounter, session::MessagePart,
 };
 
@@ -182,10 +182,11 @@ impl AnyConnection {
         }
     }
 
-    /// Returns an error if the connection has ended because its process is gone.
-    #[cfg_attr(not(feature = "cluster"), expect(clippy::unnecessary_wraps, reason = "it is here"))]
+    /// Returns an error if the connection has ended because its process is gone, or another one has the
+    /// session.
     pub(super) fn check_owner(&self) -> Result<(), Refusal> {
         match self {
+            Self::Here(connection) if connection.has_moved() => Err(ManagerError::Moved.into()),
             Self::Here(_) => Ok(()),
             #[cfg(feature = "cluster")]
             Self::There(connection) => connection.check_owner(),

@@ -58,6 +58,7 @@ fn the_page_lists_every_failure() {
         (closed, Some(SessionCloseReason::Cancelled), None),
         (closed, Some(SessionCloseReason::InternalError), None),
         (closed, Some(SessionCloseReason::Exhausted), None),
+        (closed, Some(SessionCloseReason::Moved), None),
     ] {
         let text = render::failure(reason, close_reason, exit_reason);
         let (code, message) = code_and_message(&Bytes::error_for_client(&id, &text));
@@ -165,6 +166,8 @@ fn errors() -> Vec<ManagerError> {
         ManagerError::TooManySessionsPerIp(10),
         ManagerError::TooManySessionsPerPrincipal(10),
         ManagerError::Closing,
+        ManagerError::StoreAway,
+        ManagerError::Moved,
         ManagerError::ClosedDuringInitialize(SessionCloseReason::InitializeTimeout),
         ManagerError::Open("No such file or directory".into()),
         ManagerError::Session(SessionError::QueueFull),

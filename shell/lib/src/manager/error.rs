@@ -30,6 +30,11 @@ pub enum ManagerError {
     /// The store of sessions is away, or it does not tell who has the session.
     #[error("the session cannot be served now, retry later")]
     StoreAway,
+    /// The session is another process's by now, and got nothing for the request before.
+    #[error(
+        "the session has moved to another process: whether the request was executed is not known"
+    )]
+    Moved,
     /// The session was closed before it was initialized.
     #[error("{0}")]
     ClosedDuringInitialize(SessionCloseReason),
@@ -44,6 +49,7 @@ pub enum ManagerError {
 impl From<SessionError> for ManagerError {
     fn from(error: SessionError) -> Self {
         match error {
+            SessionError::Rejected(Rejection::Closed(SessionCloseReason::Moved)) => Self::StoreAway,
             SessionError::Rejected(Rejection::Closed(_)) => Self::NotFound,
             SessionError::Rejected(Rejection::Draining) => Self::Closing,
             SessionError::Rejected(_)

@@ -51,7 +51,7 @@ impl SessionManager {
         match self.certain_session(principal, id).await {
             Ok(session) => Ok(Owned::Here(session)),
             Err(ManagerError::NotFound) if self.has_session(id) => Ok(Owned::Foreign),
-            Err(ManagerError::NotFound) => Ok(Owned::Moved),
+            Err(ManagerError::NotFound | ManagerError::Moved) => Ok(Owned::Moved),
             Err(error) => Err(error),
         }
     }

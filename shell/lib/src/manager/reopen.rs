@@ -54,9 +54,9 @@ impl Inner {
 
 /// Returns the request with an id that no request of the client has.
 fn with_id(initialize: &[u8]) -> Result<Bytes, OpenError> {
-    let mut members: BTreeMap<&str, &RawValue> = serde_json::from_slice(initialize)?;
+    let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(initialize)?;
     let id = serde_json::value::to_raw_value(HANDSHAKE_ID)?;
-    members.insert("id", &id);
+    members.insert("id".to_owned(), &id);
     Ok(serde_json::to_vec(&members)?.into())
 }
 

@@ -113,6 +113,28 @@ impl<P: Payload> Sessions<P> {
         UnlistedSession { session, permit, owner_permits: owner.permits, client, messages }
     }
 
+    /// Lists a session that was restored. It is handed over if the manager closes.
+    #[cfg(feature = "store")]
+    pub(crate) fn list_restored(
+        &self,
+        session: &Arc<SessionInner<P>>,
+        permit: SessionPermit,
+        owner_permits: OwnerPermits,
+    ) -> Result<(), ManagerError> {
+        let registry = &self.shared.registry;
+        registry.insert(Arc::clone(session), permit);
+        session.mark_restored(owner_permits);
+        if session.inspect(Session::close_reason).is_some() {
+            self.shared.remove(session);
+            return Err(ManagerError::NotFound);
+        }
+        if registry.is_closing() {
+            session.shut_down();
+            return Err(ManagerError::Closing);
+        }
+        Ok(())
+    }
+
     /// Lists a session, so that requests find it.
     pub(crate) fn list(
         &self,

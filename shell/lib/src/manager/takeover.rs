@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rejoin_core::SessionCloseReason;
 use tracing::{error, info, warn};
 
 use super::{Found, Inner, ManagerError, SessionManager, sessions::UnlistedSession};
 use crate::{
     Principal, SessionEvent, SessionHandle, SessionId, clock,
     cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
+    session::{SessionStore, StoreJob},
     store::Takeover,
 };
 
@@ -17,6 +19,12 @@ const DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time between looks meanwhile.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Time that a request waits for a session to be found or restored. The restoration goes on.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Number of times that a request looks for a session that moves.
+const LOOKS_MAX: usize = 3;
+
 impl SessionManager {
     /// Finds a session that this process has, or takes over, or that another one has.
     pub(super) async fn find_in_cluster(
@@ -25,44 +33,59 @@ impl SessionManager {
         principal: Option<&Principal>,
         id: SessionId,
     ) -> Result<Found, ManagerError> {
-        self.wait_for_lease(cluster).await?;
-        if self.shared().registry.find(id).is_none() {
-            #[cfg(feature = "cluster")]
-            if let Some(link) = cluster.known_owner(id) {
-                return Ok(Found::There(link));
-            }
-            if self.shared().registry.is_closing() {
-                return Err(ManagerError::Closing);
-            }
-            let takes_over = Taker(Arc::clone(&self.inner));
-            match cluster.resolve(id, self.shared().clock, takes_over).await {
-                Resolution::Here => {}
+        for _ in 0..LOOKS_MAX {
+            self.wait_for_lease(cluster).await?;
+            match self.find_or_take_over(cluster, id).await? {
+                Found::Here(session) => match certain(session, principal).await {
+                    Err(ManagerError::Moved) => {}
+                    found => return found.map(Found::Here),
+                },
                 #[cfg(feature = "cluster")]
-                Resolution::There => {
-                    let link = cluster.known_owner(id);
-                    return link.map(Found::There).ok_or(ManagerError::StoreAway);
-                }
-                Resolution::NotFound => return Err(ManagerError::NotFound),
-                Resolution::Unavailable => return Err(ManagerError::StoreAway),
+                Found::There(link) => return Ok(Found::There(link)),
             }
         }
-        self.certain_session(principal, id).await.map(Found::Here)
+        Err(ManagerError::StoreAway)
     }
 
     /// Returns a session of this process, once it is certain that no other one has it.
+    #[cfg(feature = "cluster")]
     pub(super) async fn certain_session(
         &self,
         principal: Option<&Principal>,
         id: SessionId,
     ) -> Result<SessionHandle, ManagerError> {
-        let session = self.session_of(principal, id)?;
-        let certain = async {
-            while session.inner().is_in_doubt() {
-                tokio::time::sleep(DOUBT_INTERVAL).await;
+        certain(self.session(id)?, principal).await
+    }
+
+    async fn find_or_take_over(
+        &self,
+        cluster: &Arc<Cluster>,
+        id: SessionId,
+    ) -> Result<Found, ManagerError> {
+        if let Ok(session) = self.session(id) {
+            return Ok(Found::Here(session));
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(link) = cluster.known_owner(id) {
+            return Ok(Found::There(link));
+        }
+        if cluster.has_closed(id) {
+            return Err(ManagerError::NotFound);
+        }
+        if self.shared().registry.is_closing() {
+            return Err(ManagerError::Closing);
+        }
+        let resolving = cluster.resolve(id, self.shared().clock, Taker(Arc::clone(&self.inner)));
+        match clock::timeout(RESOLVE_TIMEOUT, resolving).await {
+            Ok(Resolution::Here) => self.session(id).map(Found::Here),
+            #[cfg(feature = "cluster")]
+            Ok(Resolution::There) => {
+                let link = cluster.known_owner(id);
+                link.map(Found::There).ok_or(ManagerError::StoreAway)
             }
-        };
-        let waited = clock::timeout(DOUBT_TIMEOUT, certain).await;
-        waited.map(|()| session).map_err(|_| ManagerError::StoreAway)
+            Ok(Resolution::NotFound) => Err(ManagerError::NotFound),
+            Ok(Resolution::Unavailable) | Err(_) => Err(ManagerError::StoreAway),
+        }
     }
 
     /// Waits a little for the lease of this process.
@@ -78,18 +101,46 @@ impl SessionManager {
     }
 }
 
+/// Waits until it is certain that no other process has a session.
+async fn certain(
+    session: SessionHandle,
+    principal: Option<&Principal>,
+) -> Result<SessionHandle, ManagerError> {
+    if session.principal() != principal {
+        return Err(ManagerError::NotFound);
+    }
+    let certain = async {
+        while session.inner().is_in_doubt() {
+            clock::sleep(DOUBT_INTERVAL).await;
+        }
+    };
+    let waited = clock::timeout(DOUBT_TIMEOUT, certain).await;
+    waited.map_err(|_| ManagerError::StoreAway)?;
+    match session.close_reason() {
+        Some(SessionCloseReason::Moved) => Err(ManagerError::Moved),
+        _ => Ok(session),
+    }
+}
+
 /// Waits until the store knows the end of a session.
 pub(super) async fn ended(session: &SessionHandle) -> Result<(), ManagerError> {
     let Some(ended) = session.inner().end_in_store() else { return Ok(()) };
     let ended = clock::timeout(DOUBT_TIMEOUT, ended).await;
-    // An error of the channel means that the session was dropped with the manager.
-    ended.map(drop).map_err(|_| ManagerError::StoreAway)
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        // Another process has the session, or the store is away.
+        Ok(Err(_)) | Err(_) => Err(ManagerError::StoreAway),
+    }
 }
 
 /// Takes sessions over for a manager.
 struct Taker(Arc<Inner>);
 
 impl TakeOver for Taker {
+    fn has(&self, session: SessionId) -> bool {
+        self.0.sessions.shared().registry.find(session).is_some()
+    }
+
     async fn take_over(&self, session: SessionId, epoch: u64) -> Resolution {
         let Some(cluster) = &self.0.cluster else { return Resolution::Unavailable };
         let shared = self.0.sessions.shared();
@@ -103,18 +154,25 @@ impl TakeOver for Taker {
                     shared.observers.on_session_event(session, &event);
                     Resolution::Here
                 }
+                Err(ManagerError::NotFound) => Resolution::NotFound,
+                Err(ManagerError::Closing) => Resolution::Unavailable,
                 Err(error) => {
                     info!(session = %id, %error, "session not restored");
+                    cluster.release(session, epoch).await;
                     Resolution::Unavailable
                 }
             },
+            Err(RestoreFailure::Closed) => {
+                cluster.close(session, epoch).await;
+                Resolution::NotFound
+            }
             Err(RestoreFailure::Away(error)) => {
                 info!(session = %id, %error, "session not restored");
                 Resolution::Unavailable
             }
             Err(error) => {
                 error!(session = %id, %error, "session cannot be restored: it is closed");
-                cluster.close_damaged(session, epoch).await;
+                cluster.close(session, epoch).await;
                 Resolution::NotFound
             }
         }
@@ -147,8 +205,11 @@ impl Taker {
                 }
             }
         }
-        sessions.list(Arc::clone(&session), permit, owner_permits)?.into_opened();
-        session.mark_restored();
+        sessions.list_restored(&session, permit, owner_permits)?;
+        // It was not told if the store was lost meanwhile.
+        session.on_store_lost();
+        session.on_store_found();
+        SessionStore::start(&**cluster, &session, StoreJob::Extend);
         Ok(())
     }
 }

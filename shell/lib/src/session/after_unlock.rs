@@ -25,6 +25,9 @@ pub(super) struct AfterUnlock {
     /// Whether the backend does not read the session's messages.
     pub(super) backend_not_reading: bool,
     pub(super) closed: Option<SessionCloseReason>,
+    /// Told that the store knows the end of the session.
+    #[cfg(feature = "store")]
+    pub(super) ended: SmallVec<[oneshot::Sender<()>; 1]>,
     /// What the store must do.
     #[cfg(feature = "store")]
     pub(super) store_jobs: SmallVec<[StoreJob; 1]>,
@@ -47,8 +50,15 @@ impl AfterUnlock {
             backend_not_reading,
             closed,
             #[cfg(feature = "store")]
+            ended,
+            #[cfg(feature = "store")]
             store_jobs,
         } = self;
+        #[cfg(feature = "store")]
+        for ended in ended {
+            // An error means that nobody waits any more.
+            let _ = ended.send(());
+        }
         #[cfg(feature = "store")]
         if let Some(store) = &session.shared.store {
             store_jobs.into_iter().for_each(|job| store.start(session, job));

@@ -77,6 +77,10 @@ impl<P: Payload> SessionInner<P> {
     pub(crate) fn on_backend_closed(self: &Arc<Self>, reason: Option<String>) {
         self.with_lock((), |locked| {
             // Keeps the first reason: `ClientMessages::close` also drops them, without a reason.
+            #[cfg(feature = "store")]
+            {
+                locked.state.handshake = None;
+            }
             locked.state.backend_exit.get_or_insert_with(|| Box::new(BackendExit::new(reason)));
         });
     }
@@ -176,7 +180,10 @@ impl<P: Payload> LockedSession<'_, P> {
         }
         state.owner_permits = OwnerPermits::default();
         #[cfg(feature = "store")]
-        self.end_tenure();
+        {
+            state.handshake = None;
+            self.end_tenure();
+        }
         let state = &mut *self.state;
         let (was_opened, progress_dropped) = (state.is_opened, state.progress_dropped);
         self.observe_close(reason);

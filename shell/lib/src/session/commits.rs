@@ -4,7 +4,7 @@ use std::{fmt, mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{
-    Input, Record, Session, SessionCloseReason, StreamId,
+    Input, Instant, Record, Session, SessionCloseReason, StreamId,
     cluster::{
         EntryId, EntryKind, LastEntry, StoreId, Tenure, TenureAction, TenureActions, WriteOutcome,
     },
@@ -20,6 +20,9 @@ pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
 
     /// Returns how often the lease of this process has expired.
     fn leases_lost(&self) -> u64;
+
+    /// Returns whether the lease of this process is valid at `now`.
+    fn holds_lease(&self, now: Instant) -> bool;
 
     /// Returns the `initialize` request, to be kept with its session.
     fn initialize(&self, request: &P::Client) -> Bytes;
@@ -167,7 +170,8 @@ impl<P: Payload> SessionInner<P> {
                 return;
             };
             let leases_lost = store.leases_lost();
-            let held_lease = mem::replace(&mut commits.leases_lost, leases_lost) == leases_lost;
+            let held_lease = mem::replace(&mut commits.leases_lost, leases_lost) == leases_lost
+                && store.holds_lease(self.shared.clock.now());
             locked.change_tenure(|tenure| tenure.on_last_entry(last, store_id, held_lease));
         });
     }
@@ -276,9 +280,6 @@ impl<P: Payload> LockedSession<'_, P> {
             let before = commits.pending.len();
             store.write_record(record, &mut commits.pending);
             commits.unreported += commits.pending.len() - before;
-            if commits.pending.len() > Tenure::PENDING_BYTES_MAX {
-                commits.pending = Vec::new();
-            }
         }
     }
 
@@ -289,6 +290,12 @@ impl<P: Payload> LockedSession<'_, P> {
         let unreported = mem::take(&mut commits.unreported);
         if unreported > 0 {
             self.change_tenure(|tenure| tenure.on_records(unreported));
+        }
+        if let Some(commits) = &mut self.state.commits
+            && commits.pending.len() > Tenure::PENDING_BYTES_MAX
+        {
+            // The tenure knows: the next entry is the whole session.
+            commits.pending = Vec::new();
         }
         if let Some(commits) = &self.state.commits
             && let Handover::WhenIdle { retry } = commits.handover
@@ -371,6 +378,12 @@ impl<P: Payload> LockedSession<'_, P> {
         let is_released = commits.is_some_and(|commits| commits.handover == Handover::Begun);
         let is_closed = self.state.core.close_reason().is_some();
         self.forget(is_closed || !is_released);
+        // Those that could not be told to reconnect: nothing that is not committed is sent to them.
+        for connection in self.state.core.connections().collect::<Vec<_>>() {
+            if let Some(mut buffer) = self.state.buffers.remove(connection) {
+                self.after_unlock.wake(buffer.cut());
+            }
+        }
         self.apply(Input::CloseSession { reason: SessionCloseReason::Moved });
     }
 
@@ -378,7 +391,13 @@ impl<P: Payload> LockedSession<'_, P> {
     fn forget(&mut self, is_closed: bool) {
         self.after_unlock.store_jobs.push(StoreJob::Forget { is_closed });
         if let Some(commits) = &mut self.state.commits {
-            self.after_unlock.released_senders.extend(commits.end_waiters.drain(..));
+            let waiters = commits.end_waiters.drain(..);
+            if is_closed {
+                self.after_unlock.ended.extend(waiters);
+            } else {
+                // Without an answer: another process may have the session.
+                self.after_unlock.released_senders.extend(waiters);
+            }
         }
     }
 

@@ -13,6 +13,8 @@ use futures_core::Stream;
 #[cfg(feature = "rmcp")]
 use rejoin_core::EventId;
 use rejoin_core::{ConnectionId, Input, StreamId};
+#[cfg(feature = "http")]
+use rejoin_core::{Session, SessionCloseReason};
 
 #[cfg(feature = "http")]
 use super::buffer::MessagePart;
@@ -135,6 +137,12 @@ impl<P: Payload> Connection<P> {
             // An error means that the client cannot resume, or that the session has ended.
             let _ = self.session.input(Input::Disconnect { stream, retry: Some(retry) });
         }
+    }
+
+    /// Returns whether another process has the session.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_moved(&self) -> bool {
+        self.session.inspect(Session::close_reason) == Some(SessionCloseReason::Moved)
     }
 
     /// Returns whether it is a shadow: open, and not attached to a stream.

@@ -29,11 +29,13 @@ impl<P: Payload> SessionInner<P> {
         });
     }
 
-    /// Notes that its client has used the session in another process.
+    /// Counts a session for its owner that its client has used in another process.
     #[cfg(feature = "store")]
-    pub(crate) fn mark_restored(self: &Arc<Self>) {
+    pub(crate) fn mark_restored(self: &Arc<Self>, owner_permits: OwnerPermits) {
         self.with_lock((), |locked| {
-            locked.mark_used();
+            if locked.state.core.close_reason().is_none() {
+                locked.state.owner_permits = owner_permits;
+            }
         });
     }
 

@@ -121,8 +121,11 @@ impl<P: Payload> Registry<P> {
 
     /// Inserts a session, which holds its permit until it is removed.
     pub(crate) fn insert(&self, session: Arc<SessionInner<P>>, permit: SessionPermit) {
-        self.sessions.fetch_add(1, Ordering::Relaxed);
-        self.shard(session.id()).write().insert(session.id(), (session, permit));
+        let earlier = self.shard(session.id()).write().insert(session.id(), (session, permit));
+        debug_assert!(earlier.is_none(), "session ids are unique");
+        if earlier.is_none() {
+            self.sessions.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Refuses new sessions from now on.
