@@ -4,6 +4,7 @@
 #[macro_use]
 mod config;
 
+pub mod cluster;
 pub mod driver;
 pub mod history;
 pub mod journal;
