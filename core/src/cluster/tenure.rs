@@ -13,11 +13,16 @@ use super::{EntryId, StoreId};
 #[derive(Clone, Debug)]
 pub struct Tenure {
     epoch: u64,
+    /// The last entry that this process had not written, when it took the session over.
+    restored: Option<EntryId>,
     /// The store that the session was written to.
     store: StoreId,
     /// The number of the last entry that was sent to the store.
     sent: Option<u64>,
     state: State,
+    /// Whether the store has accepted an entry since the session was last in doubt, or the last entry
+    /// has decided that.
+    is_confirmed: bool,
     /// How the session is handed over, once nothing is in flight.
     end: Option<EntryKind>,
     /// Bytes of records that wait for the next entry.
@@ -47,7 +52,7 @@ enum State {
 pub enum EntryKind {
     /// The whole session: what is before it is not needed.
     Whole,
-    /// The records since the entry before.
+    /// The records since the entry before, of which there may be none.
     Records,
     /// Its owner has given the session up, for any other process to take over.
     Released,
@@ -141,25 +146,41 @@ impl Tenure {
         (tenure, write)
     }
 
-    /// Continues a session that was taken over by the entry `epoch-0`.
+    /// Continues a session that was taken over by the entry `epoch-0`, and restored from those through
+    /// `restored`.
     #[must_use]
-    pub fn continue_in(epoch: u64, store: StoreId) -> (Self, TenureActions) {
-        let mut tenure = Self { sent: Some(0), ..Self::new(epoch, store) };
+    pub fn continue_in(epoch: u64, restored: EntryId, store: StoreId) -> (Self, TenureActions) {
+        let (sent, restored) = (Some(0), Some(restored));
+        let mut tenure = Self { restored, sent, ..Self::new(epoch, store) };
         let write = tenure.write(EntryKind::Whole, false);
         (tenure, write)
     }
 
     fn new(epoch: u64, store: StoreId) -> Self {
         let (pending, whole, since_whole) = (0, 0, 0);
-        let state = State::Idle;
-        Self { epoch, store, sent: None, state, end: None, pending, whole, since_whole }
+        Self {
+            epoch,
+            restored: None,
+            store,
+            sent: None,
+            state: State::Idle,
+            is_confirmed: true,
+            end: None,
+            pending,
+            whole,
+            since_whole,
+        }
     }
 
     /// Returns whether it is not known if the session is still this process's own. Then nothing may be
     /// accepted for it.
     #[must_use]
     pub const fn is_in_doubt(&self) -> bool {
-        matches!(self.state, State::Doubt { .. })
+        match self.state {
+            State::Doubt { .. } => true,
+            State::Idle | State::Writing(_) | State::Full => !self.is_confirmed,
+            State::Over => false,
+        }
     }
 
     /// Returns whether nothing more is written: the session is another process's, or over.
@@ -202,6 +223,7 @@ impl Tenure {
             State::Doubt { writing, .. } => State::Doubt { writing, is_asking: false },
             State::Over => State::Over,
         };
+        self.is_confirmed = false;
     }
 
     /// Notes that the store can be reached again, and the lease of the process is valid.
@@ -226,8 +248,8 @@ impl Tenure {
 
     /// Decides a doubt by the last entry in the store, if there is one.
     ///
-    /// `held_lease` says whether the lease of the process has been valid since the last entry was
-    /// written: then no other process can have taken the session over.
+    /// `held_lease` says whether the lease of the process has been valid since the session was last
+    /// known to be its own: then no other process can have taken the session over, or is about to.
     pub fn on_last_entry(
         &mut self,
         last: Option<LastEntry>,
@@ -247,20 +269,55 @@ impl Tenure {
         };
         self.store = store;
         let is_written = last.is_own && Some(last.id) == self.sent_id();
-        let is_earlier =
-            if last.is_own { Some(last.id) < self.sent_id() } else { last.id.epoch < self.epoch };
-        match writing {
-            // How many bytes it has is not known any more.
-            Some(kind) if is_written => self.on_written(kind, 0),
-            None if is_written => {
-                self.state = State::Idle;
-                self.write_next()
-            }
-            _ if last.is_closed => self.give_up(GiveUpReason::Closed),
-            // The entry was lost on the way, or the store has forgotten its last ones.
-            _ if is_earlier => self.repair(false),
-            _ => self.give_up(GiveUpReason::TakenOver),
+        let is_earlier = if last.is_own {
+            Some(last.id) < self.sent_id()
+        } else {
+            // The store has forgotten the claim, and nobody has gone on since.
+            last.id.epoch < self.epoch && self.restored.is_some_and(|restored| last.id <= restored)
+        };
+        if is_written {
+            return self.go_on(writing, held_lease);
         }
+        if last.is_closed {
+            return self.give_up(GiveUpReason::Closed);
+        }
+        if !is_earlier {
+            return self.give_up(GiveUpReason::TakenOver);
+        }
+        // The entry was lost on the way, or the store has forgotten its last ones.
+        if !held_lease {
+            self.claim_again();
+        }
+        self.repair(false)
+    }
+
+    /// Goes on after a doubt, because the last entry is the one that was in flight, or there was none.
+    fn go_on(&mut self, writing: Option<EntryKind>, held_lease: bool) -> TenureActions {
+        self.state = State::Idle;
+        let mut actions = TenureActions::new();
+        if let Some(kind) = writing {
+            // How many bytes it has is not known any more.
+            actions = self.note_written(kind, 0);
+        }
+        if self.state == State::Over {
+            return actions;
+        }
+        if held_lease {
+            self.is_confirmed = true;
+            actions.extend(self.write_next());
+        } else {
+            self.claim_again();
+            let kind = self.next_kind();
+            actions.extend(self.write(kind, false));
+        }
+        actions
+    }
+
+    /// Begins the next epoch. Another process, which has seen that there was no lease, may be about to
+    /// claim it: the store accepts one of both.
+    fn claim_again(&mut self) {
+        self.epoch = self.epoch.saturating_add(1);
+        self.sent = None;
     }
 
     /// Writes what repairs the log of the session, whatever is missing in it.
@@ -276,14 +333,23 @@ impl Tenure {
     }
 
     fn on_written(&mut self, kind: EntryKind, bytes: usize) -> TenureActions {
-        let mut actions = TenureActions::from_iter([TenureAction::Committed]);
         self.state = State::Idle;
+        self.is_confirmed = true;
+        let mut actions = self.note_written(kind, bytes);
+        actions.extend(self.write_next());
+        actions
+    }
+
+    /// Notes that an entry is in the store.
+    fn note_written(&mut self, kind: EntryKind, bytes: usize) -> TenureActions {
+        let mut actions = TenureActions::from_iter([TenureAction::Committed]);
         match kind {
             EntryKind::Records => self.since_whole = self.since_whole.saturating_add(bytes),
             EntryKind::Whole => {
                 (self.whole, self.since_whole) = (bytes, 0);
                 // The first entry of a session has none before it.
-                let before = self.sent_id().filter(|id| id.number > 0);
+                let is_first = |id: &EntryId| (id.epoch, id.number) == (1, 0);
+                let before = self.sent_id().filter(|id| !is_first(id));
                 actions.extend(before.map(|before| TenureAction::Trim { before }));
             }
             EntryKind::Released | EntryKind::Closed => {
@@ -291,7 +357,6 @@ impl Tenure {
                 actions.push(TenureAction::Ended);
             }
         }
-        actions.extend(self.write_next());
         actions
     }
 
@@ -300,13 +365,18 @@ impl Tenure {
         if self.state != State::Idle {
             return TenureActions::new();
         }
-        let is_long = self.since_whole > RECORDS_BYTES_MAX.max(self.whole);
         if self.pending > 0 {
-            let is_whole = is_long || self.pending > Self::PENDING_BYTES_MAX;
-            let kind = if is_whole { EntryKind::Whole } else { EntryKind::Records };
+            let kind = self.next_kind();
             return self.write(kind, false);
         }
         self.end.map_or_else(TenureActions::new, |kind| self.write(kind, false))
+    }
+
+    /// Returns how pending records are written.
+    fn next_kind(&self) -> EntryKind {
+        let is_long = self.since_whole > RECORDS_BYTES_MAX.max(self.whole);
+        let is_whole = is_long || self.pending > Self::PENDING_BYTES_MAX;
+        if is_whole { EntryKind::Whole } else { EntryKind::Records }
     }
 
     fn write(&mut self, kind: EntryKind, creates: bool) -> TenureActions {
@@ -319,6 +389,7 @@ impl Tenure {
     }
 
     fn ask(&mut self, writing: Option<EntryKind>) -> TenureActions {
+        self.is_confirmed = false;
         self.state = State::Doubt { writing, is_asking: true };
         TenureActions::from_iter([TenureAction::Ask])
     }
@@ -359,7 +430,7 @@ mod tests {
 
     /// Returns a session of epoch 3 whose entries 0 and 1 are written.
     fn held() -> Tenure {
-        let (mut tenure, actions) = Tenure::continue_in(3, STORE);
+        let (mut tenure, actions) = Tenure::continue_in(3, EntryId { epoch: 2, number: 9 }, STORE);
         assert_eq!(text(&actions), "write 3-1 Whole");
         let actions = tenure.on_answer(WriteOutcome::Written, 100);
         assert_eq!(text(&actions), "committed, trim 3-1");
@@ -409,7 +480,11 @@ mod tests {
         for (last, store, held_lease, expected) in [
             (Some(last(3, 2)), STORE, true, "committed"),
             (Some(last(3, 1)), STORE, true, "write 3-3 Whole"),
+            (Some(last(3, 2)), STORE, false, "committed, write 4-0 Records"),
+            (Some(last(3, 1)), STORE, false, "write 4-0 Whole"),
             (Some(last(2, 9)), STORE, true, "write 3-3 Whole"),
+            (Some(last(2, 9)), STORE, false, "write 4-0 Whole"),
+            (Some(last(2, 10)), STORE, true, "give up: TakenOver"),
             (Some(last(3, 1)), OTHER, true, "write 3-3 Whole"),
             (Some(last(3, 3)), STORE, true, "give up: TakenOver"),
             (Some(of_other(1)), STORE, true, "give up: TakenOver"),
@@ -430,6 +505,8 @@ mod tests {
             assert_eq!(text(&tenure.on_connect()), "ask");
             let actions = tenure.on_last_entry(last, store, held_lease);
             assert_eq!(text(&actions), expected, "{last:?} {store:?} {held_lease}");
+            let was_written = text(&tenure.on_answer(WriteOutcome::Written, 5));
+            assert_eq!(was_written.is_empty(), !expected.contains('-'), "{expected}");
             assert!(!tenure.is_in_doubt());
         }
     }
@@ -442,10 +519,25 @@ mod tests {
         tenure.on_connect();
         tenure.on_disconnect();
         assert_eq!(text(&tenure.on_connect()), "ask", "again");
-        assert_eq!(
-            text(&tenure.on_last_entry(Some(last(3, 1)), STORE, false)),
-            "write 3-2 Records"
-        );
+        let actions = tenure.on_last_entry(Some(last(3, 1)), STORE, true);
+        assert_eq!(text(&actions), "write 3-2 Records");
+        assert!(!tenure.is_in_doubt());
+    }
+
+    #[test]
+    fn a_process_whose_lease_has_expired_claims_its_session_again() {
+        let mut tenure = held();
+        tenure.on_disconnect();
+        tenure.on_connect();
+        let actions = tenure.on_last_entry(Some(last(3, 1)), STORE, false);
+        assert_eq!(text(&actions), "write 4-0 Records");
+        assert!(tenure.is_in_doubt(), "another process may claim the epoch, too");
+        assert_eq!(text(&tenure.clone().on_answer(WriteOutcome::Written, 0)), "committed");
+        assert_eq!(text(&tenure.on_answer(WriteOutcome::Refused, 0)), "ask");
+        let claimed =
+            LastEntry { id: EntryId { epoch: 4, number: 0 }, is_own: false, is_closed: false };
+        let actions = tenure.on_last_entry(Some(claimed), STORE, true);
+        assert_eq!(text(&actions), "give up: TakenOver");
     }
 
     #[test]

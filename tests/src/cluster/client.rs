@@ -331,7 +331,9 @@ impl Cluster {
             }
             (Status::Unknown(id), _) => {
                 // A takeover that the store has forgotten may have left out more ids.
-                if self.laws.forgot_at.is_none() {
+                let is_excused =
+                    self.laws.forgot_at.is_some() || self.laws.has_jumped_before(self.now);
+                if !is_excused {
                     return Err(format!(
                         "law C3 (once, in order): {id} of session {session:?} was sent, and is not known"
                     ));

@@ -124,6 +124,7 @@ impl Cluster {
             }
             ClusterFault::ClockJump => {
                 self.store.expire_leases();
+                self.laws.jumped_at = Some(self.now);
                 self.note(|| "the clock of the store jumps".to_owned());
             }
             ClusterFault::Full => {

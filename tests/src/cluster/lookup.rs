@@ -160,7 +160,13 @@ impl Cluster {
             let is_stored = self.store.last(session).is_some();
             let has_forgotten = self.laws.forgot_at.is_some();
             let is_request = kind == Kind::Request;
-            self.laws.fates.check_not_found(session, is_request, is_stored, has_forgotten)?;
+            self.laws.fates.check_not_found(
+                session,
+                is_request,
+                is_stored,
+                has_forgotten,
+                self.now,
+            )?;
         }
         if status == Status::Unavailable {
             self.coverage.hit("requests: unavailable");

@@ -20,7 +20,7 @@ use super::store::Store;
 use crate::kit::{Coverage, Rng};
 
 /// How many of the last steps a failure shows.
-const TRACE_MAX: usize = 6000;
+const TRACE_MAX: usize = 120;
 
 /// All state of a simulated cluster.
 #[derive(Debug)]

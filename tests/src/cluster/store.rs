@@ -67,7 +67,7 @@ pub(super) enum Answer {
     Done,
     Last { last: Option<Last>, store: StoreId },
     Lease(Option<Duration>),
-    Entries(Vec<Arc<Entry>>),
+    Entries(Vec<(EntryId, Arc<Entry>)>),
 }
 
 /// The last entry of a session.
@@ -290,8 +290,9 @@ impl Memory {
                 Answer::Lease(self.leases.get(&node).map(|expires_at| expires_at.since(now)))
             }
             Operation::Read { session } => {
-                let entries = self.logs.get(&session).into_iter();
-                Answer::Entries(entries.flat_map(|log| log.entries.values().cloned()).collect())
+                let logs = self.logs.get(&session).into_iter();
+                let entries = logs.flat_map(|log| &log.entries);
+                Answer::Entries(entries.map(|(id, entry)| (*id, Arc::clone(entry))).collect())
             }
         }
     }

@@ -134,6 +134,9 @@ impl Cluster {
         if matches!(entry.content, Content::Claimed) {
             self.check_claim(session, entry.owner, before)?;
         }
+        if before.is_none() {
+            self.laws.fates.of(session).recreated_at = Some(self.now);
+        }
         if matches!(entry.content, Content::Closed) {
             self.laws.fates.of(session).is_closed = true;
         }

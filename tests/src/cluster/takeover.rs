@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rejoin_core::cluster::{LeaseConfig, Tenure};
+use rejoin_core::cluster::{EntryId, LeaseConfig, Tenure};
 use rejoin_core::{Actions, Input, Session};
 
 use super::agenda::Status;
@@ -20,14 +20,16 @@ impl Cluster {
         no: NodeNo,
         session: SessionNo,
         epoch: u64,
-        entries: &[Arc<Entry>],
+        entries: &[(EntryId, Arc<Entry>)],
     ) -> Checked {
         let now = self.time_at(no);
         let Some(node) = self.nodes.get_mut(no) else { return Ok(()) };
         let (id, store, lapses) = (node.id, node.store, node.lapses);
         let has_forgotten = self.laws.forgot_at.is_some();
-        let is_whole = |entry: &Arc<Entry>| matches!(entry.content, Content::Whole(_));
-        let found = entries.iter().rposition(is_whole);
+        let before = entries.iter().rev().find(|(id, _)| id.epoch < epoch);
+        let restored_from = before.map_or(EntryId { epoch: 0, number: 0 }, |(id, _)| *id);
+        let entries: Vec<&Arc<Entry>> = entries.iter().map(|(_, entry)| entry).collect();
+        let found = entries.iter().rposition(|entry| matches!(entry.content, Content::Whole(_)));
         let whole = found.and_then(|at| match &entries.get(at)?.content {
             Content::Whole(whole) => Some((at, (**whole).clone())),
             Content::Records(_) | Content::Claimed | Content::Released | Content::Closed => None,
@@ -76,7 +78,7 @@ impl Cluster {
         } else {
             self.lose_backend(no, session)?;
         }
-        let (tenure, actions) = Tenure::continue_in(epoch, store);
+        let (tenure, actions) = Tenure::continue_in(epoch, restored_from, store);
         if let Some(owned) = self.owned(no, session).filter(|owned| !owned.is_closed) {
             owned.tenure = Some(tenure);
         }

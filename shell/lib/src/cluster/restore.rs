@@ -24,6 +24,8 @@ pub(crate) struct Restored {
     pub(crate) core: Session<ClientMessage, Bytes>,
     pub(crate) principal: Option<Principal>,
     pub(crate) initialize: Bytes,
+    /// The last entry before that of its epoch.
+    pub(crate) through: EntryId,
 }
 
 /// A session cannot be restored.
@@ -48,17 +50,18 @@ impl Cluster {
     pub(crate) async fn restore(
         &self,
         session: SessionId,
+        epoch: u64,
         config: ValidConfig,
         now: Instant,
     ) -> Result<Restored, RestoreFailure> {
-        let (whole, records) = self.read_log(StoreKey::of(session)).await?;
+        let (through, whole, records) = self.read_log(StoreKey::of(session), epoch).await?;
         let principal = whole.principal();
         let Whole { initialize, snapshot, .. } = whole;
         // They concern connections and a backend that this process does not have.
         let mut actions = Actions::new();
         let core =
             Session::restore_with(snapshot, records, self.node.skip(), config, now, &mut actions)?;
-        Ok(Restored { core, principal, initialize })
+        Ok(Restored { core, principal, initialize, through })
     }
 
     /// Closes a session that was claimed, and that nobody can restore.
@@ -78,11 +81,14 @@ impl Cluster {
         let _ = self.store.write(Write::Append { key, id, entry }).await;
     }
 
-    /// Returns the last whole session in a log, and the records after it.
+    /// Returns the last entry of a log before `epoch`, the last whole session, and the records after
+    /// it.
     async fn read_log(
         &self,
         key: StoreKey,
-    ) -> Result<(Whole<Snapshot<Bytes>>, Vec<Record<Bytes>>), RestoreFailure> {
+        epoch: u64,
+    ) -> Result<(EntryId, Whole<Snapshot<Bytes>>, Vec<Record<Bytes>>), RestoreFailure> {
+        let mut through = EntryId { epoch: 0, number: 0 };
         let (mut last, mut after): (_, Option<EntryId>) = (None, None);
         let mut records = Vec::new();
         loop {
@@ -90,6 +96,9 @@ impl Cluster {
             let Some(newest) = entries.last() else { break };
             after = Some(newest.id);
             for entry in &entries {
+                if entry.id.epoch < epoch {
+                    through = entry.id;
+                }
                 let entry = Entry::read(&entry.bytes)?;
                 match entry.kind {
                     Kind::Whole => {
@@ -102,6 +111,6 @@ impl Cluster {
                 }
             }
         }
-        Ok((last.ok_or(RestoreFailure::NoSnapshot)?, records))
+        Ok((through, last.ok_or(RestoreFailure::NoSnapshot)?, records))
     }
 }

@@ -145,7 +145,7 @@ impl TakeOver for Taker {
         let Some(cluster) = &self.0.cluster else { return Resolution::Unavailable };
         let shared = self.0.sessions.shared();
         let now = shared.clock.now();
-        let restored = cluster.restore(session, shared.session_config.clone(), now).await;
+        let restored = cluster.restore(session, epoch, shared.session_config.clone(), now).await;
         let id = session.short();
         match restored {
             Ok(restored) => match self.insert(session, epoch, restored).await {
@@ -186,14 +186,14 @@ impl Taker {
         epoch: u64,
         restored: Restored,
     ) -> Result<(), ManagerError> {
-        let Restored { core, principal, initialize } = restored;
+        let Restored { core, principal, initialize, through } = restored;
         let Some(cluster) = &self.0.cluster else { return Err(ManagerError::StoreAway) };
         let sessions = &self.0.sessions;
         let owner = sessions.admit(principal, None)?;
         let permit = sessions.reserve().await?;
         let UnlistedSession { session, permit, owner_permits, client, messages } =
             sessions.create(id, core, permit, owner);
-        session.continue_tenure(epoch, initialize.clone());
+        session.continue_tenure(epoch, through, initialize.clone());
         // The backend is gone: its client gets what it has sent before.
         session.on_backend_lost();
         match cluster.config.takeover {

@@ -110,10 +110,15 @@ enum Handover {
 
 impl<P: Payload> SessionInner<P> {
     /// Continues a session that was taken over, before anything else.
-    pub(crate) fn continue_tenure(self: &Arc<Self>, epoch: u64, initialize: Bytes) {
+    pub(crate) fn continue_tenure(
+        self: &Arc<Self>,
+        epoch: u64,
+        through: EntryId,
+        initialize: Bytes,
+    ) {
         self.with_lock((), |locked| {
             let Some(store) = &self.shared.store else { return };
-            let (tenure, actions) = Tenure::continue_in(epoch, store.store_id());
+            let (tenure, actions) = Tenure::continue_in(epoch, through, store.store_id());
             let commits = Commits {
                 tenure: Some(tenure),
                 initialize,

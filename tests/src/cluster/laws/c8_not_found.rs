@@ -1,10 +1,14 @@
 //! C8: a client is told that a session does not exist only if that is true.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rejoin_core::Instant;
 
 use crate::cluster::names::SessionNo;
+
+/// Time that an answer of the store is on its way, at most.
+const ANSWER: Duration = Duration::from_millis(1_100);
 
 /// What has become of sessions.
 #[derive(Debug, Default)]
@@ -17,6 +21,8 @@ pub(in crate::cluster) struct Fate {
     pub(in crate::cluster) is_closed: bool,
     /// Whether it has been without a backend.
     pub(in crate::cluster) was_bereaved: bool,
+    /// When its owner has last written it again, after the store alone had forgotten it.
+    pub(in crate::cluster) recreated_at: Option<Instant>,
     /// When its client got to know that it was deleted.
     pub(in crate::cluster) deleted_at: Option<Instant>,
 }
@@ -34,10 +40,13 @@ impl Fates {
         is_request: bool,
         is_stored: bool,
         has_forgotten: bool,
+        now: Instant,
     ) -> Result<(), String> {
         let fate = self.of(session);
-        let is_true =
-            fate.is_closed || is_request && fate.was_bereaved || !is_stored && has_forgotten;
+        let was_stored = fate.recreated_at.is_none_or(|at| at.saturating_add(ANSWER) < now);
+        let is_true = fate.is_closed
+            || is_request && fate.was_bereaved
+            || !(is_stored && was_stored) && has_forgotten;
         if is_true {
             return Ok(());
         }

@@ -16,6 +16,7 @@ mod c9_no_resurrection;
 use std::time::Duration;
 
 use rejoin_core::Instant;
+use rejoin_core::cluster::LeaseConfig;
 
 pub(super) use self::c3_in_order::Position;
 
@@ -36,6 +37,8 @@ pub(super) struct Laws {
     pub(super) fates: Fates,
     /// When the store last forgot what it had acknowledged.
     pub(super) forgot_at: Option<Instant>,
+    /// When the store has last let all leases expire: owners learn that with their next renewal.
+    pub(super) jumped_at: Option<Instant>,
     /// The last time at which something was wrong besides dead nodes.
     pub(super) disturbed_at: Option<Instant>,
 }
@@ -44,6 +47,13 @@ impl Laws {
     /// Returns whether the store has forgotten something at or after a time, or shortly before.
     pub(super) fn has_forgotten_since(&self, time: Instant) -> bool {
         self.forgot_at.is_some_and(|at| at.saturating_add(LAG_MAX) >= time)
+    }
+}
+
+impl Laws {
+    /// Returns whether an owner may not know yet that it has lost its lease.
+    pub(super) fn has_jumped_before(&self, now: Instant) -> bool {
+        self.jumped_at.is_some_and(|at| at.saturating_add(LeaseConfig::default().ttl) >= now)
     }
 }
 
