@@ -7,7 +7,7 @@ use super::Fault;
 use crate::stats::Stats;
 
 /// The counters that many simulations must hit, besides those of the faults.
-const EXPECTED: [&str; 38] = [
+const EXPECTED: [&str; 39] = [
     "simulations",
     "sessions",
     "requests",
@@ -41,6 +41,7 @@ const EXPECTED: [&str; 38] = [
     "senders: held",
     "senders: released",
     "events received",
+    "restarts: with lost records",
     "restarts: with pending requests",
     "requests: refused by a session that drains",
     "drains: at once",

@@ -30,6 +30,7 @@ impl Simulation {
         if self.is_fault_free {
             return Ok(());
         }
+        self.check_lost_process(no)?;
         self.commit_all(no)?;
         // A snapshot holds the time that is left, counted from the last input.
         let _ = self.handle_input_at(no, now, Input::Tick)?;

@@ -9,6 +9,7 @@
 //! - the `driver` does what any driver does, and keeps its session in a `server`;
 //! - a `backend` responds, and sends requests of its own;
 //! - `crash` replaces a session by one that is restored from its snapshot;
+//! - `lost_process` restores a session from the records that are committed, and lets clients come back;
 //! - `limit` changes the limit of what a session keeps.
 //!
 //! `run` has the phases, `state` what all actors share, and `event_queue` the virtual time, which
@@ -32,6 +33,7 @@ mod failure;
 mod invalid_input;
 mod limit;
 mod link;
+mod lost_process;
 mod message_log;
 mod network;
 mod packet;

@@ -11,6 +11,7 @@ use rejoin_core::{
 use super::backend::Backend;
 use super::checker::check_forwarded;
 use super::event_queue::LinkNo;
+use super::lost_process::Stored;
 use crate::kit::checker::GroundTruth;
 use crate::kit::{Coverage, Fault, Rng};
 use crate::laws::{Checker, ObservedSession, Step, View, last_record};
@@ -48,6 +49,7 @@ pub(super) struct Server {
     pub(super) requests: usize,
     /// The number of its last record.
     pub(super) recorded: u64,
+    pub(super) stored: Stored,
     /// When the session was opened.
     pub(super) started_at: Instant,
     /// Number of restores.
@@ -89,6 +91,7 @@ impl Server {
             timer: None,
             requests: 0,
             recorded: 0,
+            stored: Stored::default(),
             started_at: now,
             restores: 0,
             inputs: Vec::new(),
@@ -174,6 +177,7 @@ impl Server {
         let client_request =
             self.ground_truth.record_step(self.config.unrelated_routing, &self.view, &step)?;
         self.recorded = last_record(&step).unwrap_or(self.recorded);
+        self.stored.follow(&step, self.session.session());
         self.view.clone_from(&step.after);
         self.note_detached(&step);
         Ok((step, client_request))
