@@ -3,7 +3,10 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "stored/nodes.rs"]
+mod nodes;
 #[path = "stored/outages.rs"]
 mod outages;
 #[path = "stored/restarts.rs"]

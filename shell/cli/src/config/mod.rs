@@ -208,6 +208,8 @@ impl ProgramConfig {
         if self.servers.is_some() {
             let both = "a command and --servers cannot be used together";
             anyhow::ensure!(self.command.is_empty(), both);
+            let link = "--cluster-listen and --servers cannot be used together";
+            anyhow::ensure!(self.store.cluster_listen.is_none(), link);
             let path = "--path must not begin with `/servers/` if --servers is used";
             anyhow::ensure!(!self.path.starts_with("/servers/"), path);
         }

@@ -10,9 +10,9 @@ use super::{
     LogFormat, LogLevel, ProgramConfig,
     choices::{ConcurrentGetArg, PrimingArg, TakeoverArg, UnrelatedRoutingArg},
     values::{
-        EnvVariable, HeaderVariable, HumanDuration, Listen, OptionalDir, OptionalFile,
-        OptionalHeader, OptionalLimit, OptionalListen, OptionalPath, OptionalUrl, RateLimit, Size,
-        Timeout,
+        EnvVariable, HeaderVariable, HumanDuration, Listen, OptionalAddress, OptionalDir,
+        OptionalFile, OptionalHeader, OptionalLimit, OptionalListen, OptionalPath, OptionalUrl,
+        RateLimit, Size, Timeout,
     },
 };
 
@@ -89,6 +89,7 @@ pub(crate) fn value_name(option: &Arg) -> Option<&'static str> {
         (TypeId::of::<bool>(), "true|false"),
         (TypeId::of::<Listen>(), "ADDRESS"),
         (TypeId::of::<OptionalListen>(), "ADDRESS"),
+        (TypeId::of::<OptionalAddress>(), "ADDRESS"),
         (TypeId::of::<OptionalHeader>(), "HEADER"),
         (TypeId::of::<PathBuf>(), "DIR"),
         (TypeId::of::<OptionalDir>(), "DIR"),
@@ -332,6 +333,17 @@ options! {
         takeover: TakeoverArg => store.takeover;
         /// Time after which others may continue the sessions of a process that cannot be reached
         lease: HumanDuration => store.lease;
+        /// Address for other processes with the same store, which pass requests on; or `off`
+        ///
+        /// `HOST:PORT`, or a port on the loopback address. Needs --cluster-secret-file. Links are not
+        /// encrypted: use a private network.
+        cluster_listen: OptionalListen => store.cluster_listen;
+        /// How other processes reach that address, if it is not the one to listen on; or `off`
+        cluster_advertise: OptionalAddress => store.cluster_advertise;
+        /// File with the secret that all processes with the same store share; or `off`
+        ///
+        /// At least 16 bytes, for example of `openssl rand -hex 32`.
+        cluster_secret_file: OptionalFile => store.cluster_secret_file;
     }
     "Requests" {
         /// Timeout for the server's response to a request; or `never`

@@ -1,9 +1,12 @@
 //! The store of sessions, as it is configured.
 
-use std::time::Duration;
+use std::{fs, net::SocketAddr, time::Duration};
 
-use anyhow::ensure;
-use rejoin::store::{RedisStore, RedisStoreConfig, StoreConfig, Takeover};
+use anyhow::{Context as _, ensure};
+use rejoin::{
+    LinkConfig,
+    store::{RedisStore, RedisStoreConfig, StoreConfig, Takeover},
+};
 
 use super::ServerName;
 
@@ -16,6 +19,10 @@ pub(crate) struct ProgramStore {
     pub(crate) ttl: Duration,
     pub(crate) takeover: Takeover,
     pub(crate) lease: Duration,
+    /// The address for other processes, which pass requests on.
+    pub(crate) cluster_listen: Option<SocketAddr>,
+    pub(crate) cluster_advertise: Option<String>,
+    pub(crate) cluster_secret_file: Option<String>,
 }
 
 /// Minimum of `lease`: renewals take a while.
@@ -24,21 +31,31 @@ const LEASE_MIN: Duration = Duration::from_millis(300);
 impl Default for ProgramStore {
     fn default() -> Self {
         let StoreConfig { ttl, takeover, lease, .. } = StoreConfig::default();
-        Self { url: None, prefix: "rejoin:".to_owned(), ttl, takeover, lease: lease.ttl }
+        Self {
+            url: None,
+            prefix: "rejoin:".to_owned(),
+            ttl,
+            takeover,
+            lease: lease.ttl,
+            cluster_listen: None,
+            cluster_advertise: None,
+            cluster_secret_file: None,
+        }
     }
 }
 
 /// Without the URL.
 impl std::fmt::Debug for ProgramStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, prefix, ttl, takeover, lease } = self;
+        let Self { url, prefix, ttl, takeover, lease, cluster_listen, .. } = self;
         f.debug_struct("ProgramStore")
             .field("has_url", &url.is_some())
             .field("prefix", prefix)
             .field("ttl", ttl)
             .field("takeover", takeover)
             .field("lease", lease)
-            .finish()
+            .field("cluster_listen", cluster_listen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +69,41 @@ impl ProgramStore {
         ensure!(self.lease >= LEASE_MIN, "--lease must be at least 300ms");
         let ttl_min = self.lease * 4;
         ensure!(self.ttl >= ttl_min, "--store-ttl must be at least four times --lease");
+        let has_link = self.cluster_listen.is_some();
+        ensure!(!has_link || self.url.is_some(), "--cluster-listen needs --store");
+        ensure!(
+            has_link == self.cluster_secret_file.is_some(),
+            "--cluster-listen and --cluster-secret-file need each other"
+        );
+        let advertised = self.cluster_advertise.is_some();
+        ensure!(has_link || !advertised, "--cluster-advertise needs --cluster-listen");
+        let is_unspecified =
+            self.cluster_listen.is_some_and(|address| address.ip().is_unspecified());
+        ensure!(
+            !is_unspecified || advertised,
+            "--cluster-listen on all addresses needs --cluster-advertise"
+        );
         self.open(None).map(drop)
+    }
+
+    /// Listens for other processes, if that is configured. `body_bytes_max` is the maximum size of a
+    /// request that they pass on.
+    ///
+    /// # Errors
+    ///
+    /// The secret cannot be read or is too short, or the address cannot be listened on.
+    pub(crate) fn link(&self, body_bytes_max: usize) -> anyhow::Result<Option<LinkConfig>> {
+        let (Some(address), Some(file)) = (self.cluster_listen, &self.cluster_secret_file) else {
+            return Ok(None);
+        };
+        let secret = fs::read(file).with_context(|| format!("--cluster-secret-file: {file}"))?;
+        let mut link = LinkConfig::new(address, secret.trim_ascii())
+            .context("--cluster-listen")?
+            .body_bytes_max(body_bytes_max);
+        if let Some(advertised) = &self.cluster_advertise {
+            link = link.advertise(advertised);
+        }
+        Ok(Some(link))
     }
 
     /// Returns the store of a server, which is not connected, and its configuration.

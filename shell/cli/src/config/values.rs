@@ -81,6 +81,8 @@ optional_values! {
     OptionalFile(String): "a file" or "off";
     /// A URL, or `off`.
     OptionalUrl(String): "a URL" or "off";
+    /// The address of a process, or `off`.
+    OptionalAddress(String): "`HOST:PORT`" or "off";
     /// A URL path, or `off`.
     OptionalPath(String): "a path" or "off";
     /// A directory, or `off`.
@@ -267,6 +269,7 @@ conversions!(
     Listen(SocketAddr),
     OptionalDir(Option<String>),
     OptionalFile(Option<String>),
+    OptionalAddress(Option<String>),
     OptionalPath(Option<String>),
     OptionalUrl(Option<String>),
     OptionalHeader(Option<HeaderName>),

@@ -102,8 +102,12 @@ impl Common {
         if let Some(journal) = &self.journal {
             manager = manager.journal(journal.clone());
         }
+        let link = config.store.link(config.http.body_bytes_max)?;
         if let Some((store, config)) = config.store.open(name)? {
-            manager = manager.store(store, config);
+            manager = match link {
+                Some(link) => manager.cluster(store, config, link),
+                None => manager.store(store, config),
+            };
         }
         let sessions = manager.build()?;
         sessions.connect_store();
