@@ -172,13 +172,13 @@ impl Tenure {
         }
     }
 
-    /// Returns whether it is not known if the session is still this process's own. Then nothing may be
-    /// accepted for it.
+    /// Returns whether it is not known if the session is still this process's own, or the store has no
+    /// room for it. Then nothing may be accepted for it.
     #[must_use]
     pub const fn is_in_doubt(&self) -> bool {
         match self.state {
-            State::Doubt { .. } => true,
-            State::Idle | State::Writing(_) | State::Full => !self.is_confirmed,
+            State::Doubt { .. } | State::Full => true,
+            State::Idle | State::Writing(_) => !self.is_confirmed,
             State::Over => false,
         }
     }
@@ -206,6 +206,11 @@ impl Tenure {
         let State::Writing(kind) = self.state else { return TenureActions::new() };
         match outcome {
             WriteOutcome::Written => self.on_written(kind, bytes),
+            WriteOutcome::Full if kind == EntryKind::Closed => {
+                // The log is removed, which needs no room.
+                self.state = State::Over;
+                TenureActions::from_iter([TenureAction::Ended])
+            }
             WriteOutcome::Full => {
                 self.state = State::Full;
                 TenureActions::new()
@@ -352,6 +357,8 @@ impl Tenure {
                 let before = self.sent_id().filter(|id| !is_first(id));
                 actions.extend(before.map(|before| TenureAction::Trim { before }));
             }
+            // It was closed meanwhile, which any other process must learn.
+            EntryKind::Released if self.end == Some(EntryKind::Closed) => {}
             EntryKind::Released | EntryKind::Closed => {
                 self.state = State::Over;
                 actions.push(TenureAction::Ended);
@@ -551,11 +558,28 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_closed_while_it_is_released_is_closed_in_the_store() {
+        let mut tenure = held();
+        assert_eq!(text(&tenure.end(false)), "write 3-2 Released");
+        assert_eq!(text(&tenure.end(true)), "");
+        let actions = tenure.on_answer(WriteOutcome::Written, 10);
+        assert_eq!(text(&actions), "committed, write 3-3 Closed");
+    }
+
+    #[test]
+    fn a_full_store_does_not_keep_a_session_that_is_closed() {
+        let mut tenure = held();
+        tenure.end(true);
+        assert_eq!(text(&tenure.on_answer(WriteOutcome::Full, 10)), "ended");
+        assert!(tenure.is_over());
+    }
+
+    #[test]
     fn a_full_store_gets_the_whole_session_later() {
         let mut tenure = held();
         tenure.on_records(5);
         assert_eq!(text(&tenure.on_answer(WriteOutcome::Full, 5)), "");
-        assert!(!tenure.is_in_doubt());
+        assert!(tenure.is_in_doubt(), "nothing may be accepted");
         assert_eq!(text(&tenure.on_records(5)), "");
         assert_eq!(text(&tenure.retry()), "write 3-3 Whole");
         assert_eq!(text(&tenure.retry()), "", "it is in flight");

@@ -144,6 +144,9 @@ impl<P: Payload> SessionInner<P> {
                 commits.leases_lost = store.leases_lost();
             }
             locked.change_tenure(|tenure| tenure.on_answer(outcome, in_flight.bytes));
+            if outcome == WriteOutcome::Full {
+                locked.leave_unless_stored();
+            }
         });
     }
 
@@ -155,10 +158,7 @@ impl<P: Payload> SessionInner<P> {
                 tenure.on_disconnect();
                 TenureActions::new()
             });
-            let commits = locked.state.commits.as_ref();
-            if commits.is_some_and(|commits| commits.tenure.is_some() && !commits.is_stored) {
-                locked.leave();
-            }
+            locked.leave_unless_stored();
         });
     }
 
@@ -426,6 +426,13 @@ impl<P: Payload> LockedSession<'_, P> {
             actions.extend(tenure.end(false));
             actions
         });
+    }
+
+    /// Ends a session that its client does not know yet.
+    fn leave_unless_stored(&mut self) {
+        if self.is_withheld() {
+            self.leave();
+        }
     }
 
     /// Ends the session in this process only: nothing more is sent to its client.
