@@ -23,6 +23,7 @@ const OPTIONS: &[&str] = &[
     "sse_keep_alive",
     "start_grace",
     "stop_timeout",
+    "takeover",
 ];
 
 /// Checks that each option that is set can be set for one server.

@@ -4,7 +4,7 @@ use super::*;
 
 fn parsed(text: &str) -> anyhow::Result<Vec<NamedServer>> {
     let program = ProgramConfig::default();
-    parse(text, &program, &|name| (name == "TOKEN").then(|| "secret-token".into()))
+    parse(text, &program, &|name| (name == "TOKEN").then(|| "hunter2-token".into()))
 }
 
 fn error(text: &str) -> String {
@@ -44,7 +44,7 @@ fn servers_have_what_the_file_says_about_them() {
     assert_eq!(git.command, ["npx", "-y", "git", "5"]);
     assert_eq!(git.cwd.as_os_str(), "/");
     let env: Vec<_> = git.env.iter().map(ToString::to_string).collect();
-    assert_eq!(env, ["TOKEN=Bearer secret-token", "PORT=80", "DEBUG=true"]);
+    assert_eq!(env, ["TOKEN=Bearer hunter2-token", "PORT=80", "DEBUG=true"]);
     assert_eq!((git.sessions.sessions_max, time.sessions.sessions_max), (3, 7));
     assert_eq!(git.sessions.session.idle_timeout, Some(std::time::Duration::from_secs(120)));
     assert_eq!(
@@ -53,7 +53,7 @@ fn servers_have_what_the_file_says_about_them() {
     );
     assert_eq!((&time.command, time.env.len()), (&vec!["uvx".to_owned()], 0));
     assert_eq!(time.http.hosts, ["a.example"]);
-    assert!(!format!("{servers:?}").contains("secret-token"));
+    assert!(!format!("{servers:?}").contains("hunter2"));
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn errors_name_the_server_the_key_and_the_line() {
         (r#""command": 5"#, &["server `git`", "expected a string", "line 3"]),
         (r#""command": "a", "comand": "b""#, &["server `git`: unknown field `comand`", "line 3"]),
         (r#""command": "a", "command": "b""#, &["server `git`: duplicate field `command`"]),
-        (r#""command": "a", "args": "-y secret""#, &["server `git`: `args` must be", "line 3"]),
+        (r#""command": "a", "args": "-y hunter2""#, &["server `git`: `args` must be", "line 3"]),
         (r#""command": "a", "args": [{}]"#, &["server `git`", "expected a string", "line 3"]),
-        (r#""command": "a", "env": "T=secret""#, &["server `git`: `env` must be", "line 3"]),
+        (r#""command": "a", "env": "T=hunter2""#, &["server `git`: `env` must be", "line 3"]),
         (r#""command": "a", "env": { "": "" }"#, &["\"\" is not a name of a variable", "line 3"]),
         (r#""command": "a", "env": { "A=B": "" }"#, &["\"A=B\" is not a name", "line 3"]),
         (r#""command": "a", "env": { "A": "", "A": "" }"#, &["`A` is there twice", "line 3"]),
@@ -119,7 +119,7 @@ fn errors_name_the_server_the_key_and_the_line() {
         for part in parts {
             assert!(error.contains(part), "{members}: {error}");
         }
-        assert!(!error.contains("secret"), "{members}: {error}");
+        assert!(!error.contains("hunter2"), "{members}: {error}");
     }
 }
 
