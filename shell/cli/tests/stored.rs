@@ -17,7 +17,7 @@ mod takeovers;
 use std::{path::PathBuf, time::Duration};
 
 use http::StatusCode;
-use rejoin_test_support::{Client, HttpResponse, Program, engine::Engine};
+use rejoin_test_support::{Client, HttpResponse, Program, engine::Engine, sse::Item};
 use tokio::time::{Instant, sleep};
 
 /// Returns the servers to test with.
@@ -48,6 +48,17 @@ async fn resume(client: &Client, last_event_id: &str) -> (HttpResponse, Duration
         assert!(begun.elapsed() < Duration::from_secs(30), "it is never served");
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Checks that a resumed call goes on after the progress that was seen, and ends in an error. Returns
+/// that.
+fn check_failed_after(seen: u64, messages: &[Item]) -> &Item {
+    let (end, progress) = messages.split_last().unwrap();
+    for (message, expected) in progress.iter().zip(seen + 1..) {
+        assert_eq!(message.progress(), Some(expected));
+    }
+    assert!(end.json().get("error").is_some(), "{}", end.json());
+    end
 }
 
 /// Reads events until there is one with this progress. Returns the id of the last one.

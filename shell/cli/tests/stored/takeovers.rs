@@ -7,7 +7,7 @@ use rejoin_test_support::{Client, Program, engine::Engine, sse::Item};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{at, engines, read_until, resume, serve};
+use crate::{at, check_failed_after, engines, read_until, resume, serve};
 
 /// Time after which a process may take sessions over: it knows the store for twice the time of a
 /// lease.
@@ -54,12 +54,7 @@ async fn kill_and_resume(owner: &Program, other: &Program) {
     assert_eq!(resumed.status, StatusCode::OK);
     assert!(took < Duration::from_secs(2), "{took:?}");
     let messages = resumed.messages().await;
-    let (end, progress) = messages.split_last().unwrap();
-    for message in progress {
-        seen += 1;
-        assert_eq!(message.progress(), Some(seen));
-    }
-    assert!(end.json().get("error").is_some(), "{}", end.json());
+    let end = check_failed_after(seen, &messages);
     // It is acknowledged: there is nothing else.
     let (mut again, _) = resume(&client, &end.id().unwrap()).await;
     assert!(again.message().await.is_none());

@@ -201,19 +201,15 @@ impl<P: Payload> SessionInner<P> {
     /// that can resume reconnect after `retry`.
     pub(crate) fn hand_over(self: &Arc<Self>, retry: Duration, is_now: bool) {
         self.with_lock((), |locked| {
-            let has_tenure = locked.state.commits.as_ref().map(|commits| commits.tenure.is_some());
-            match (&mut locked.state.commits, has_tenure) {
-                (Some(commits), Some(true)) if is_now => {
-                    if commits.handover != Handover::Begun {
-                        locked.begin_handover(retry);
-                    }
-                }
-                (Some(commits), Some(true)) => {
-                    if commits.handover == Handover::No {
-                        commits.handover = Handover::WhenIdle { retry };
-                    }
-                }
-                _ => locked.close_for_shutdown(),
+            let commits = locked.state.commits.as_mut();
+            let Some(commits) = commits.filter(|commits| commits.tenure.is_some()) else {
+                let reason = SessionCloseReason::ServerShutdown;
+                return locked.apply(Input::CloseSession { reason });
+            };
+            match commits.handover {
+                Handover::No | Handover::WhenIdle { .. } if is_now => locked.begin_handover(retry),
+                Handover::No => commits.handover = Handover::WhenIdle { retry },
+                Handover::WhenIdle { .. } | Handover::Begun => {}
             }
         });
     }
@@ -291,23 +287,26 @@ impl<P: Payload> LockedSession<'_, P> {
     /// Sends records to the store, unless an entry is in flight. Hands the session over if that is
     /// due.
     pub(super) fn write_records(&mut self) {
+        self.report_records();
         let Some(commits) = &mut self.state.commits else { return };
-        let unreported = mem::take(&mut commits.unreported);
-        if unreported > 0 {
-            self.change_tenure(|tenure| tenure.on_records(unreported));
-        }
-        if let Some(commits) = &mut self.state.commits
-            && commits.pending.len() > Tenure::PENDING_BYTES_MAX
-        {
+        if commits.pending.len() > Tenure::PENDING_BYTES_MAX {
             // The tenure knows: the next entry is the whole session.
             commits.pending = Vec::new();
         }
-        if let Some(commits) = &self.state.commits
-            && let Handover::WhenIdle { retry } = commits.handover
+        if let Handover::WhenIdle { retry } = commits.handover
             && self.state.core.pending_requests() == 0
             && self.state.core.close_reason().is_none()
         {
             self.begin_handover(retry);
+        }
+    }
+
+    /// Tells the tenure of the records that were added.
+    fn report_records(&mut self) {
+        let Some(commits) = &mut self.state.commits else { return };
+        let unreported = mem::take(&mut commits.unreported);
+        if unreported > 0 {
+            self.change_tenure(|tenure| tenure.on_records(unreported));
         }
     }
 
@@ -406,10 +405,6 @@ impl<P: Payload> LockedSession<'_, P> {
         }
     }
 
-    fn close_for_shutdown(&mut self) {
-        self.apply(Input::CloseSession { reason: SessionCloseReason::ServerShutdown });
-    }
-
     fn begin_handover(&mut self, retry: Duration) {
         let Some(commits) = &mut self.state.commits else { return };
         commits.handover = Handover::Begun;
@@ -419,13 +414,8 @@ impl<P: Payload> LockedSession<'_, P> {
         for stream in streams {
             self.apply(Input::Disconnect { stream, retry: Some(retry) });
         }
-        let unreported =
-            self.state.commits.as_mut().map_or(0, |commits| mem::take(&mut commits.unreported));
-        self.change_tenure(|tenure| {
-            let mut actions = tenure.on_records(unreported);
-            actions.extend(tenure.end(false));
-            actions
-        });
+        self.report_records();
+        self.change_tenure(|tenure| tenure.end(false));
     }
 
     /// Ends a session that its client does not know yet.

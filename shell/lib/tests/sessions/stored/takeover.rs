@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use rejoin::{
-    ManagerConfig, ManagerError, Principal, SessionError, SessionHandle, SseEvent,
+    ManagerConfig, ManagerError, Principal, SessionError, SessionHandle, SessionManagerBuilder,
+    SseEvent,
     store::{StoreConfig, Takeover},
 };
 use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
+
+use tokio::task::JoinHandle;
 
 use super::{events, find, id, server, settled_server, store::TestStore, text};
 use crate::support::{BackendSession, Server, message, next, post};
@@ -143,18 +146,7 @@ async fn a_session_still_belongs_to_its_principal() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_gets_a_new_backend() {
-    let store = TestStore::new();
-    let first = server(&store);
-    let session = first.initialized().await;
-    retain_a_response(&session, &mut first.backend().await).await;
-    first.sessions.close_all();
-    first.sessions.closed().await;
-
-    let second = reopening_server(&store.other());
-    let sessions = second.sessions.clone();
-    let id = session.id();
-    let finding = tokio::spawn(async move { sessions.find_session(None, id).await });
-    let mut backend = second.opened().await;
+    let (_second, finding, mut backend) = reopening().await;
     let handshake = r#""id":"rejoin-reopen","method":"initialize""#;
     assert_eq!(json(&backend.receive().await), json(&message(handshake)));
     assert!(!finding.is_finished(), "requests wait for the new backend");
@@ -174,18 +166,7 @@ async fn a_session_gets_a_new_backend() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_negotiates_something_else_is_refused() {
-    let store = TestStore::new();
-    let first = server(&store);
-    let session = first.initialized().await;
-    retain_a_response(&session, &mut first.backend().await).await;
-    first.sessions.close_all();
-    first.sessions.closed().await;
-
-    let second = reopening_server(&store.other());
-    let sessions = second.sessions.clone();
-    let id = session.id();
-    let finding = tokio::spawn(async move { sessions.find_session(None, id).await });
-    let mut backend = second.opened().await;
+    let (_second, finding, mut backend) = reopening().await;
     backend.receive().await;
     backend.send(r#""id":"rejoin-reopen","result":{"protocolVersion":"2025-06-18"}"#).await;
     let session = finding.await.unwrap().unwrap();
@@ -194,10 +175,24 @@ async fn a_backend_that_negotiates_something_else_is_refused() {
     assert!(text(&events(&mut resumed).await[0]).contains("result"));
 }
 
-fn reopening_server(store: &TestStore) -> Server {
+/// Hands a session over to a manager that reopens it. Returns that manager, a request that waits for
+/// the session, and its new backend.
+async fn reopening() -> (Server, JoinHandle<Result<SessionHandle, ManagerError>>, BackendSession) {
+    let store = TestStore::new();
+    let first = server(&store);
+    let session = first.initialized().await;
+    retain_a_response(&session, &mut first.backend().await).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
     let mut config = StoreConfig::default();
     config.takeover = Takeover::Reopen;
-    Server::built(ManagerConfig::default(), |builder| builder.store(store.clone(), config))
+    let build = |builder: SessionManagerBuilder| builder.store(store.other(), config);
+    let second = Server::built(ManagerConfig::default(), build);
+    let (sessions, id) = (second.sessions.clone(), session.id());
+    let finding = tokio::spawn(async move { sessions.find_session(None, id).await });
+    let backend = second.opened().await;
+    (second, finding, backend)
 }
 
 fn json(bytes: &[u8]) -> serde_json::Value {
