@@ -1,6 +1,7 @@
 //! Servers of stores: Valkey from `PyPI`, and Redis if it is installed.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -11,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
@@ -48,7 +49,13 @@ impl Engine {
     /// Returns its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.address())
+    }
+
+    /// Returns its host and its port.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Returns the id of its process.
@@ -77,11 +84,48 @@ impl Engine {
 
     /// Runs a command of an operator, which answers `OK`.
     pub async fn command(&self, command: &str) {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        assert_eq!(self.query(command).await, ["OK"], "{command}");
+    }
+
+    /// Runs a command, and returns all values of its answer, those of lists one after the other.
+    pub async fn query(&self, command: &str) -> Vec<String> {
+        let connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let mut connection = BufReader::new(connection);
         connection.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
-        let mut answer = [0; 5];
-        connection.read_exact(&mut answer).await.unwrap();
-        assert_eq!(answer, *b"+OK\r\n", "{command}");
+        let (mut values, mut missing) = (Vec::new(), 1);
+        while missing > 0 {
+            missing -= 1;
+            let mut line = String::new();
+            connection.read_line(&mut line).await.unwrap();
+            let (kind, text) = line.trim_end().split_at(1);
+            match kind {
+                "*" => missing += text.parse().unwrap_or(0),
+                // No value.
+                "$" if text == "-1" => {}
+                "$" => {
+                    let mut bytes = vec![0; text.parse::<usize>().unwrap() + 2];
+                    connection.read_exact(&mut bytes).await.unwrap();
+                    let value = &bytes[..bytes.len() - 2];
+                    values.push(String::from_utf8_lossy(value).into_owned());
+                }
+                "+" | ":" => values.push(text.to_owned()),
+                _ => panic!("{command}: {line}"),
+            }
+        }
+        values
+    }
+
+    /// Returns the key of each session, and its epoch: how many owners it has had.
+    pub async fn epochs(&self) -> BTreeMap<String, u64> {
+        let mut epochs = BTreeMap::new();
+        for key in self.query("KEYS *session:*").await {
+            let last = self.query(&format!("XREVRANGE {key} + - COUNT 1")).await;
+            // It may have been removed in between.
+            if let Some((epoch, _)) = last.first().and_then(|id| id.split_once('-')) {
+                epochs.insert(key, epoch.parse().unwrap());
+            }
+        }
+        epochs
     }
 
     async fn wait_until_it_listens(&self) {

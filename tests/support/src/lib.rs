@@ -7,12 +7,14 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod balancer;
 mod build;
 #[cfg(target_os = "linux")]
 pub mod callers;
 mod client;
 #[cfg(target_os = "linux")]
 pub mod engine;
+mod forwarder;
 mod http_response;
 mod log_lines;
 mod port;
@@ -23,8 +25,10 @@ mod program;
 pub mod script;
 pub mod sse;
 
+pub use self::balancer::Balancer;
 pub use self::build::{build_released_program, test_server_path};
 pub use self::client::{Client, LATEST_REVISION, initialize};
+pub use self::forwarder::Forwarder;
 pub use self::http_response::HttpResponse;
 pub use self::log_lines::LogLines;
 pub use self::port::free_port;
