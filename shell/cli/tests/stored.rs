@@ -1,20 +1,66 @@
-//! Programs with a store on a real server: restarts, takeovers and outages. Ignored unless asked for,
-//! because the server is downloaded.
+//! Programs with a store on a real server, Valkey and Redis: restarts, takeovers and outages. Ignored
+//! unless asked for, because a server is downloaded.
+//!
+//! What fails, and the test for it; with three nodes, links, and a balancer that knows nothing of
+//! sessions, unless it is in `restarts`, `takeovers` or `outages`:
+//!
+//! | what fails | test |
+//! |---|---|
+//! | nothing | `nodes::any_node_serves_any_session` |
+//! | the owner is killed in the middle of a call | `owner_kills::a_killed_owner_loses_no_event_and_no_id_names_two`, `takeovers::a_killed_process_loses_nothing_that_was_sent` |
+//! | the owner is killed between a response and its client's return | `owner_kills::a_response_that_its_client_has_not_seen_outlives_the_owner` |
+//! | two nodes want to take a session over | `owner_kills::one_of_two_nodes_takes_a_session_over` |
+//! | the node that passes a call on is killed | `ingress_kills::a_call_goes_on_if_the_node_dies_that_passes_it_on` |
+//! | the owner of a call with a JSON response is killed | `ingress_kills::a_json_call_whose_owner_dies_is_refused_with_its_id` |
+//! | a node is paused for 10 s, or for less than its lease | `pauses`, `takeovers::a_paused_process_is_fenced` |
+//! | the server restarts from its file, or empty, or is flushed | `engine_faults`, `outages` |
+//! | the server is away | `engine_faults::while_it_is_away_clients_are_told_to_retry`, `outages` |
+//! | the server is full | `engine_faults::while_it_is_full_clients_are_told_to_retry` |
+//! | a replica is promoted that lacks what was written last | `failover::a_living_owner_loses_nothing` |
+//! | … and the owner dies with the server | `failover::a_dead_owner_loses_what_the_replica_lacks_and_no_id_names_two_events` |
+//! | … and the owner stays with the server of before | `failover::an_owner_that_stays_with_the_old_server_is_fenced` |
+//! | a partition between nodes | `partitions::an_owner_that_others_cannot_reach_keeps_its_sessions` |
+//! | a partition while a session is deleted | `partitions::a_session_is_deleted_for_all_nodes_or_not_at_all` |
+//! | a restart, with SIGTERM | `restarts` |
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "stored/cluster.rs"]
+mod cluster;
+#[path = "stored/counting.rs"]
+mod counting;
+#[path = "stored/engine_faults.rs"]
+mod engine_faults;
+#[path = "stored/failover.rs"]
+mod failover;
+#[path = "stored/ingress_kills.rs"]
+mod ingress_kills;
+#[path = "stored/load.rs"]
+mod load;
 #[path = "stored/nodes.rs"]
 mod nodes;
 #[path = "stored/outages.rs"]
 mod outages;
+#[path = "stored/owner_kills.rs"]
+mod owner_kills;
+#[path = "stored/partitions.rs"]
+mod partitions;
+#[path = "stored/pauses.rs"]
+mod pauses;
 #[path = "stored/restarts.rs"]
 mod restarts;
 #[path = "stored/takeovers.rs"]
 mod takeovers;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    future::poll_fn,
+    path::{Path, PathBuf},
+    task::Poll,
+    time::Duration,
+};
 
 use http::StatusCode;
 use rejoin_test_support::{Client, HttpResponse, Program, engine::Engine, sse::Item};
@@ -23,6 +69,17 @@ use tokio::time::{Instant, sleep};
 /// Returns the servers to test with.
 fn engines() -> Vec<PathBuf> {
     rejoin_test_support::engine::programs(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// Runs a test on all servers at the same time.
+async fn on_each_engine(test: impl AsyncFn(&Path)) {
+    let engines = engines();
+    let mut tests: Vec<_> = engines.iter().map(|engine| Box::pin(test(engine))).collect();
+    poll_fn(|cx| {
+        tests.retain_mut(|test| test.as_mut().poll(cx).is_pending());
+        if tests.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Starts the program with a store.

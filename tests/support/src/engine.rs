@@ -31,6 +31,15 @@ pub struct Engine {
     process: Child,
 }
 
+/// What the last entry of a session says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEntry {
+    /// The epoch, which begins with each claim, and when an owner has lost its lease.
+    pub epoch: u64,
+    /// Who has written it, as in the entry.
+    pub node: String,
+}
+
 impl Engine {
     /// Starts a server that forgets everything with its process.
     pub async fn start(program: &Path) -> Self {
@@ -87,7 +96,8 @@ impl Engine {
         assert_eq!(self.query(command).await, ["OK"], "{command}");
     }
 
-    /// Runs a command, and returns all values of its answer, those of lists one after the other.
+    /// Runs a command, and returns all values of its answer, those of lists one after the other. Each
+    /// byte is a character.
     pub async fn query(&self, command: &str) -> Vec<String> {
         let connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let mut connection = BufReader::new(connection);
@@ -106,7 +116,7 @@ impl Engine {
                     let mut bytes = vec![0; text.parse::<usize>().unwrap() + 2];
                     connection.read_exact(&mut bytes).await.unwrap();
                     let value = &bytes[..bytes.len() - 2];
-                    values.push(String::from_utf8_lossy(value).into_owned());
+                    values.push(value.iter().copied().map(char::from).collect());
                 }
                 "+" | ":" => values.push(text.to_owned()),
                 _ => panic!("{command}: {line}"),
@@ -115,17 +125,19 @@ impl Engine {
         values
     }
 
-    /// Returns the key of each session, and its epoch: how many owners it has had.
-    pub async fn epochs(&self) -> BTreeMap<String, u64> {
-        let mut epochs = BTreeMap::new();
+    /// Returns the last entry of each session, by its key.
+    pub async fn last_entries(&self) -> BTreeMap<String, LastEntry> {
+        let mut entries = BTreeMap::new();
         for key in self.query("KEYS *session:*").await {
+            // The id, the name of the field, and the entry. It may have been removed in between.
             let last = self.query(&format!("XREVRANGE {key} + - COUNT 1")).await;
-            // It may have been removed in between.
-            if let Some((epoch, _)) = last.first().and_then(|id| id.split_once('-')) {
-                epochs.insert(key, epoch.parse().unwrap());
+            if let [id, _, entry] = last.as_slice() {
+                let (epoch, _) = id.split_once('-').unwrap();
+                let node = entry.chars().skip(3).take(8).collect();
+                entries.insert(key, LastEntry { epoch: epoch.parse().unwrap(), node });
             }
         }
-        epochs
+        entries
     }
 
     async fn wait_until_it_listens(&self) {
