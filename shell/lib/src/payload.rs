@@ -20,6 +20,10 @@ pub trait Payload: private::Sealed + Clone + fmt::Debug + Send + Sync + 'static 
     /// A message of a backend. Sessions keep clones of it.
     type Server: ServerPayload;
 
+    /// Whether a session lives on after its backend has ended, until its client has what that has sent.
+    #[doc(hidden)]
+    const OUTLIVES_BACKEND: bool;
+
     /// Returns the name and version of the client, if the message is its `initialize` request.
     #[doc(hidden)]
     fn client_name(message: &Self::Client) -> Option<String>;
@@ -73,6 +77,8 @@ impl private::Sealed for Bytes {}
 impl Payload for Bytes {
     type Client = ClientMessage;
     type Server = Self;
+
+    const OUTLIVES_BACKEND: bool = true;
 
     fn client_name(message: &ClientMessage) -> Option<String> {
         message::client_name(message)

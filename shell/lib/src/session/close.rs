@@ -1,10 +1,8 @@
 //! The end of a session: why the shell closes one, and what ends with it.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
-#[cfg(feature = "store")]
-use rejoin_core::StreamId;
-use rejoin_core::{Input, Rejection, Session, SessionCloseReason};
+use rejoin_core::{Input, Instant, Rejection, Session, SessionCloseReason, StreamId};
 
 use super::{buffer::End, inner::SessionInner, state::LockedSession};
 use crate::{observer::SessionEvent, owner::OwnerPermits, payload::Payload};
@@ -15,17 +13,12 @@ pub(super) struct BackendExit {
     /// The reason, if the backend gave one.
     pub(super) reason: Option<String>,
     /// Whether the core knows, while the session lives on.
-    #[cfg(feature = "store")]
     is_lost: bool,
 }
 
 impl BackendExit {
     pub(super) fn new(reason: Option<String>) -> Self {
-        Self {
-            reason,
-            #[cfg(feature = "store")]
-            is_lost: false,
-        }
+        Self { reason, is_lost: false }
     }
 }
 
@@ -73,7 +66,8 @@ impl<P: Payload> SessionInner<P> {
     }
 
     /// Handles the end of the backend, with its reason if it gave one. The session accepts no new
-    /// messages, and is closed when its connections have sent what the backend had sent before.
+    /// messages. It is closed when its client has got everything that the backend had sent before,
+    /// or has not come back for it in time.
     pub(crate) fn on_backend_closed(self: &Arc<Self>, reason: Option<String>) {
         self.with_lock((), |locked| {
             // Keeps the first reason: `ClientMessages::close` also drops them, without a reason.
@@ -97,54 +91,39 @@ impl<P: Payload> LockedSession<'_, P> {
 
     /// Returns the process of the session, if the input is its end.
     pub(super) fn ended_process(&self, input: &Input<P::Client, P::Server>) -> Option<i32> {
-        let is_end = matches!(input, Input::BackendGone) && self.state.backend_exit.is_some();
+        let is_end = matches!(input, Input::BackendGone | Input::BackendLost)
+            && self.state.backend_exit.is_some();
         self.state.process.filter(|_| is_end)
     }
 
-    /// Closes the session after its backend has ended, once no connection has events to send. A
-    /// reader that stalls is disconnected after `stall_disconnect_timeout`.
+    /// Handles the end of the backend: its pending requests fail, and what it has sent before is
+    /// still delivered. The session is closed once it is vacant, or for some payloads, once no
+    /// connection has events to send.
     pub(super) fn close_after_backend(&mut self) {
-        if self.state.backend_exit.is_none() {
-            return;
-        }
-        #[cfg(feature = "store")]
-        if self.state.commits.is_some() {
-            self.close_when_vacant();
-            return;
-        }
-        let core = &self.state.core;
-        if core.connections().any(|connection| core.has_backlog(connection)) {
-            return;
-        }
-        self.apply(Input::BackendGone);
-        self.state.backend_exit = None;
-    }
-
-    /// Closes the session once its client has everything that the backend has sent, or has not come
-    /// back for it in time. The store has it until then.
-    #[cfg(feature = "store")]
-    fn close_when_vacant(&mut self) {
         let Some(exit) = &mut self.state.backend_exit else { return };
-        if !std::mem::replace(&mut exit.is_lost, true) {
-            self.apply(Input::BackendLost);
-            self.disconnect_standalone_if_lost();
-        }
-        if self.state.core.is_vacant() {
+        let is_over = if P::OUTLIVES_BACKEND {
+            if !mem::replace(&mut exit.is_lost, true) {
+                self.state.owner_permits = OwnerPermits::default();
+                self.apply(Input::BackendLost);
+                self.disconnect_standalone_if_lost();
+                if self.state.core.close_reason().is_none() {
+                    self.add_unused(Instant::MAX);
+                }
+            }
+            self.state.core.is_vacant()
+        } else {
+            let core = &self.state.core;
+            !core.connections().any(|connection| core.has_backlog(connection))
+        };
+        if is_over {
             self.apply(Input::BackendGone);
             self.state.backend_exit = None;
         }
     }
 
-    /// Returns an error if nothing more will be sent on the standalone stream.
-    #[cfg(feature = "store")]
-    pub(super) fn check_standalone(&self) -> Result<(), Rejection> {
-        if self.state.commits.is_some() { self.check_backend() } else { Ok(()) }
-    }
-
     /// Disconnects the standalone stream if nothing more will be sent on it.
-    #[cfg(feature = "store")]
     pub(super) fn disconnect_standalone_if_lost(&mut self) {
-        if self.check_standalone().is_err() {
+        if self.check_backend().is_err() {
             self.apply(Input::Disconnect { stream: StreamId::Standalone, retry: None });
         }
     }

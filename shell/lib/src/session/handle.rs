@@ -184,8 +184,7 @@ impl<P: Payload> SessionHandle<P> {
     #[doc(alias = "establish_common_channel")]
     pub fn standalone(&self) -> Result<Connection<P>, SessionError> {
         Ok(self.inner.connect(|locked, connection| {
-            #[cfg(feature = "store")]
-            locked.check_standalone()?;
+            locked.check_backend()?;
             locked.handle(Input::Get { connection, last_event_id: None }, None)
         })?)
     }
@@ -201,7 +200,6 @@ impl<P: Payload> SessionHandle<P> {
             let get = Input::Get { connection, last_event_id: Some(last_event_id) };
             locked.handle(get, None)?;
             locked.note_resumed(connection, last_event_id);
-            #[cfg(feature = "store")]
             locked.disconnect_standalone_if_lost();
             Ok(())
         })?)

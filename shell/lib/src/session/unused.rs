@@ -1,4 +1,4 @@
-//! A session that its client has not used yet: it is closed earlier than others.
+//! A session that its client has not used yet, or cannot use any more: it is closed earlier than others.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use rejoin_core::{Input, Instant, SessionCloseReason};
 use super::{inner::SessionInner, state::LockedSession};
 use crate::{owner::OwnerPermits, payload::Payload};
 
-/// The state of a session whose client has only sent `initialize` and `ping` requests.
+/// The state of a session whose client has only sent `initialize` and `ping` requests, or whose
+/// backend has ended.
 #[derive(Debug)]
 pub(super) struct UnusedSession {
     /// The number that the manager knows it by.
@@ -21,9 +22,8 @@ impl<P: Payload> SessionInner<P> {
     pub(crate) fn mark_unused(self: &Arc<Self>, owner_permits: OwnerPermits) {
         self.with_lock((), |locked| {
             if locked.state.core.close_reason().is_none() {
-                let number = self.shared.unused.add(Arc::downgrade(self));
                 let deadline = locked.unused_deadline();
-                locked.state.unused = Some(UnusedSession { number, deadline });
+                locked.add_unused(deadline);
                 locked.state.owner_permits = owner_permits;
             }
         });
@@ -53,6 +53,14 @@ impl<P: Payload> SessionInner<P> {
 }
 
 impl<P: Payload> LockedSession<'_, P> {
+    /// Lets the session be closed when another one needs its place.
+    pub(super) fn add_unused(&mut self, deadline: Instant) {
+        if self.state.unused.is_none() {
+            let number = self.session.shared.unused.add(Arc::downgrade(self.session));
+            self.state.unused = Some(UnusedSession { number, deadline });
+        }
+    }
+
     /// Notes that the client uses the session.
     pub(super) fn mark_used(&mut self) {
         if self.state.core.initialized().is_some()
@@ -76,7 +84,11 @@ impl<P: Payload> LockedSession<'_, P> {
     }
 
     fn close_unused(&mut self) {
-        self.apply(Input::CloseSession { reason: SessionCloseReason::Idle });
+        let reason = match self.check_backend() {
+            Ok(()) => SessionCloseReason::Idle,
+            Err(_) => SessionCloseReason::BackendGone,
+        };
+        self.apply(Input::CloseSession { reason });
     }
 
     /// Returns whether the session is initialized and has no connection.

@@ -2,8 +2,10 @@
 
 use std::{future::poll_fn, sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering};
 
-use rejoin::{Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SessionManager};
-use rejoin_core::{AnswerFormat, SessionCloseReason};
+use rejoin::{
+    Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SessionError, SessionManager,
+};
+use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
 
 use crate::support::{message, post};
 
@@ -52,7 +54,7 @@ async fn handler_responds_synchronously_and_is_dropped_with_its_session() {
 }
 
 #[tokio::test]
-async fn panic_in_a_handler_closes_only_its_session() {
+async fn panic_in_a_handler_ends_only_its_session() {
     let backend = Echo { received: Arc::default() };
     let sessions = SessionManager::new(backend, ManagerConfig::default()).unwrap();
     let initialize = || post(r#""id":0,"method":"initialize""#);
@@ -64,6 +66,7 @@ async fn panic_in_a_handler_closes_only_its_session() {
     let panicked =
         tokio::spawn(async move { handle.notify(post(r#""method":"panic""#)).await }).await;
     assert!(panicked.unwrap_err().is_panic());
-    assert_eq!(broken.close_reason(), Some(SessionCloseReason::BackendGone));
-    assert_eq!(other.close_reason(), None);
+    let gone = Rejection::Closed(SessionCloseReason::BackendGone);
+    assert_eq!(broken.standalone().unwrap_err(), SessionError::Rejected(gone));
+    assert!(other.standalone().is_ok());
 }

@@ -8,7 +8,12 @@ use rejoin::{
 };
 use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
 
-use crate::support::{Server, next, post};
+use tokio::time::sleep;
+
+use crate::support::{Server, message, next, post};
+
+/// Time after which a response is not retained any more, for a client that has not acknowledged it.
+const RETENTION: Duration = Duration::from_secs(61);
 
 #[tokio::test(start_paused = true)]
 async fn unused_session_expires_unless_it_has_a_connection_or_a_request() {
@@ -18,11 +23,11 @@ async fn unused_session_expires_unless_it_has_a_connection_or_a_request() {
     let mut standalone = connected.standalone().unwrap();
     assert!(next(&mut standalone).await.is_some());
     drop(requested.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
-    tokio::time::sleep(Duration::from_secs(59)).await;
+    sleep(Duration::from_secs(59)).await;
     unused.notify(post(r#""method":"notifications/initialized""#)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(2)).await;
     assert_eq!(unused.close_reason(), Some(SessionCloseReason::Idle));
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    sleep(Duration::from_secs(600)).await;
     assert_eq!((connected.close_reason(), requested.close_reason()), (None, None));
 }
 
@@ -32,9 +37,9 @@ async fn idle_session_expires() {
     config.unused_timeout = None;
     let server = Server::with(config);
     let session = server.initialized().await;
-    tokio::time::sleep(Duration::from_secs(299)).await;
+    sleep(Duration::from_secs(299)).await;
     assert!(server.sessions.has_session(session.id()));
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(2)).await;
     assert!(!server.sessions.has_session(session.id()));
     assert!(matches!(server.sessions.session(session.id()), Err(ManagerError::NotFound)));
     assert_eq!(server.backend().await.receive_or_end().await, None);
@@ -48,7 +53,7 @@ async fn deadline_earlier_than_all_scheduled_ones_is_kept() {
     let _session = server.initialized().await;
     let mut backend = server.backend().await;
     // The next deadline is the idle timeout, or later.
-    tokio::time::sleep(Duration::from_secs(61)).await;
+    sleep(Duration::from_secs(61)).await;
     backend.send(r#""id":"q","method":"ping""#).await;
     // No client is connected to receive the request.
     let error = tokio::time::timeout(Duration::from_secs(11), backend.receive()).await.unwrap();
@@ -76,6 +81,31 @@ async fn session_ends_with_its_backend() {
     let Some(SseEvent::Message { data, .. }) = next(&mut connection).await else { panic!() };
     assert!(data.starts_with(br#"{"error":{"code":-32603"#), "{data:?}");
     assert_eq!(next(&mut connection).await, None);
+    drop(connection);
+    sleep(RETENTION).await;
+    assert_eq!(server.sessions.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_backend_has_sent_is_retained_after_its_end() {
+    let server = Server::start();
+    let session = server.initialized().await;
+    let mut connection =
+        session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap();
+    let Some(SseEvent::Priming { id, .. }) = next(&mut connection).await else { panic!() };
+    let mut backend = server.backend().await;
+    backend.receive().await;
+    backend.send(r#""id":1,"result":"kept""#).await;
+    drop((connection, backend));
+    assert!(session.standalone().is_err());
+    let mut resumed = session.resume(id).unwrap();
+    let Some(SseEvent::Message { data, .. }) = next(&mut resumed).await else { panic!() };
+    assert_eq!(data, message(r#""id":1,"result":"kept""#));
+    assert_eq!(next(&mut resumed).await, None);
+    assert_eq!(server.sessions.sessions(), 1);
+    drop(resumed);
+    sleep(RETENTION).await;
+    assert_eq!(session.close_reason(), Some(SessionCloseReason::BackendGone));
     assert_eq!(server.sessions.sessions(), 0);
 }
 

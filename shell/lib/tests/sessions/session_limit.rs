@@ -36,6 +36,19 @@ async fn oldest_unused_session_is_evicted_at_the_limit() {
     assert!(matches!(refused, Err(ManagerError::TooManySessions(2))), "{refused:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn session_without_a_backend_is_evicted_at_the_limit() {
+    let mut config = ManagerConfig::default();
+    config.sessions_max = 1;
+    let server = Server::with(config);
+    let session = server.initialized().await;
+    drop(session.request(post(r#""id":1,"method":"a""#), AnswerFormat::Sse).await.unwrap());
+    drop(server.backend().await);
+    assert_eq!(session.close_reason(), None, "it retains a failure");
+    server.initialized().await;
+    assert_eq!(session.close_reason(), Some(SessionCloseReason::BackendGone));
+}
+
 /// Responds at once, and takes a second to stop.
 struct SlowToStop;
 

@@ -38,6 +38,9 @@ impl Payload for RmcpMessages {
     type Client = Box<ClientJsonRpcMessage>;
     type Server = ServerMessage;
 
+    /// The handler ends its session, as with the session manager of rmcp.
+    const OUTLIVES_BACKEND: bool = false;
+
     fn client_name(message: &Box<ClientJsonRpcMessage>) -> Option<String> {
         let JsonRpcMessage::Request(request) = &**message else { return None };
         let ClientRequest::InitializeRequest(initialize) = &request.request else { return None };

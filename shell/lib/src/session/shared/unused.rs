@@ -1,4 +1,5 @@
-//! Sessions that were never used: the first to be closed at the session limit.
+//! Sessions that were never used, or have lost their backends: the first to be closed at the session
+//! limit.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +9,8 @@ use std::{
 
 use crate::{payload::Payload, session::SessionInner, sync::Mutex};
 
-/// Sessions that have made no request but `initialize` and `ping`, the oldest first: at most as
-/// many as there are sessions.
+/// Sessions that have made no request but `initialize` and `ping`, or whose backends have ended, the
+/// oldest first: at most as many as there are sessions.
 #[derive(Debug)]
 pub(crate) struct UnusedSessions<P: Payload>(Mutex<Queue<P>>);
 
