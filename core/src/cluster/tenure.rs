@@ -195,6 +195,12 @@ impl Tenure {
         self.write_next()
     }
 
+    /// Notes that the driver has dropped the pending records, because it has no memory for them: the
+    /// next entry is a whole session.
+    pub fn on_pending_dropped(&mut self) {
+        self.pending = usize::MAX;
+    }
+
     /// Closes the session in the store, or else hands it over, once nothing is in flight.
     pub fn end(&mut self, is_closed: bool) -> TenureActions {
         self.end = Some(if is_closed { EntryKind::Closed } else { EntryKind::Released });

@@ -2,11 +2,13 @@
 //!
 //! A semaphore would be a queue, too, but nobody waits here: a message that does not fit is refused.
 
+#[cfg(feature = "http")]
 use std::sync::Arc;
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Counters of the messages of clients, until their backends have received them.
+#[cfg(feature = "http")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestCounters {
     pub(crate) all: Arc<ByteCounter>,
@@ -28,7 +30,13 @@ impl ByteCounter {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
-    #[cfg(test)]
+    /// Adds bytes, without a limit.
+    #[cfg(feature = "store")]
+    pub(crate) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    #[cfg(any(test, feature = "store"))]
     pub(crate) fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

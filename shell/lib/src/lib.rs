@@ -86,7 +86,7 @@
 //! - `redis`: a store on Valkey or Redis.
 
 mod backend;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "store"))]
 mod byte_counter;
 mod client_message;
 #[cfg_attr(all(test, shuttle), path = "races/clock.rs")]

@@ -32,12 +32,16 @@ pub(crate) use self::{
 };
 use crate::{
     ClientMessage, Principal, SessionId,
+    byte_counter::ByteCounter,
     session::{SessionInner, SessionStore, Shared, StoreJob},
     store::{Store, StoreConfig},
 };
 
 /// Maximum number of sessions that are taken over at a time.
 const TAKEOVERS_MAX: usize = 64;
+
+/// Maximum number of logs that are read at a time: each has up to twice the bytes of its session.
+const READS_MAX: usize = 4;
 
 /// This process, and the store that it shares with others.
 pub(crate) struct Cluster {
@@ -53,6 +57,11 @@ pub(crate) struct Cluster {
     job_receiver: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
     resolutions: Resolutions,
     takeovers: Semaphore,
+    reads: Semaphore,
+    /// Bytes of records that wait for the entry before them.
+    pending: ByteCounter,
+    /// Bytes of entries that the store has not answered yet.
+    entries: Arc<ByteCounter>,
     /// How other processes reach this one; empty if they cannot.
     address: Arc<str>,
     /// `None` if sessions of other processes are only taken over.
@@ -75,7 +84,29 @@ struct State {
 #[derive(Debug)]
 struct Job {
     session: Arc<SessionInner<Bytes>>,
-    job: StoreJob,
+    what: StoreJob,
+    /// Of the entry, if it has one.
+    bytes: Option<CountedBytes>,
+}
+
+/// Bytes of an entry, until the store has answered.
+#[derive(Debug)]
+struct CountedBytes {
+    counter: Arc<ByteCounter>,
+    bytes: usize,
+}
+
+impl CountedBytes {
+    fn new(counter: &Arc<ByteCounter>, bytes: usize) -> Self {
+        counter.add(bytes);
+        Self { counter: Arc::clone(counter), bytes }
+    }
+}
+
+impl Drop for CountedBytes {
+    fn drop(&mut self) {
+        self.counter.subtract(self.bytes);
+    }
 }
 
 impl Cluster {
@@ -97,6 +128,9 @@ impl Cluster {
             job_receiver: Mutex::new(Some(job_receiver)),
             resolutions: Resolutions::default(),
             takeovers: Semaphore::new(TAKEOVERS_MAX),
+            reads: Semaphore::new(READS_MAX),
+            pending: ByteCounter::default(),
+            entries: Arc::default(),
             address: "".into(),
             #[cfg(feature = "cluster")]
             links: None,
@@ -172,29 +206,46 @@ impl SessionStore<Bytes> for Cluster {
         entry::write(kind.into(), self.node, payload)
     }
 
+    fn pending(&self) -> &ByteCounter {
+        &self.pending
+    }
+
     fn start(&self, session: &Arc<SessionInner<Bytes>>, job: StoreJob) {
-        match job {
+        let mut bytes = None;
+        match &job {
             StoreJob::Track => self.track(session),
-            StoreJob::Forget { .. } => {
-                self.state.lock().closed.remove(&session.id());
+            StoreJob::Forget { .. } => self.untrack(session),
+            StoreJob::Append { entry, .. } => {
+                bytes = Some(CountedBytes::new(&self.entries, entry.len()));
             }
-            StoreJob::Append { .. } | StoreJob::Trim { .. } | StoreJob::Ask | StoreJob::Extend => {}
+            StoreJob::Trim { .. } | StoreJob::Ask | StoreJob::Extend => {}
         }
-        self.send(Job { session: Arc::clone(session), job });
+        // An error means that the task has ended, because the manager was dropped.
+        let _ = self.jobs.send(Job { session: Arc::clone(session), what: job, bytes });
     }
 }
 
 impl Cluster {
-    fn send(&self, job: Job) {
-        // An error means that the task has ended, because the manager was dropped.
-        let _ = self.jobs.send(job);
-    }
-
     fn track(&self, session: &Arc<SessionInner<Bytes>>) {
         let max = session.sessions_max();
-        let mut state = self.state.lock();
-        if state.closed.len() < max {
+        {
+            let mut state = self.state.lock();
+            if state.closed.len() >= max {
+                return;
+            }
             state.closed.insert(session.id(), Arc::clone(session));
+        }
+        // The store may have learned of its end before.
+        if session.is_over_in_store() {
+            self.untrack(session);
+        }
+    }
+
+    /// Forgets a session, unless another one with its id is tracked by now.
+    fn untrack(&self, session: &Arc<SessionInner<Bytes>>) {
+        let mut state = self.state.lock();
+        if state.closed.get(&session.id()).is_some_and(|tracked| Arc::ptr_eq(tracked, session)) {
+            state.closed.remove(&session.id());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The task of a process with a store: the connection, the lease, and what sessions write.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Weak},
@@ -29,6 +30,13 @@ use crate::{
 /// Maximum number of calls of the store at a time. Others wait in the queue.
 const CALLS_MAX: usize = 1_024;
 
+/// Maximum number of calls for sessions in the background, of those.
+const BACKGROUND_CALLS_MAX: usize = 64;
+
+/// Bytes of entries without an answer, above which no session in the background is asked for: each may
+/// be written as a whole then.
+const ENTRY_BYTES_MAX: usize = 32 << 20;
+
 /// Time before the first attempt to connect again, which doubles with each that fails.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
@@ -42,7 +50,19 @@ pub(super) async fn run(
     let (calls, full) = (FuturesUnordered::new(), Vec::new());
     let extend_at = Instant::EPOCH;
     let (link, connected_at) = (Link::Connecting, Instant::EPOCH);
-    let mut node = Node { cluster, shared, jobs, calls, link, full, extend_at, connected_at };
+    let (background, background_calls) = (VecDeque::new(), 0);
+    let mut node = Node {
+        cluster,
+        shared,
+        jobs,
+        background,
+        background_calls,
+        calls,
+        link,
+        full,
+        extend_at,
+        connected_at,
+    };
     node.connect(Duration::ZERO);
     while node.step().await {}
 }
@@ -51,6 +71,10 @@ struct Node {
     cluster: Arc<Cluster>,
     shared: Weak<Shared<Bytes>>,
     jobs: UnboundedReceiver<Job>,
+    /// What is due for all sessions at once. At most two jobs for each session.
+    background: VecDeque<(Arc<SessionInner<Bytes>>, BackgroundJob)>,
+    /// The number of calls for it.
+    background_calls: usize,
     calls: FuturesUnordered<Call>,
     link: Link,
     /// Sessions that the store had no room for.
@@ -81,6 +105,13 @@ enum Answer {
     Last(Arc<SessionInner<Bytes>>, Result<store::LastEntry, StoreAway>),
     Extended(Arc<SessionInner<Bytes>>, Result<Outcome, StoreAway>),
     Other(Result<Outcome, StoreAway>),
+}
+
+/// Something for which the requests of clients need not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BackgroundJob {
+    Ask,
+    Extend,
 }
 
 enum Event {
@@ -118,16 +149,37 @@ impl Node {
                 self.carry_out(&shared, actions);
             }
         }
+        self.start_background();
         true
     }
 
-    fn start(&mut self, Job { session, job }: Job) {
+    /// Starts jobs in the background, as far as the store is not busy with them.
+    fn start_background(&mut self) {
+        while self.background_calls < BACKGROUND_CALLS_MAX
+            && self.cluster.entries.bytes() < ENTRY_BYTES_MAX
+            && let Some((session, job)) = self.background.pop_front()
+        {
+            self.background_calls += 1;
+            let key = StoreKey::of(session.id());
+            match job {
+                BackgroundJob::Ask => self.call(|cluster| async move {
+                    Answer::Last(session, cluster.store.last(key).await)
+                }),
+                BackgroundJob::Extend => self.call(|cluster| async move {
+                    let keep = Write::Keep { key, ttl: cluster.config.ttl };
+                    Answer::Extended(session, cluster.store.write(keep).await)
+                }),
+            }
+        }
+    }
+
+    fn start(&mut self, Job { session, what, bytes }: Job) {
         let key = StoreKey::of(session.id());
         if matches!(self.link, Link::Connecting) {
             return session.on_store_lost();
         }
         let ttl = self.cluster.config.ttl;
-        match job {
+        match what {
             StoreJob::Append { id, entry, creates } => {
                 let write = if creates {
                     Write::Create { key, id, entry, ttl }
@@ -135,21 +187,15 @@ impl Node {
                     Write::Append { key, id, entry }
                 };
                 self.call(|cluster| async move {
-                    Answer::Appended(session, id, cluster.store.write(write).await)
+                    let written = cluster.store.write(write).await;
+                    drop(bytes);
+                    Answer::Appended(session, id, written)
                 });
             }
             StoreJob::Trim { before } => self.write(Write::Trim { key, before }),
-            StoreJob::Ask => {
-                self.call(|cluster| async move {
-                    let last = cluster.store.last(key).await;
-                    Answer::Last(session, last)
-                });
-            }
+            StoreJob::Ask => self.background.push_back((session, BackgroundJob::Ask)),
+            StoreJob::Extend => self.background.push_back((session, BackgroundJob::Extend)),
             StoreJob::Forget { is_closed: true } => self.write(Write::Remove { key }),
-            StoreJob::Extend => self.call(|cluster| async move {
-                let extended = cluster.store.write(Write::Keep { key, ttl }).await;
-                Answer::Extended(session, extended)
-            }),
             StoreJob::Forget { is_closed: false } | StoreJob::Track => {}
         }
     }
@@ -175,6 +221,9 @@ impl Node {
     }
 
     fn on_answer(&mut self, shared: &Arc<Shared<Bytes>>, answer: Answer) {
+        if matches!(answer, Answer::Last(..) | Answer::Extended(..)) {
+            self.background_calls = self.background_calls.saturating_sub(1);
+        }
         match answer {
             Answer::Connected(Ok(store), _) => self.on_connected(shared, store),
             Answer::Connected(Err(error), delay) => {
@@ -237,6 +286,8 @@ impl Node {
     fn on_lost(&mut self, shared: &Arc<Shared<Bytes>>, error: &StoreAway) {
         warn!(%error, "lost the connection to the store");
         self.calls = FuturesUnordered::new();
+        self.background.clear();
+        self.background_calls = 0;
         self.cluster.state.lock().lease.on_disconnect();
         let was_short = shared.clock.now().since(self.connected_at) < RECONNECT_MAX;
         self.connect(if was_short { RECONNECT_MAX } else { Duration::ZERO });
@@ -259,9 +310,8 @@ impl Node {
         }
         if sent_at >= self.extend_at {
             self.extend_at = sent_at.saturating_add(self.cluster.config.ttl / 2);
-            for session in shared.registry.all() {
-                self.cluster.send(Job { session, job: StoreJob::Extend });
-            }
+            let sessions = shared.registry.all().into_iter();
+            self.background.extend(sessions.map(|session| (session, BackgroundJob::Extend)));
         }
     }
 

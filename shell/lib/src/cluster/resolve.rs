@@ -9,7 +9,7 @@ use rejoin_core::cluster::{
     ClaimOutcome, Claimable, EntryId, NodeId, OwnerLease, Resolve, ResolveAction, SessionStatus,
     StoreId,
 };
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tracing::error;
 
 #[cfg(feature = "cluster")]
@@ -59,11 +59,22 @@ pub(crate) enum Resolution {
 
 /// What this process has to do for a session that it has claimed.
 pub(crate) trait TakeOver: Send + Sync + 'static {
+    /// The permit of a session that is taken over.
+    type Permit: Send;
+
     /// Returns whether this process has the session.
     fn has(&self, session: SessionId) -> bool;
 
+    /// Waits for the permit of a session; `None` if this process has no room for it.
+    fn reserve(&self) -> impl Future<Output = Option<Self::Permit>> + Send;
+
     /// Restores the session from its log in the store.
-    fn take_over(&self, session: SessionId, epoch: u64) -> impl Future<Output = Resolution> + Send;
+    fn take_over(
+        &self,
+        session: SessionId,
+        epoch: u64,
+        permit: Self::Permit,
+    ) -> impl Future<Output = Resolution> + Send;
 }
 
 impl Cluster {
@@ -105,6 +116,7 @@ impl Cluster {
         }
         let key = StoreKey::of(session);
         let (mut resolve, mut action) = Resolve::begin(self.node, clock.now());
+        let mut place = None;
         #[cfg(feature = "cluster")]
         let mut address = std::sync::Arc::from("");
         loop {
@@ -139,14 +151,21 @@ impl Cluster {
                 }
                 #[cfg(not(feature = "cluster"))]
                 ResolveAction::Forward(_) => resolve.on_not_forwarded(false, clock.now()),
+                // Before it is claimed: a session that there is no room for stays with the others.
+                ResolveAction::Claim { .. } if place.is_none() => {
+                    let Some(reserved) = self.reserve(&takes_over).await else {
+                        return Resolution::Unavailable;
+                    };
+                    place = Some(reserved);
+                    resolve.tick(clock.now()).or(Some(action))
+                }
                 ResolveAction::Claim { epoch } => match self.claim(key, epoch).await {
                     Some(outcome) => resolve.on_claim(outcome),
                     None => resolve.on_disconnect(),
                 },
                 ResolveAction::Restore { epoch } => {
-                    // An error means that the semaphore is closed, which it never is.
-                    let _permit = self.takeovers.acquire().await;
-                    let taken = AssertUnwindSafe(takes_over.take_over(session, epoch));
+                    let Some((_takeover, permit)) = place else { return Resolution::Unavailable };
+                    let taken = AssertUnwindSafe(takes_over.take_over(session, epoch, permit));
                     let Ok(resolution) = taken.catch_unwind().await else {
                         error!(session = %session.short(), "a restoration has panicked: the session is closed");
                         self.close(session, epoch).await;
@@ -168,6 +187,14 @@ impl Cluster {
                 None => return Resolution::Unavailable,
             }
         }
+    }
+
+    /// Waits for a place for a session that is taken over; `None` if there is none.
+    async fn reserve<T: TakeOver>(
+        &self,
+        takes_over: &T,
+    ) -> Option<(SemaphorePermit<'_>, T::Permit)> {
+        Some((self.takeovers.acquire().await.ok()?, takes_over.reserve().await?))
     }
 
     async fn claim(&self, key: StoreKey, epoch: u64) -> Option<ClaimOutcome> {

@@ -54,6 +54,8 @@ impl Cluster {
         config: ValidConfig,
         now: Instant,
     ) -> Result<Restored, RestoreFailure> {
+        // An error means that the semaphore is closed, which it never is.
+        let _reads = self.reads.acquire().await;
         let (through, whole, records) = self.read_log(StoreKey::of(session), epoch).await?;
         let principal = whole.principal();
         let Whole { initialize, snapshot, .. } = whole;

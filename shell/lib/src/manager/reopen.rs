@@ -37,12 +37,20 @@ impl Inner {
             .map_err(|_| "start timeout expired")??;
         let answer = session.begin_handshake(handshake.into());
         let timeout = config.session_config.init_timeout.unwrap_or(INIT_TIMEOUT);
-        let negotiated = clock::timeout(timeout, answer).await.ok().and_then(Result::ok).flatten();
+        let negotiated = clock::timeout(timeout, answer).await;
         let before = session.inspect(Session::initialized);
-        if negotiated.is_none() || negotiated != before {
-            let reason = "the new server negotiates something else than the one before";
-            session.end_backend(reason);
-            return Err(reason.into());
+        let failure = match negotiated {
+            Err(_) => Some("the new server does not respond to `initialize`"),
+            Ok(Err(_)) => Some("the new server has ended before it was initialized"),
+            Ok(Ok(None)) => Some("the new server responds to `initialize` with an error"),
+            Ok(Ok(negotiated)) if negotiated != before => {
+                Some("the new server negotiates something else than the one before")
+            }
+            Ok(Ok(Some(_))) => None,
+        };
+        if let Some(failure) = failure {
+            session.end_backend(failure);
+            return Err(failure.into());
         }
         session.end_handshake(Bytes::from_static(INITIALIZED).into());
         if before.is_some_and(|before| before.logging) {

@@ -9,6 +9,7 @@ use super::{Found, Inner, ManagerError, SessionManager, sessions::UnlistedSessio
 use crate::{
     Principal, SessionEvent, SessionHandle, SessionId, clock,
     cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
+    permits::SessionPermit,
     session::{SessionStore, StoreJob},
     store::Takeover,
 };
@@ -137,18 +138,24 @@ pub(super) async fn ended(session: &SessionHandle) -> Result<(), ManagerError> {
 struct Taker(Arc<Inner>);
 
 impl TakeOver for Taker {
+    type Permit = SessionPermit;
+
     fn has(&self, session: SessionId) -> bool {
         self.0.sessions.shared().registry.find(session).is_some()
     }
 
-    async fn take_over(&self, session: SessionId, epoch: u64) -> Resolution {
+    async fn reserve(&self) -> Option<SessionPermit> {
+        self.0.sessions.reserve().await.ok()
+    }
+
+    async fn take_over(&self, session: SessionId, epoch: u64, permit: SessionPermit) -> Resolution {
         let Some(cluster) = &self.0.cluster else { return Resolution::Unavailable };
         let shared = self.0.sessions.shared();
         let now = shared.clock.now();
         let restored = cluster.restore(session, epoch, shared.session_config.clone(), now).await;
         let id = session.short();
         match restored {
-            Ok(restored) => match self.insert(session, epoch, restored).await {
+            Ok(restored) => match self.insert(session, epoch, restored, permit).await {
                 Ok(()) => {
                     let event = SessionEvent::Restored { epoch };
                     shared.observers.on_session_event(session, &event);
@@ -185,12 +192,12 @@ impl Taker {
         id: SessionId,
         epoch: u64,
         restored: Restored,
+        permit: SessionPermit,
     ) -> Result<(), ManagerError> {
         let Restored { core, principal, initialize, through } = restored;
         let Some(cluster) = &self.0.cluster else { return Err(ManagerError::StoreAway) };
         let sessions = &self.0.sessions;
         let owner = sessions.admit(principal, None)?;
-        let permit = sessions.reserve().await?;
         let UnlistedSession { session, permit, owner_permits, client, messages } =
             sessions.create(id, core, permit, owner);
         session.continue_tenure(epoch, through, initialize.clone());

@@ -11,7 +11,9 @@ use rejoin_core::{
 };
 
 use super::{inner::SessionInner, state::LockedSession};
-use crate::{Principal, observer::SessionEvent, payload::Payload, sync::oneshot};
+use crate::{
+    Principal, byte_counter::ByteCounter, observer::SessionEvent, payload::Payload, sync::oneshot,
+};
 
 /// What writes the sessions of a manager to a store.
 pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
@@ -40,6 +42,9 @@ pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
 
     /// Returns another entry.
     fn write_entry(&self, kind: EntryKind, payload: &[u8]) -> Bytes;
+
+    /// Returns the bytes of records of all sessions that wait for the entries before them.
+    fn pending(&self) -> &ByteCounter;
 
     /// Does what a session requires, and reports the outcome to it. Called without its lock.
     fn start(&self, session: &Arc<SessionInner<P>>, job: StoreJob);
@@ -75,6 +80,8 @@ pub(super) struct Commits {
     pending: Vec<u8>,
     /// How many bytes of them the tenure does not know yet.
     unreported: usize,
+    /// How many bytes of them are counted for all sessions.
+    counted: usize,
     /// The number of the last record.
     recorded: u64,
     in_flight: Option<InFlight>,
@@ -86,6 +93,9 @@ pub(super) struct Commits {
     /// Told once nothing more is written. One for each DELETE request that waits.
     end_waiters: Vec<oneshot::Sender<()>>,
 }
+
+/// Bytes of the pending records of all sessions.
+const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// The entry in flight.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +116,22 @@ enum Handover {
         retry: Duration,
     },
     Begun,
+}
+
+impl Commits {
+    /// Counts the pending records for all sessions. Returns whether there is room for them.
+    fn count_pending(&mut self, all: &ByteCounter) -> bool {
+        let bytes = self.pending.len();
+        if bytes == self.counted {
+            return true;
+        }
+        if bytes > self.counted && !all.try_add(bytes - self.counted, PENDING_BYTES_MAX) {
+            return false;
+        }
+        all.subtract(self.counted.saturating_sub(bytes));
+        self.counted = bytes;
+        true
+    }
 }
 
 impl<P: Payload> SessionInner<P> {
@@ -221,6 +247,14 @@ impl<P: Payload> SessionInner<P> {
         });
     }
 
+    /// Returns whether nothing more is written.
+    pub(crate) fn is_over_in_store(self: &Arc<Self>) -> bool {
+        self.with_lock(true, |locked| {
+            let tenure = locked.state.commits.as_ref().and_then(|commits| commits.tenure.as_ref());
+            tenure.is_none_or(Tenure::is_over)
+        })
+    }
+
     /// Returns a future that is ready once the store knows the end of the session, if it does not
     /// yet.
     pub(crate) fn end_in_store(self: &Arc<Self>) -> Option<oneshot::Receiver<()>> {
@@ -288,16 +322,29 @@ impl<P: Payload> LockedSession<'_, P> {
     /// due.
     pub(super) fn write_records(&mut self) {
         self.report_records();
+        self.limit_pending();
         let Some(commits) = &mut self.state.commits else { return };
-        if commits.pending.len() > Tenure::PENDING_BYTES_MAX {
-            // The tenure knows: the next entry is the whole session.
-            commits.pending = Vec::new();
-        }
         if let Handover::WhenIdle { retry } = commits.handover
             && self.state.core.pending_requests() == 0
             && self.state.core.close_reason().is_none()
         {
             self.begin_handover(retry);
+        }
+    }
+
+    /// Drops the pending records if they are too many: the next entry is then the whole session.
+    fn limit_pending(&mut self) {
+        let (Some(store), Some(commits)) = (&self.session.shared.store, &mut self.state.commits)
+        else {
+            return;
+        };
+        let bytes = commits.pending.len();
+        if bytes > Tenure::PENDING_BYTES_MAX || !commits.count_pending(store.pending()) {
+            commits.pending = Vec::new();
+            commits.count_pending(store.pending());
+            if let Some(tenure) = &mut commits.tenure {
+                tenure.on_pending_dropped();
+            }
         }
     }
 
@@ -312,9 +359,13 @@ impl<P: Payload> LockedSession<'_, P> {
 
     /// Ends the session in the store, too.
     pub(super) fn end_tenure(&mut self) {
-        let Some(commits) = &mut self.state.commits else { return };
+        let (Some(store), Some(commits)) = (&self.session.shared.store, &mut self.state.commits)
+        else {
+            return;
+        };
         commits.unreported = 0;
         commits.pending = Vec::new();
+        commits.count_pending(store.pending());
         if commits.tenure.as_ref().is_some_and(|tenure| !tenure.is_over()) {
             self.after_unlock.store_jobs.push(StoreJob::Track);
         }
@@ -439,5 +490,24 @@ impl<P: Payload> LockedSession<'_, P> {
         for connection in connections {
             self.apply(Input::ConnectionClosed { connection, through: None });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pending_records_of_all_sessions_have_a_limit() {
+        let all = ByteCounter::default();
+        let pending = |bytes| Commits { pending: vec![0; bytes], ..Commits::default() };
+        let (mut first, mut second) = (pending(PENDING_BYTES_MAX - 10), pending(11));
+        assert!(first.count_pending(&all));
+        assert!(!second.count_pending(&all));
+        second.pending.truncate(10);
+        assert!(second.count_pending(&all));
+        first.pending.clear();
+        assert!(first.count_pending(&all));
+        assert_eq!(all.bytes(), 10);
     }
 }

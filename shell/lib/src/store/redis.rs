@@ -1,12 +1,16 @@
 //! A store on Valkey, or Redis 6.2 and later.
 
-use std::{fmt, str, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    Pipeline, RedisError, Value, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings, pipe,
+    RedisError, Value, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings, pipe,
 };
 use rejoin_core::cluster::{EntryId, NodeId, StoreId};
 use thiserror::Error;
@@ -51,6 +55,9 @@ pub struct RedisStoreError(String);
 /// Maximum number of commands that wait for a response.
 const COMMANDS_MAX: usize = 1_024;
 
+/// How many times as long a part of a log may take as another response: it has up to some MiB.
+const LOG_TIMEOUTS: u32 = 10;
+
 /// Key of the id of the store, after the prefix.
 const STORE_ID: &str = "store";
 
@@ -65,6 +72,8 @@ pub struct RedisStore {
     client: Client,
     config: RedisStoreConfig,
     connections: Mutex<Option<Connections>>,
+    /// The number of attempts to connect.
+    attempts: AtomicU64,
 }
 
 impl fmt::Debug for RedisStore {
@@ -73,11 +82,14 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// Reads have a connection of their own: a long log must not delay what is written.
+/// The connections: a long log must not delay anything else.
 #[derive(Clone)]
 struct Connections {
+    /// The number of the attempt that has opened them.
+    attempt: u64,
     writes: MultiplexedConnection,
     reads: MultiplexedConnection,
+    logs: MultiplexedConnection,
 }
 
 impl RedisStore {
@@ -91,21 +103,26 @@ impl RedisStore {
         let info = config.url.as_str().into_connection_info().map_err(invalid)?;
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).map_err(invalid)?;
-        Ok(Self { client, config, connections: Mutex::default() })
+        Ok(Self { client, config, connections: Mutex::default(), attempts: AtomicU64::new(0) })
     }
 
     async fn open(&self) -> Result<StoreId, RedisError> {
-        let timeout = Some(self.config.timeout);
+        *self.connections.lock() = None;
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let timeout = self.config.timeout;
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(timeout)
-            .set_response_timeout(timeout)
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout))
             .set_pipeline_buffer_size(COMMANDS_MAX)
             .set_concurrency_limit(COMMANDS_MAX);
-        let connect = || self.client.get_multiplexed_async_connection_with_config(&config);
-        let mut connections = Connections { writes: connect().await?, reads: connect().await? };
-        let id = self.store_id(&mut connections.writes).await?;
-        check_eviction(&mut connections.reads).await;
-        *self.connections.lock() = Some(connections);
+        let log_timeout = timeout.saturating_mul(LOG_TIMEOUTS);
+        let log_config = config.clone().set_response_timeout(Some(log_timeout));
+        let connect = |config| self.client.get_multiplexed_async_connection_with_config(config);
+        let (mut writes, mut reads) = (connect(&config).await?, connect(&config).await?);
+        let logs = connect(&log_config).await?;
+        let id = self.store_id(&mut writes).await?;
+        check_eviction(&mut reads).await;
+        *self.connections.lock() = Some(Connections { attempt, writes, reads, logs });
         Ok(id)
     }
 
@@ -138,10 +155,11 @@ impl RedisStore {
         self.connections.lock().clone().ok_or_else(|| StoreAway::new("not connected"))
     }
 
-    /// Returns the error of a call. The connection is not used any more: after a timeout, a response
+    /// Returns the error of a call. Its connections are not used any more: after a timeout, a response
     /// may come late, and a server that refuses commands needs somebody to look.
-    fn away(&self, error: &RedisError) -> StoreAway {
-        *self.connections.lock() = None;
+    fn away(&self, attempt: u64, error: &RedisError) -> StoreAway {
+        // Others may have been opened since.
+        self.connections.lock().take_if(|connections| connections.attempt == attempt);
         StoreAway::new(error.to_string())
     }
 
@@ -203,14 +221,14 @@ impl RedisStore {
 
 impl Store for RedisStore {
     fn connect(&self) -> StoreFuture<'_, StoreId> {
-        Box::pin(async { self.open().await.map_err(|error| self.away(&error)) })
+        Box::pin(async { self.open().await.map_err(|error| StoreAway::new(error.to_string())) })
     }
 
     fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
         Box::pin(async {
-            let mut connection = self.connections()?.writes;
+            let Connections { attempt, writes: mut connection, .. } = self.connections()?;
             let written = self.write_with(&mut connection, write).await;
-            written.or_else(|error| refusal(&error).ok_or_else(|| self.away(&error)))
+            written.or_else(|error| refusal(&error).ok_or_else(|| self.away(attempt, &error)))
         })
     }
 
@@ -220,10 +238,12 @@ impl Store for RedisStore {
             last.arg(self.session(key)).arg("+").arg("-").arg("COUNT").arg(1);
             let mut store = cmd("GET");
             store.arg(self.key(STORE_ID));
-            let last = self.read_all(pipe().add_command(last).add_command(store)).await?;
-            let (Entries(mut entries), store): (Entries, Option<String>) = last;
+            let Connections { attempt, mut reads, .. } = self.connections()?;
+            let last = pipe().add_command(last).add_command(store).query_async(&mut reads).await;
+            let (Entries(mut entries), store): (Entries, Option<String>) =
+                last.map_err(|error| self.away(attempt, &error))?;
             let store = store.map(|id| id.parse()).transpose();
-            let store = store.map_err(|_| self.away(&invalid("the id of the store")))?;
+            let store = store.map_err(|_| self.away(attempt, &invalid("the id of the store")))?;
             Ok(LastEntry { entry: entries.pop(), store })
         })
     }
@@ -238,7 +258,9 @@ impl Store for RedisStore {
             let start = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
             let mut range = cmd("XRANGE");
             range.arg(self.session(key)).arg(start).arg("+").arg("COUNT").arg(entries_max);
-            let (Entries(entries),) = self.read_all(pipe().add_command(range)).await?;
+            let Connections { attempt, mut logs, .. } = self.connections()?;
+            let range = range.query_async(&mut logs).await;
+            let Entries(entries) = range.map_err(|error| self.away(attempt, &error))?;
             Ok(entries)
         })
     }
@@ -249,22 +271,18 @@ impl Store for RedisStore {
             let (mut address, mut expires_in) = (cmd("GET"), cmd("PTTL"));
             address.arg(&key);
             expires_in.arg(&key);
-            let lease = self.read_all(pipe().add_command(address).add_command(expires_in)).await?;
-            let (address, expires_in): (Option<String>, i64) = lease;
+            let Connections { attempt, mut reads, .. } = self.connections()?;
+            let mut lease = pipe();
+            lease.add_command(address).add_command(expires_in);
+            let lease = lease.query_async(&mut reads).await;
+            let (address, expires_in): (Option<String>, i64) =
+                lease.map_err(|error| self.away(attempt, &error))?;
             // It may have expired in between.
             let expires_in = u64::try_from(expires_in).ok().map(Duration::from_millis);
             let lease =
                 |(address, expires_in): (String, _)| Lease { address: address.into(), expires_in };
             Ok(address.zip(expires_in).map(lease))
         })
-    }
-}
-
-impl RedisStore {
-    /// Carries out commands of the connection for reads, in one round trip.
-    async fn read_all<T: FromRedisValue>(&self, commands: &mut Pipeline) -> Result<T, StoreAway> {
-        let mut connection = self.connections()?.reads;
-        commands.query_async(&mut connection).await.map_err(|error| self.away(&error))
     }
 }
 

@@ -69,3 +69,49 @@ async fn a_store_that_has_forgotten_everything_gets_the_sessions_again() {
     let mut resumed = find(&second, &session).await.resume(id("0/0")).unwrap();
     assert!(text(&events(&mut resumed).await[0]).contains("result"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_sessions_do_not_ask_the_store_at_once() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let mut sessions = Vec::new();
+    for _ in 0..200 {
+        sessions.push((server.initialized().await, server.backend().await));
+    }
+    store.cut(true);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    store.cut(false);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for (session, _) in &sessions {
+        find(&server, session).await;
+    }
+    assert_eq!(store.looks_max(), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_there_is_no_memory_for_are_in_the_store_after_all() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let mut sessions = Vec::new();
+    for _ in 0..20 {
+        let (session, mut backend) = (server.initialized().await, server.backend().await);
+        let call = post(r#""id":1,"method":"a""#);
+        drop(session.request(call, AnswerFormat::Sse).await.unwrap());
+        backend.receive().await;
+        sessions.push((session, backend));
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    store.cut(true);
+    let long = "x".repeat(3_900_000);
+    for (_, backend) in &mut sessions {
+        backend.send(&format!(r#""id":1,"result":"{long}""#)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    store.cut(false);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for (session, _) in &sessions {
+        assert!(store.bytes(session).await > long.len());
+        let mut resumed = find(&server, session).await.resume(id("0/0")).unwrap();
+        assert!(text(&events(&mut resumed).await[0]).len() > long.len());
+    }
+}

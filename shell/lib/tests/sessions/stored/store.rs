@@ -1,8 +1,11 @@
 //! A store in memory, that one manager can lose and that can be made to wait.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use rejoin::{
@@ -21,6 +24,8 @@ pub(crate) struct TestStore {
     memory: MemoryStore,
     is_cut: Arc<AtomicBool>,
     is_slow: watch::Sender<bool>,
+    /// The number of calls for a last entry, now and at most.
+    looks: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl TestStore {
@@ -29,7 +34,8 @@ impl TestStore {
     }
 
     fn of(memory: MemoryStore) -> Self {
-        Self { memory, is_cut: Arc::default(), is_slow: watch::Sender::new(false) }
+        let is_slow = watch::Sender::new(false);
+        Self { memory, is_cut: Arc::default(), is_slow, looks: Arc::default() }
     }
 
     /// Returns the connection of another manager.
@@ -56,6 +62,11 @@ impl TestStore {
     pub(crate) async fn bytes(&self, session: &SessionHandle) -> usize {
         let entries = self.memory.read(StoreKey::of(session.id()), None, usize::MAX).await.unwrap();
         entries.iter().map(|entry| entry.bytes.len()).sum()
+    }
+
+    /// Returns for how many last entries this manager has asked at a time, at most.
+    pub(crate) fn looks_max(&self) -> usize {
+        self.looks.1.load(Ordering::SeqCst)
     }
 
     fn check(&self) -> Result<(), StoreAway> {
@@ -85,6 +96,10 @@ impl Store for TestStore {
     fn last(&self, key: StoreKey) -> StoreFuture<'_, LastEntry> {
         Box::pin(async move {
             self.check()?;
+            let (now, max) = &*self.looks;
+            max.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
             self.memory.last(key).await
         })
     }

@@ -105,6 +105,30 @@ async fn two_managers_do_not_both_take_a_session_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_is_not_claimed_without_room_for_it() {
+    let store = TestStore::new();
+    let mut config = ManagerConfig::default();
+    config.sessions_max = 1;
+    let full =
+        Server::built(config, |builder| builder.store(store.other(), StoreConfig::default()));
+    let occupant = full.initialized().await;
+    let mut backend = full.backend().await;
+    retain_a_response(&occupant, &mut backend).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let first = server(&store);
+    let session = first.initialized().await;
+    retain_a_response(&session, &mut first.backend().await).await;
+    store.cut(true);
+    tokio::time::sleep(LEASE).await;
+    let before = store.bytes(&session).await;
+    let found = full.sessions.find_session(None, session.id()).await;
+    assert!(matches!(found, Err(ManagerError::StoreAway)), "{found:?}");
+    assert_eq!(store.bytes(&session).await, before, "nothing was written");
+    occupant.delete().unwrap();
+    find(&full, &session).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_was_deleted_is_not_found_anywhere() {
     let store = TestStore::new();
     let (first, second) = (server(&store), settled_server(&store.other()).await);
