@@ -38,7 +38,8 @@ pub struct Balancer {
 
 #[derive(Debug)]
 struct Nodes {
-    addresses: Vec<String>,
+    /// `None` for one that gets no requests.
+    addresses: Vec<Option<String>>,
     /// Number of requests that each node got.
     requests: Vec<u64>,
     next: usize,
@@ -50,6 +51,7 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let requests = vec![0; addresses.len()];
+        let addresses = addresses.into_iter().map(Some).collect();
         let nodes = Arc::new(Mutex::new(Nodes { addresses, requests, next: 0 }));
         let acceptor = AbortOnDrop(tokio::spawn(accept(listener, Arc::clone(&nodes))));
         Self { address, nodes, _acceptor: acceptor }
@@ -57,7 +59,12 @@ impl Balancer {
 
     /// Gives a node another address: it was started again.
     pub fn replace(&self, node: usize, address: &str) {
-        address.clone_into(&mut self.nodes.lock().unwrap().addresses[node]);
+        self.nodes.lock().unwrap().addresses[node] = Some(address.to_owned());
+    }
+
+    /// Sends no more requests to a node, until it is replaced.
+    pub fn remove(&self, node: usize) {
+        self.nodes.lock().unwrap().addresses[node] = None;
     }
 
     /// Chooses the node that gets the next request.
@@ -73,11 +80,13 @@ impl Balancer {
 }
 
 impl Nodes {
-    /// Returns the next node and its address.
-    fn take_next(&mut self) -> (usize, String) {
-        let node = self.next % self.addresses.len();
-        self.next = node + 1;
-        (node, self.addresses[node].clone())
+    /// Returns the nodes in the order in which the next request tries them, with their addresses.
+    fn take_next(&mut self) -> Vec<(usize, String)> {
+        let count = self.addresses.len();
+        let nodes = (self.next..self.next + count).map(|node| node % count);
+        let nodes = nodes.filter_map(|node| Some((node, self.addresses[node].clone()?))).collect();
+        self.next = (self.next + 1) % count;
+        nodes
     }
 }
 
@@ -120,9 +129,8 @@ async fn pass_on(
 
 /// Connects to the next node that accepts the connection.
 async fn connect(nodes: &Mutex<Nodes>) -> Option<TcpStream> {
-    let count = nodes.lock().unwrap().addresses.len();
-    for _ in 0..count {
-        let (node, address) = nodes.lock().unwrap().take_next();
+    let candidates = nodes.lock().unwrap().take_next();
+    for (node, address) in candidates {
         if let Ok(connection) = TcpStream::connect(address).await {
             connection.set_nodelay(true).unwrap();
             nodes.lock().unwrap().requests[node] += 1;
@@ -218,6 +226,9 @@ mod tests {
         balancer.choose_next(0);
         Client::new(&balancer.address).get(None).await;
         assert_eq!(balancer.requests(), [1, 2]);
+        balancer.remove(1);
+        Client::new(&balancer.address).get(None).await;
+        assert_eq!(balancer.requests(), [2, 2]);
     }
 
     #[tokio::test]

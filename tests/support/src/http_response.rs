@@ -136,10 +136,15 @@ impl HttpResponse {
 
     /// Waits for a body that is one JSON value.
     pub async fn json(&mut self) -> Value {
+        serde_json::from_str(&self.text().await).unwrap()
+    }
+
+    /// Waits for a body that is text, as far as it comes.
+    pub async fn text(&mut self) -> String {
         let mut text = Vec::new();
         while let Ok(Some(chunk)) = self.chunk().await {
             text.extend_from_slice(&chunk);
         }
-        serde_json::from_slice(&text).unwrap()
+        String::from_utf8(text).unwrap()
     }
 }

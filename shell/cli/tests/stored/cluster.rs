@@ -6,7 +6,7 @@ use rejoin_test_support::{Balancer, Client, Forwarder, Program, engine::Engine, 
 use tempfile::TempDir;
 use tokio::{
     task::spawn_blocking,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 /// The number of nodes.
@@ -15,6 +15,12 @@ pub(crate) const NODES: usize = 3;
 /// How long a node must know the store before it takes sessions over: twice the time of a lease, and
 /// what its start takes.
 const GRACE: Duration = Duration::from_millis(3_200);
+
+/// How long the balancer takes to notice that a node is not ready any more.
+const LAG: Duration = Duration::from_millis(200);
+
+/// The option with the address for other nodes.
+const LISTEN: &str = "--cluster-listen=";
 
 /// A cluster. The nodes have numbers.
 pub(crate) struct Cluster {
@@ -64,7 +70,7 @@ impl Cluster {
             let own = [
                 "--store".to_owned(),
                 format!("redis://{store}"),
-                format!("--cluster-listen={listen}"),
+                format!("{LISTEN}{listen}"),
                 format!("--cluster-advertise={links_to}"),
                 format!("--cluster-secret-file={}", secret.display()),
             ];
@@ -86,6 +92,12 @@ impl Cluster {
         self.nodes[node].program.as_ref().unwrap()
     }
 
+    /// Returns the address where a node listens for others.
+    pub(crate) fn link_address(&self, node: usize) -> &str {
+        let option = self.nodes[node].options.iter().find_map(|option| option.strip_prefix(LISTEN));
+        option.unwrap()
+    }
+
     /// Kills a node.
     pub(crate) fn kill(&mut self, node: usize) {
         self.nodes[node].program.take().unwrap();
@@ -97,6 +109,18 @@ impl Cluster {
         self.balancer.replace(node, &program.address);
         self.nodes[node].program = Some(program);
         self.started_at = Instant::now();
+    }
+
+    /// Stops a node with SIGTERM, and starts it again. Until it is told that the node is not ready, the
+    /// balancer sends requests to it.
+    pub(crate) async fn replace(&mut self, node: usize) {
+        let mut program = self.nodes[node].program.take().unwrap();
+        program.signal("TERM");
+        sleep(LAG).await;
+        self.balancer.remove(node);
+        let exited = program.exited(Duration::from_secs(30)).await;
+        assert!(exited.expect("it exits").success());
+        self.restart(node).await;
     }
 
     /// Waits until all nodes may take sessions over.

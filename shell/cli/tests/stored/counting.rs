@@ -24,12 +24,12 @@ pub(crate) struct Counting {
 }
 
 /// Why a call has no event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotBegun {
     /// It was not executed, and can be made again.
     Refused,
-    /// Whether it was executed is not known.
-    Unknown,
+    /// Whether it was executed is not known, because of this.
+    Unknown(String),
     /// Its session does not exist.
     Gone,
 }
@@ -62,10 +62,12 @@ impl Counting {
     ) -> Result<Self, NotBegun> {
         let arguments = json!({ "total": total, "interval_ms": interval.as_millis() });
         let calling = client.call(id, "count", arguments);
-        let mut response = timeout(HEAD_TIMEOUT, calling).await.map_err(|_| NotBegun::Unknown)?;
+        let unknown = |why: &str| NotBegun::Unknown(why.to_owned());
+        let mut response =
+            timeout(HEAD_TIMEOUT, calling).await.map_err(|_| unknown("no response"))?;
         match response.status {
             StatusCode::OK => {}
-            StatusCode::BAD_GATEWAY => return Err(NotBegun::Unknown),
+            StatusCode::BAD_GATEWAY => return Err(NotBegun::Unknown(response.text().await)),
             StatusCode::SERVICE_UNAVAILABLE => {
                 assert!(response.headers.contains_key("retry-after"));
                 return Err(NotBegun::Refused);
@@ -73,7 +75,7 @@ impl Counting {
             StatusCode::NOT_FOUND => return Err(NotBegun::Gone),
             other => panic!("a call was answered by {other}"),
         }
-        let last = first_id(&mut response).await.ok_or(NotBegun::Unknown)?;
+        let last = first_id(&mut response).await.ok_or_else(|| unknown("no id"))?;
         Ok(Self {
             client: client.clone(),
             id,

@@ -33,14 +33,14 @@ struct Seen {
 }
 
 /// What became of calls.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     /// They have ended in a result.
     pub(crate) done: usize,
     /// They have ended in an error, after their first event.
     pub(crate) failed: usize,
-    /// Whether they were executed is not known: their client has no event of them.
-    pub(crate) unknown: usize,
+    /// Why it is not known whether they were executed: their clients have no event of them.
+    pub(crate) unknown: Vec<String>,
     /// They were refused, and made again.
     pub(crate) refused: usize,
     /// Sessions that did not exist any more.
@@ -94,7 +94,7 @@ impl Load {
             let Tally { done, failed, unknown, refused, lost, longest } = tally.unwrap();
             sum.done += done;
             sum.failed += failed;
-            sum.unknown += unknown;
+            sum.unknown.extend(unknown);
             sum.refused += refused;
             sum.lost += lost;
             sum.longest = sum.longest.max(longest);
@@ -106,7 +106,7 @@ impl Load {
 impl Tally {
     /// Checks that each call has a result.
     pub(crate) fn check_nothing_lost(&self) {
-        assert_eq!((self.failed, self.unknown, self.lost), (0, 0, 0), "{self:?}");
+        assert_eq!((self.failed, self.unknown.len(), self.lost), (0, 0, 0), "{self:?}");
         assert!(self.done > 0);
     }
 }
@@ -125,7 +125,7 @@ async fn call(nth: usize, client: Client, seen: Arc<Seen>) -> Tally {
                 }
                 None => tally.failed += 1,
             },
-            Err(NotBegun::Unknown) => tally.unknown += 1,
+            Err(NotBegun::Unknown(why)) => tally.unknown.push(why),
             Err(NotBegun::Gone) => {
                 tally.lost += 1;
                 return tally;

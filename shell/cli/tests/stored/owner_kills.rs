@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     cluster::{Cluster, NODES},
     counting::Counting,
-    on_each_engine,
+    on_each_engine, report,
 };
 
 /// The number of kills: `REJOIN_TEST_KILLS`, or this.
@@ -40,20 +40,10 @@ async fn a_killed_owner_loses_no_event_and_no_id_names_two() {
             times.extend(kill_in_mid_call(&mut cluster, owner).await);
             cluster.restart(owner).await;
         }
-        let p95 = report(times);
+        let [_, p95, _] = report("first event after a kill", times);
         assert!(p95 <= TAKEOVER, "{p95:?}");
     })
     .await;
-}
-
-/// Prints how soon the first events came. Returns the time of 19 of 20.
-#[expect(clippy::print_stderr, reason = "a measurement")]
-fn report(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    let part = |percent: usize| times[(times.len() * percent).div_ceil(100) - 1];
-    let (p50, p95, max) = (part(50), part(95), part(100));
-    eprintln!("{} streams: first event p50 {p50:?}, p95 {p95:?}, max {max:?}", times.len());
-    p95
 }
 
 /// Kills the owner of two sessions with three calls. Returns how long after the kill the first event

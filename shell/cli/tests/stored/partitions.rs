@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use rejoin_test_support::{Client, HttpResponse, engine::Engine};
+use rejoin_test_support::{Client, engine::Engine};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    check_retry,
     cluster::Cluster,
     counting::{Counting, RETRY},
     on_each_engine,
@@ -77,11 +78,6 @@ async fn a_session_is_deleted_for_all_nodes_or_not_at_all() {
         }
     })
     .await;
-}
-
-fn check_retry(response: &HttpResponse) {
-    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(response.headers.contains_key("retry-after"));
 }
 
 async fn serve(client: &Client) {
