@@ -5,8 +5,12 @@
 mod counting_store;
 #[path = "cluster/failures.rs"]
 mod failures;
+#[path = "cluster/lost.rs"]
+mod lost;
 #[path = "cluster/node.rs"]
 mod node;
+#[path = "cluster/outages.rs"]
+mod outages;
 #[path = "cluster/passed_on.rs"]
 mod passed_on;
 #[path = "cluster/proxy.rs"]
@@ -16,6 +20,11 @@ mod refused;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "http/server.rs"]
 mod server;
+#[path = "cluster/shutdown.rs"]
+mod shutdown;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/backend.rs"]
 mod support;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "sessions/stored/store.rs"]
+mod test_store;

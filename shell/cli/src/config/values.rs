@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
     num::NonZeroU32,
     str::FromStr,
     time::Duration,
@@ -25,6 +25,10 @@ pub(crate) struct Size(usize);
 /// An address to listen on: `HOST:PORT`, a port on the loopback address, or an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listen(SocketAddr);
+
+/// How others reach a process: `HOST:PORT`. The name is not looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostAndPort(String);
 
 /// A change of the environment: `NAME=VALUE` sets a variable, `NAME` unsets it.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,7 +86,7 @@ optional_values! {
     /// A URL, or `off`.
     OptionalUrl(String): "a URL" or "off";
     /// The address of a process, or `off`.
-    OptionalAddress(String): "`HOST:PORT`" or "off";
+    OptionalAddress(HostAndPort): "`HOST:PORT`" or "off";
     /// A URL path, or `off`.
     OptionalPath(String): "a path" or "off";
     /// A directory, or `off`.
@@ -223,6 +227,27 @@ impl fmt::Display for EnvVariable {
     }
 }
 
+impl FromStr for HostAndPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected `HOST:PORT`, such as `10.0.0.7:8110`";
+        let (host, port) = text.rsplit_once(':').ok_or(expected)?;
+        let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let is_name = !host.is_empty() && host.bytes().all(is_allowed);
+        let is_host = address.map_or(is_name, |address| address.parse::<Ipv6Addr>().is_ok());
+        if is_port && is_host { Ok(Self(text.to_owned())) } else { Err(expected.to_owned()) }
+    }
+}
+
+impl fmt::Display for HostAndPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for HeaderVariable {
     type Err = String;
 
@@ -269,7 +294,6 @@ conversions!(
     Listen(SocketAddr),
     OptionalDir(Option<String>),
     OptionalFile(Option<String>),
-    OptionalAddress(Option<String>),
     OptionalPath(Option<String>),
     OptionalUrl(Option<String>),
     OptionalHeader(Option<HeaderName>),
@@ -287,6 +311,18 @@ impl From<Option<SocketAddr>> for OptionalListen {
 impl From<OptionalListen> for Option<SocketAddr> {
     fn from(OptionalListen(address): OptionalListen) -> Self {
         address.map(|Listen(address)| address)
+    }
+}
+
+impl From<Option<String>> for OptionalAddress {
+    fn from(address: Option<String>) -> Self {
+        Self(address.map(HostAndPort))
+    }
+}
+
+impl From<OptionalAddress> for Option<String> {
+    fn from(OptionalAddress(address): OptionalAddress) -> Self {
+        address.map(|HostAndPort(address)| address)
     }
 }
 
@@ -323,6 +359,8 @@ mod tests {
         assert_round_trip::<OptionalDir>(&["/var/log", "off"]);
         assert_round_trip::<OptionalListen>(&["127.0.0.1:9464", "off"]);
         assert_round_trip::<OptionalLimit>(&["1", "off"]);
+        let addresses = ["10.0.0.7:8110", "node-1.example:1", "[::1]:8110", "off"];
+        assert_round_trip::<OptionalAddress>(&addresses);
         assert_round_trip::<OptionalHeader>(&["x-forwarded-for", "off"]);
         assert_round_trip::<EnvVariable>(&["A=1", "A=", "A"]);
         assert_round_trip::<HeaderVariable>(&["x-github-token=GITHUB_TOKEN", "a=_1"]);
@@ -362,6 +400,11 @@ mod tests {
         assert!("-1".parse::<Size>().is_err());
         for text in ["", "A", "=A", "a=", "a=1A", "a=A-B", "a b=A", "a=A=B"] {
             assert!(text.parse::<HeaderVariable>().unwrap_err().contains("HEADER=NAME"), "{text}");
+        }
+        for text in
+            ["", "10.0.0.7", "10.0.0.7:", ":80", "a:0", "a:99999", "a b:1", "::1:80", "[a]:1"]
+        {
+            assert!(text.parse::<OptionalAddress>().unwrap_err().contains("HOST:PORT"), "{text}");
         }
         assert!("99999999999GiB".parse::<Size>().unwrap_err().contains("1PiB"));
     }

@@ -49,11 +49,15 @@ pub(super) async fn shut_down(
     }
 }
 
-/// Waits until the store knows that other processes can continue the remaining sessions.
+/// Waits until the store knows that other processes can continue the remaining sessions, and these have
+/// the responses to what they have passed on.
 async fn hand_over(servers: &Servers, timeout: Duration) {
     if tokio::time::timeout(timeout, servers.closed()).await.is_err() {
         let sessions = servers.sessions();
-        tracing::warn!(sessions, "some sessions could not be handed over in time");
+        tracing::warn!(
+            sessions,
+            "some sessions could not be handed over, or responses not be passed on, in time"
+        );
     }
 }
 

@@ -5,14 +5,19 @@ use std::{collections::HashMap, fmt, net::SocketAddr, pin::Pin, sync::Arc, time:
 use futures_util::{FutureExt as _, future::Shared};
 use parking_lot::Mutex;
 use rejoin_core::cluster::NodeId;
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
     Cluster,
+    entry::{Entry, Kind},
     link::{self, Call, Link, LinkConfig, Operation, Reply, Serve},
     owners::Owners,
 };
-use crate::SessionId;
+use crate::{
+    SessionId,
+    store::{LastEntry, StoreKey},
+};
 
 /// The links of this process.
 pub(super) struct Links {
@@ -23,6 +28,8 @@ pub(super) struct Links {
     /// Attempts to connect: at most one for each resolution in progress.
     attempts: Mutex<HashMap<NodeId, Attempt>>,
     owners: Owners,
+    /// Whether this process stops: it ends the streams that it passes on.
+    leaving: watch::Sender<bool>,
 }
 
 type Attempt = Shared<Pin<Box<dyn Future<Output = Option<Link>> + Send>>>;
@@ -44,6 +51,9 @@ const LINKS_MAX: usize = 1_024;
 /// Maximum time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Maximum time for a process to say whether it has a session, which it may have to take over first.
+const FIND_TIMEOUT: Duration = Duration::from_secs(2);
+
 impl Links {
     pub(super) fn new(node: NodeId, config: LinkConfig) -> Self {
         Self {
@@ -52,6 +62,7 @@ impl Links {
             standing: Mutex::default(),
             attempts: Mutex::default(),
             owners: Owners::default(),
+            leaving: watch::Sender::new(false),
         }
     }
 
@@ -65,7 +76,7 @@ impl Links {
 
     /// Returns the link to a process, if it stands.
     fn standing(&self, node: NodeId) -> Option<Link> {
-        self.standing.lock().get(&node).filter(|link| !link.is_cut()).cloned()
+        self.standing.lock().get(&node).filter(|link| !link.is_over()).cloned()
     }
 
     /// Connects to a process, unless there is a link. All that need it wait for one attempt.
@@ -78,13 +89,19 @@ impl Links {
             let attempt = attempts.entry(node).or_insert_with(|| self.attempt(node, address));
             attempt.clone()
         };
-        let link = attempt.await;
-        self.attempts.lock().remove(&node);
+        let link = attempt.clone().await;
+        {
+            let mut attempts = self.attempts.lock();
+            // It may be a later one by now.
+            if attempts.get(&node).is_some_and(|current| current.ptr_eq(&attempt)) {
+                attempts.remove(&node);
+            }
+        }
         let mut links = self.standing.lock();
-        if let Some(standing) = links.get(&node).filter(|link| !link.is_cut()) {
+        if let Some(standing) = links.get(&node).filter(|link| !link.is_over()) {
             return Some(standing.clone());
         }
-        links.retain(|_, link| !link.is_cut());
+        links.retain(|_, link| !link.is_over());
         if links.len() < LINKS_MAX
             && let Some(link) = &link
         {
@@ -119,7 +136,30 @@ impl Cluster {
     /// Sets who does the calls that other processes pass on.
     pub(crate) fn serve_calls(&self, service: Arc<dyn Serve>) {
         if let Some(links) = &self.links {
-            links.config.listener.register(self.node, service);
+            links.config.listener.register(self.node, links.config.advertised(), service);
+        }
+    }
+
+    /// Ends the streams that this process passes on.
+    pub(crate) fn begin_leaving(&self) {
+        if let Some(links) = &self.links {
+            links.leaving.send_replace(true);
+        }
+    }
+
+    /// Returns a future that is ready once this process stops.
+    pub(crate) fn leaving(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut leaving = self.links.as_ref()?.leaving.subscribe();
+        Some(async move {
+            // An error means that the manager was dropped.
+            let _ = leaving.wait_for(|is_leaving| *is_leaving).await;
+        })
+    }
+
+    /// Waits until others have the replies to the requests that they have passed on, and pass on no more.
+    pub(crate) async fn leave(&self) {
+        if let Some(links) = &self.links {
+            links.config.listener.leave(self.node).await;
         }
     }
 
@@ -136,6 +176,16 @@ impl Cluster {
         }
     }
 
+    /// Returns whether this process has a session, as the store knows it.
+    pub(crate) async fn is_owner_in_store(&self, session: SessionId) -> bool {
+        let last = self.store.last(StoreKey::of(session)).await;
+        let Ok(LastEntry { entry: Some(entry), .. }) = last else { return false };
+        Entry::read(&entry.bytes).is_ok_and(|read| {
+            read.node == self.node
+                && matches!(read.kind, Kind::Whole | Kind::Records | Kind::Claimed)
+        })
+    }
+
     /// Tries to reach the owner of a session, and notes it.
     pub(super) async fn reach_owner(
         &self,
@@ -150,13 +200,13 @@ impl Cluster {
         let Ok(mut call) = link.call(&Call::new(session, None, None, Operation::Find)) else {
             return Reached::Nobody;
         };
-        match call.reply().await {
-            Some(Reply::Done) => {
+        match tokio::time::timeout(FIND_TIMEOUT, call.reply()).await {
+            Ok(Some(Reply::Done)) => {
                 links.owners.insert(session, owner);
                 Reached::Owner
             }
-            Some(_) => Reached::Other,
-            None => Reached::Nobody,
+            Ok(Some(_)) => Reached::Other,
+            Ok(None) | Err(_) => Reached::Nobody,
         }
     }
 }

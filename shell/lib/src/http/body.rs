@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     CredentialExpiry, config::HttpConfig, credential::Expired, session::AnyConnection, sse,
+    unanswered::Unanswered,
 };
 use crate::SseEvent;
 
@@ -31,6 +32,8 @@ struct EventStream {
     /// the headers until the first byte of the body.
     first_chunk: Option<Bytes>,
     connection: AnyConnection,
+    /// `None` for a GET, and without a store: there, connections are not lost.
+    unanswered: Option<Unanswered>,
     /// Whether a message was written only in part.
     is_mid_message: bool,
     /// A buffer that is reused; empty between calls.
@@ -75,7 +78,7 @@ impl ResponseBody {
 
     pub(super) fn events(
         events: &[SseEvent],
-        connection: AnyConnection,
+        (connection, unanswered): (AnyConnection, Option<Unanswered>),
         config: &HttpConfig,
         expiry: Option<&CredentialExpiry>,
     ) -> Self {
@@ -85,6 +88,7 @@ impl ResponseBody {
                 events => sse::write(events),
             }),
             connection,
+            unanswered: unanswered.filter(|_| events.is_empty()),
             is_mid_message: false,
             events: Vec::new(),
             keep_alive: config.sse_keep_alive.and_then(KeepAlive::new),
@@ -161,16 +165,25 @@ impl EventStream {
             let written = sse::write(&self.events);
             // Frees the events, which are now in `written`.
             self.events.clear();
+            self.unanswered = None;
             return Poll::Ready(Some(Ok(written)));
         }
         let part = if more { self.connection.take_part() } else { None };
-        let Some(part) = part else {
-            let cut =
-                io::Error::new(io::ErrorKind::ConnectionAborted, "connection cut within a message");
-            return Poll::Ready(std::mem::take(&mut self.is_mid_message).then_some(Err(cut)));
-        };
+        let Some(part) = part else { return Poll::Ready(self.end()) };
+        self.unanswered = None;
         self.is_mid_message = !part.is_last;
         Poll::Ready(Some(Ok(sse::write_part(&part))))
+    }
+
+    /// Returns what follows the last event.
+    fn end(&mut self) -> Option<io::Result<Bytes>> {
+        if std::mem::take(&mut self.is_mid_message) {
+            let cut = "connection cut within a message";
+            return Some(Err(io::Error::new(io::ErrorKind::ConnectionAborted, cut)));
+        }
+        let unanswered = self.unanswered.take()?;
+        let refusal = self.connection.check_end().err()?;
+        Some(Ok(unanswered.fail(&refusal)))
     }
 }
 

@@ -117,6 +117,19 @@ impl Reservation {
         Ok(())
     }
 
+    /// Counts the message in another group, once it is known whose it is.
+    #[cfg(feature = "cluster")]
+    pub(super) fn move_to(&mut self, group: &Arc<ByteCounter>) -> Result<(), MemoryExhausted> {
+        let is_small = !self.is_large && self.bytes <= SMALL_BYTES;
+        let (_, group_max) = if is_small { self.small_bytes_max } else { self.large_bytes_max };
+        let bytes = self.head_bytes.saturating_add(self.bytes);
+        if !group.try_add(bytes, group_max.saturating_add(self.head_bytes)) {
+            return Err(MemoryExhausted);
+        }
+        std::mem::replace(&mut self.group, Arc::clone(group)).subtract(bytes);
+        Ok(())
+    }
+
     fn add(&self, bytes: usize, is_small: bool) -> Result<(), MemoryExhausted> {
         let (all_max, group_max) =
             if is_small { self.small_bytes_max } else { self.large_bytes_max };
@@ -238,6 +251,31 @@ mod tests {
         assert_eq!(session().grow(SMALL_BYTES), Ok(()));
         drop(large);
         assert_eq!(session().grow(MIB), Ok(()));
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn a_message_that_is_moved_counts_in_one_group() {
+        let memory = RequestMemory::new(64 * MIB, 4 * MIB, RequestCounters::default());
+        let (before, after) = (Arc::default(), Arc::default());
+        let mut moved = memory.reservation(Some(&before));
+        moved.grow(4 * MIB).unwrap();
+        moved.move_to(&after).unwrap();
+        let counted = [before.bytes(), after.bytes(), memory.counters.all.bytes()];
+        assert_eq!(counted, [0, 4 * MIB, 4 * MIB]);
+        let full: Vec<_> = (0..3)
+            .map(|_| {
+                let mut full = memory.reservation(Some(&after));
+                full.grow(3 * MIB).unwrap();
+                full
+            })
+            .collect();
+        let mut surplus = memory.reservation(Some(&before));
+        surplus.grow(4 * MIB).unwrap();
+        assert_eq!(surplus.move_to(&after), Err(MemoryExhausted));
+        drop((moved, full, surplus));
+        let counted = [before.bytes(), after.bytes(), memory.counters.all.bytes()];
+        assert_eq!(counted, [0, 0, 0]);
     }
 
     #[test]

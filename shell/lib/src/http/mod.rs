@@ -19,6 +19,7 @@ mod remote;
 mod session;
 mod sse;
 mod stream;
+mod unanswered;
 #[cfg(test)]
 mod wire_page;
 
@@ -42,6 +43,7 @@ use self::{
     memory::RequestMemory,
     refusal::Refusal,
     session::{AnyConnection, AnySession},
+    unanswered::Unanswered,
 };
 pub use self::{
     authenticate::Authenticate,
@@ -222,7 +224,7 @@ impl Inner {
         Ok(match events.as_slice() {
             [] if connection.is_complete() => no_content(),
             events if !more => stream::complete_response(events),
-            events => self.streaming_response(head, events, connection),
+            events => self.streaming_response(head, events, connection, None),
         })
     }
 
@@ -236,7 +238,7 @@ impl Inner {
                 self.sessions.clone(),
                 id,
                 Arc::clone(head),
-                link,
+                (link, self.config.config.reconnect_delay),
             )),
         };
         session.check_protocol_version(&head.headers)?;
@@ -264,9 +266,11 @@ impl Inner {
         head: &Parts,
         events: &[SseEvent],
         connection: AnyConnection,
+        unanswered: Option<Unanswered>,
     ) -> Response<ResponseBody> {
         let expiry = head.extensions.get();
-        stream::streaming_response(events, connection, &self.config.config, expiry)
+        let config = &self.config.config;
+        stream::streaming_response(events, (connection, unanswered), config, expiry)
     }
 }
 

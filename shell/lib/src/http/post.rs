@@ -21,6 +21,7 @@ use super::{
     refusal::Refusal,
     session::{AnyConnection, AnySession},
     stream,
+    unanswered::Unanswered,
 };
 use crate::{ClientMessage, ManagerError, SseEvent, message, session::Shared};
 
@@ -162,6 +163,7 @@ impl Inner {
             return Ok(response);
         }
         let (format, sse) = self.format(&head.headers, &post)?;
+        let unanswered = self.sessions.has_store().then(|| Unanswered::new(&post));
         let mut connection = session.request(post, format).await?;
         if !sse {
             return json_response(&mut connection).await;
@@ -175,11 +177,11 @@ impl Inner {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
             events if !more => {
                 if events.is_empty() {
-                    connection.check_owner()?;
+                    connection.check_end()?;
                 }
                 stream::complete_response(events)
             }
-            _ => self.streaming_response(head, &events, connection),
+            _ => self.streaming_response(head, &events, connection, unanswered),
         })
     }
 }
@@ -223,8 +225,10 @@ async fn json_response(connection: &mut AnyConnection) -> Result<Response<Respon
     }
     match last {
         Some(SseEvent::Message { data, .. }) if is_response(&data) => Ok(json(data)),
-        // The request was cancelled, or its stream was disconnected.
-        _ => connection.check_owner().map(|()| super::no_content()),
+        // The request was cancelled.
+        _ if connection.is_complete() => Ok(super::no_content()),
+        // Its stream was disconnected, which the client cannot resume.
+        _ => Err(connection.check_end().err().unwrap_or_else(Refusal::lost)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Refusals: the HTTP status and JSON-RPC error for each fault.
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use rejoin_core::{ClientFault, ParseError, Rejection, RequestId, SessionCloseReason};
 
@@ -47,6 +48,12 @@ impl Refusal {
             #[cfg(feature = "cluster")]
             is_foreign: false,
         }
+    }
+
+    /// Creates the refusal of a request whose response is lost.
+    pub(super) fn lost() -> Self {
+        let message = "the response was lost: whether the request was carried out is not known";
+        Self::new(StatusCode::BAD_GATEWAY, message)
     }
 
     /// Sets the id of the request, unless it is known.
@@ -118,6 +125,11 @@ impl Refusal {
     /// Returns what an observer is told.
     pub(super) fn observed(&self, head: &Parts) -> Refused {
         Refused { method: head.method.clone(), status: self.status, option: self.option }
+    }
+
+    /// Returns the JSON-RPC error for a request.
+    pub(super) fn error_for(&self, id: &RequestId) -> Bytes {
+        render::error(Some(id), self.code, &self.message)
     }
 
     pub(super) fn into_response(self) -> Response<ResponseBody> {

@@ -182,14 +182,15 @@ impl AnyConnection {
         }
     }
 
-    /// Returns an error if the connection has ended because its process is gone, or another one has the
-    /// session.
-    pub(super) fn check_owner(&self) -> Result<(), Refusal> {
+    /// Returns an error if the connection has ended before its stream, for example because its process is
+    /// gone, or another one has the session. To a POST, the response is lost then.
+    pub(super) fn check_end(&mut self) -> Result<(), Refusal> {
         match self {
+            Self::Here(connection) if !connection.is_lost() => Ok(()),
             Self::Here(connection) if connection.has_moved() => Err(ManagerError::Moved.into()),
-            Self::Here(_) => Ok(()),
+            Self::Here(_) => Err(Refusal::lost()),
             #[cfg(feature = "cluster")]
-            Self::There(connection) => connection.check_owner(),
+            Self::There(connection) => connection.check_end(),
         }
     }
 }

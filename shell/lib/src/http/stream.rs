@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, Response, header};
 
 use super::{
     CredentialExpiry, body::ResponseBody, config::HttpConfig, session::AnyConnection, sse,
+    unanswered::Unanswered,
 };
 use crate::SseEvent;
 
@@ -17,10 +18,11 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// Specification: RFC 9111, 5.2.2.5 and 5.2.2.6.
 pub(super) const CACHE_CONTROL: &str = "no-store, no-transform";
 
-/// Returns a response with events that were read from a connection, and all further ones.
+/// Returns a response with events that were read from a connection, and all further ones. Requests that
+/// are unanswered get errors if the connection is lost before.
 pub(super) fn streaming_response(
     events: &[SseEvent],
-    connection: AnyConnection,
+    connection: (AnyConnection, Option<Unanswered>),
     config: &HttpConfig,
     expiry: Option<&CredentialExpiry>,
 ) -> Response<ResponseBody> {

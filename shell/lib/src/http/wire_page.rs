@@ -17,12 +17,13 @@ use crate::{ManagerError, SessionError, payload::Payload as _, render};
 const PAGE: &str = include_str!("../../docs/wire.md");
 
 /// The files that create refusals.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     include_str!("head.rs"),
     include_str!("mod.rs"),
     include_str!("post.rs"),
     include_str!("receive.rs"),
     include_str!("refusal.rs"),
+    include_str!("remote/mod.rs"),
 ];
 
 #[tokio::test]

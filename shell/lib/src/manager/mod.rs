@@ -284,9 +284,16 @@ impl SessionManager {
     }
 
     /// Waits until no session is left: after [`close_all`](Self::close_all), until the store knows
-    /// that they can be taken over.
+    /// that they can be taken over, and other processes have the responses to the requests that they
+    /// have passed on.
     pub async fn closed(&self) {
         self.inner.sessions.closed().await;
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &self.inner.cluster
+            && self.shared().registry.is_closing()
+        {
+            cluster.leave().await;
+        }
     }
 
     /// Begins to connect to the store, if there is one. Without this call, the first session does. Must
@@ -306,6 +313,16 @@ impl SessionManager {
             return cluster.has_lease(self.shared().clock.now());
         }
         true
+    }
+
+    /// Returns whether there is a store, which can be lost.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_store(&self) -> bool {
+        #[cfg(feature = "store")]
+        let has_store = self.inner.cluster.is_some();
+        #[cfg(not(feature = "store"))]
+        let has_store = false;
+        has_store
     }
 
     /// Returns all sessions, in no particular order.
@@ -339,13 +356,24 @@ impl SessionManager {
     /// Clients that can resume get `retry` as their reconnect delay. For a deadline, drop the
     /// future and call [`close_all`](Self::close_all).
     pub async fn drain(&self, retry: Duration) {
+        self.begin_leaving();
         self.inner.sessions.drain(retry).await;
     }
 
     /// Closes all sessions for a shutdown, and refuses new ones. Pending requests fail with an
     /// error.
     pub fn close_all(&self) {
+        self.begin_leaving();
         self.inner.sessions.close_all();
+    }
+
+    /// Ends the streams of other processes that this one passes on.
+    #[cfg_attr(not(feature = "cluster"), expect(clippy::unused_self, reason = "there are none"))]
+    fn begin_leaving(&self) {
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &self.inner.cluster {
+            cluster.begin_leaving();
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<Bytes>> {

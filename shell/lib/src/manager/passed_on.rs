@@ -40,14 +40,33 @@ impl SessionManager {
         }
     }
 
-    /// Returns a session of this process. It is never looked for in others.
+    /// Returns a future that is ready once this process stops, and passes no more streams on.
+    pub(crate) fn leaving(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.inner.cluster.as_ref()?.leaving()
+    }
+
+    /// Returns whether this process has a session, and may serve it. It takes over one that is its own in
+    /// the store, because the claim was accepted after the request had been refused.
+    pub(crate) async fn owns(&self, id: SessionId) -> bool {
+        let Some(cluster) = &self.inner.cluster else { return false };
+        if !self.is_available() {
+            return false;
+        }
+        self.has_session(id)
+            || (cluster.is_owner_in_store(id).await && self.take_over(cluster, id).await)
+    }
+
+    /// Returns a session of this process. It is never looked for in others. Without a lease, it is as
+    /// good as theirs: whoever asks must look in the store.
     pub(crate) async fn owned_session(
         &self,
         principal: Option<&Principal>,
         id: SessionId,
     ) -> Result<Owned, ManagerError> {
         let Some(cluster) = &self.inner.cluster else { return Ok(Owned::Moved) };
-        self.wait_for_lease(cluster).await?;
+        if self.wait_for_lease(cluster).await.is_err() {
+            return Ok(Owned::Moved);
+        }
         match self.certain_session(principal, id).await {
             Ok(session) => Ok(Owned::Here(session)),
             Err(ManagerError::NotFound) if self.has_session(id) => Ok(Owned::Foreign),

@@ -74,19 +74,33 @@ impl SessionManager {
             return Err(ManagerError::NotFound);
         }
         if self.shared().registry.is_closing() {
-            return Err(ManagerError::Closing);
+            // Another one takes it over.
+            return Err(ManagerError::StoreAway);
         }
-        let resolving = cluster.resolve(id, self.shared().clock, Taker(Arc::clone(&self.inner)));
-        match clock::timeout(RESOLVE_TIMEOUT, resolving).await {
-            Ok(Resolution::Here) => self.session(id).map(Found::Here),
+        match self.resolve(cluster, id).await {
+            Resolution::Here => self.session(id).map(Found::Here),
             #[cfg(feature = "cluster")]
-            Ok(Resolution::There) => {
+            Resolution::There => {
                 let link = cluster.known_owner(id);
                 link.map(Found::There).ok_or(ManagerError::StoreAway)
             }
-            Ok(Resolution::NotFound) => Err(ManagerError::NotFound),
-            Ok(Resolution::Unavailable) | Err(_) => Err(ManagerError::StoreAway),
+            Resolution::NotFound => Err(ManagerError::NotFound),
+            Resolution::Unavailable => Err(ManagerError::StoreAway),
         }
+    }
+
+    async fn resolve(&self, cluster: &Arc<Cluster>, id: SessionId) -> Resolution {
+        let resolving = cluster.resolve(id, self.shared().clock, Taker(Arc::clone(&self.inner)));
+        let resolved = clock::timeout(RESOLVE_TIMEOUT, resolving).await;
+        resolved.unwrap_or(Resolution::Unavailable)
+    }
+
+    /// Takes over a session that is this process's own in the store. Returns whether it has it now.
+    #[cfg(feature = "cluster")]
+    pub(super) async fn take_over(&self, cluster: &Arc<Cluster>, id: SessionId) -> bool {
+        !self.shared().registry.is_closing()
+            && !cluster.has_closed(id)
+            && self.resolve(cluster, id).await == Resolution::Here
     }
 
     /// Waits a little for the lease of this process.

@@ -135,8 +135,7 @@ impl<P: Payload> LockedSession<'_, P> {
 fn end(reason: CloseReason) -> End {
     match reason {
         CloseReason::Complete | CloseReason::Cancelled | CloseReason::Abandoned => End::Complete,
-        CloseReason::Requested | CloseReason::TooManyShadows | CloseReason::SessionClosed => {
-            End::Interrupted
-        }
+        CloseReason::Requested | CloseReason::TooManyShadows => End::Interrupted,
+        CloseReason::SessionClosed => End::Lost,
     }
 }

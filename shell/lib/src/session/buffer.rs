@@ -87,6 +87,8 @@ pub(super) enum End {
     Complete,
     /// The connection itself ends: its client may come back to the stream.
     Interrupted,
+    /// The connection was cut, or its session has ended: what it was not sent is lost with it.
+    Lost,
 }
 
 impl<S: ServerPayload> ConnectionBuffer<S> {
@@ -116,7 +118,7 @@ impl<S: ServerPayload> ConnectionBuffer<S> {
     /// Cuts the connection, without the events that it holds. Returns the waker of the reader.
     pub(super) fn cut(&mut self) -> Option<Waker> {
         self.events.clear();
-        self.end = Some(End::Interrupted);
+        self.end = Some(End::Lost);
         self.waker.take()
     }
 
@@ -130,8 +132,9 @@ impl<S: ServerPayload> ConnectionBuffer<S> {
         self.end.is_some()
     }
 
-    pub(super) fn is_complete(&self) -> bool {
-        self.end == Some(End::Complete)
+    /// Returns why it gets no more events, if it gets none.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end
     }
 
     /// Removes and returns the next event, if it has at most `bytes_max` bytes and was not read

@@ -34,10 +34,9 @@ impl<S: ServerPayload> ConnectionBuffers<S> {
         Some(buffer)
     }
 
-    /// Removes all buffers.
     #[cfg(feature = "store")]
-    pub(super) fn take(&mut self) -> impl Iterator<Item = ConnectionBuffer<S>> {
-        std::mem::take(&mut self.0).into_iter().map(|(_, buffer)| buffer)
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &ConnectionBuffer<S>)> {
+        self.0.iter().map(|(connection, buffer)| (*connection, buffer))
     }
 
     pub(super) fn len(&self) -> usize {

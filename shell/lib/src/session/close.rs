@@ -145,7 +145,7 @@ impl<P: Payload> LockedSession<'_, P> {
         self.after_unlock.wake(session.queue.close());
         self.after_unlock.run_handler = true;
         for buffer in state.buffers.iter_mut() {
-            self.after_unlock.wake(buffer.close(End::Interrupted));
+            self.after_unlock.wake(buffer.close(End::Lost));
         }
         let held = state.held_senders.drain(..).map(|(_, sender)| sender);
         let waiting = state.kept.remove_waiters(session.id());

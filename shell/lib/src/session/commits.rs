@@ -4,7 +4,7 @@ use std::{fmt, mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rejoin_core::{
-    Input, Instant, Record, Session, SessionCloseReason, StreamId,
+    ConnectionId, Input, Instant, Record, Session, SessionCloseReason, StreamId,
     cluster::{
         EntryId, EntryKind, LastEntry, StoreId, Tenure, TenureAction, TenureActions, WriteOutcome,
     },
@@ -243,7 +243,9 @@ impl<P: Payload> SessionInner<P> {
     /// Cuts all connections, so that their clients try another process.
     pub(crate) fn cut_connections(self: &Arc<Self>) {
         self.with_lock((), |locked| {
-            locked.cut_buffers();
+            for connection in locked.cut_open_buffers() {
+                locked.apply(Input::ConnectionClosed { connection, through: None });
+            }
         });
     }
 
@@ -433,12 +435,7 @@ impl<P: Payload> LockedSession<'_, P> {
         let is_released = commits.is_some_and(|commits| commits.handover == Handover::Begun);
         let is_closed = self.state.core.close_reason().is_some();
         self.forget(is_closed || !is_released);
-        // Those that could not be told to reconnect: nothing that is not committed is sent to them.
-        for connection in self.state.core.connections().collect::<Vec<_>>() {
-            if let Some(mut buffer) = self.state.buffers.remove(connection) {
-                self.after_unlock.wake(buffer.cut());
-            }
-        }
+        self.cut_open_buffers();
         self.apply(Input::CloseSession { reason: SessionCloseReason::Moved });
     }
 
@@ -478,18 +475,24 @@ impl<P: Payload> LockedSession<'_, P> {
 
     /// Ends the session in this process only: nothing more is sent to its client.
     fn leave(&mut self) {
-        self.cut_buffers();
+        self.cut_open_buffers();
         self.apply(Input::CloseSession { reason: SessionCloseReason::Moved });
     }
 
-    fn cut_buffers(&mut self) {
-        for mut buffer in self.state.buffers.take() {
-            self.after_unlock.wake(buffer.cut());
+    /// Cuts the connections that are not closed: nothing more is sent on them. Those that are closed
+    /// have only what is committed, and their clients read it to the end, unless they must not know the
+    /// session yet. Returns which were cut.
+    fn cut_open_buffers(&mut self) -> Vec<ConnectionId> {
+        let is_withheld = self.is_withheld();
+        let buffers = self.state.buffers.iter();
+        let cut = buffers.filter(|(_, buffer)| is_withheld || !buffer.is_closed());
+        let connections: Vec<_> = cut.map(|(connection, _)| connection).collect();
+        for connection in &connections {
+            if let Some(mut buffer) = self.state.buffers.remove(*connection) {
+                self.after_unlock.wake(buffer.cut());
+            }
         }
-        let connections: Vec<_> = self.state.core.connections().collect();
-        for connection in connections {
-            self.apply(Input::ConnectionClosed { connection, through: None });
-        }
+        connections
     }
 }
 

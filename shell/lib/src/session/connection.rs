@@ -18,7 +18,10 @@ use rejoin_core::{Session, SessionCloseReason};
 
 #[cfg(feature = "http")]
 use super::buffer::MessagePart;
-use super::{buffer::SseEvent, inner::SessionInner};
+use super::{
+    buffer::{End, SseEvent},
+    inner::SessionInner,
+};
 use crate::{SessionId, observer::SessionEvent, payload::Payload};
 
 /// A connection to a stream of a session: a [`Stream`] of [`SseEvent`]s.
@@ -30,8 +33,8 @@ pub struct Connection<P: Payload = Bytes> {
     session: Arc<SessionInner<P>>,
     id: ConnectionId,
     through: Option<u64>,
-    is_finished: bool,
-    is_complete: bool,
+    /// Why there are no more events, once that is so.
+    end: Option<End>,
 }
 
 /// Limits of one read. At least one event is read if it is not larger than `event_bytes`, even if
@@ -57,7 +60,7 @@ const ONE_EVENT: ReadLimits = ReadLimits { events: 1, bytes: usize::MAX, event_b
 
 impl<P: Payload> Connection<P> {
     pub(super) fn new(session: Arc<SessionInner<P>>, id: ConnectionId) -> Self {
-        Self { session, id, through: None, is_finished: false, is_complete: false }
+        Self { session, id, through: None, end: None }
     }
 
     pub(super) fn id(&self) -> ConnectionId {
@@ -97,7 +100,14 @@ impl<P: Payload> Connection<P> {
     /// to resume. A connection can also end because another one has replaced it, for example.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.is_complete
+        self.end == Some(End::Complete)
+    }
+
+    /// Returns whether it has ended before its stream, and not so that its client comes back: it was
+    /// cut, for example.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_lost(&self) -> bool {
+        self.end == Some(End::Lost)
     }
 
     /// Appends the events that are ready, about 16 KiB of them and at least one, to `events`.
@@ -161,11 +171,14 @@ impl<P: Payload> Connection<P> {
         cx: &mut Context<'_>,
         events: &mut Vec<SseEvent<P::Server>>,
     ) -> Poll<bool> {
-        if self.is_finished {
+        if self.end.is_some() {
             return Poll::Ready(false);
         }
         let polled = self.read(limits, cx, events);
-        self.is_finished = polled == Poll::Ready(false);
+        if polled == Poll::Ready(false) {
+            // Without a reason, its buffer is gone.
+            self.end.get_or_insert(End::Lost);
+        }
         polled
     }
 
@@ -178,7 +191,7 @@ impl<P: Payload> Connection<P> {
         out: &mut Vec<SseEvent<P::Server>>,
     ) -> Poll<bool> {
         let (connection, through) = (self.id, &mut self.through);
-        let is_complete = &mut self.is_complete;
+        let end = &mut self.end;
         self.session.with_lock(Poll::Ready(false), |locked| {
             #[cfg(feature = "store")]
             let is_withheld = locked.is_withheld();
@@ -200,7 +213,7 @@ impl<P: Payload> Connection<P> {
             }
             *through = acknowledged.or(*through);
             if buffer.is_finished() {
-                *is_complete = buffer.is_complete();
+                *end = buffer.end();
                 locked.state.buffers.remove(connection);
                 locked.apply(Input::ConnectionClosed { connection, through: *through });
                 return Poll::Ready(false);
@@ -263,7 +276,7 @@ impl<P: Payload> Stream for Connection<P> {
 
 impl<P: Payload> Drop for Connection<P> {
     fn drop(&mut self) {
-        if !self.is_finished {
+        if self.end.is_none() {
             self.on_dropped();
         }
     }

@@ -1,19 +1,30 @@
-//! A store that counts how often it is asked who has a session.
+//! A store that counts how often it is asked who has a session, and can lose an answer.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use rejoin::{
     rejoin_core::cluster::{EntryId, NodeId, StoreId},
-    store::{Entry, LastEntry, Lease, MemoryStore, Outcome, Store, StoreFuture, StoreKey, Write},
+    store::{
+        Entry, LastEntry, Lease, MemoryStore, Outcome, Store, StoreAway, StoreFuture, StoreKey,
+        Write,
+    },
 };
 
 #[derive(Clone, Default)]
 pub(crate) struct CountingStore {
     memory: MemoryStore,
     pub(crate) asked: Arc<AtomicUsize>,
+    /// Whether the answer to the next claim is lost.
+    pub(crate) loses_claim: Arc<AtomicBool>,
+}
+
+impl CountingStore {
+    pub(crate) fn of(memory: MemoryStore) -> Self {
+        Self { memory, ..Self::default() }
+    }
 }
 
 impl Store for CountingStore {
@@ -22,7 +33,14 @@ impl Store for CountingStore {
     }
 
     fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
-        self.memory.write(write)
+        Box::pin(async move {
+            let is_claim = matches!(&write, Write::Append { id, .. } if id.number == 0);
+            let outcome = self.memory.write(write).await;
+            if is_claim && self.loses_claim.swap(false, Ordering::SeqCst) {
+                return Err(StoreAway::new("the answer to a claim is lost"));
+            }
+            outcome
+        })
     }
 
     fn last(&self, key: StoreKey) -> StoreFuture<'_, LastEntry> {

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use rejoin::{HttpConfig, store::MemoryStore};
+use rejoin::{
+    HttpConfig, ManagerConfig,
+    store::{MemoryStore, StoreConfig},
+};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::node::{Node, SECRET, nodes};
 
@@ -81,6 +84,31 @@ async fn a_client_that_is_gone_is_gone_for_the_owner() {
         assert!(begun.elapsed() < Duration::from_secs(10), "its connection is still open");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn a_call_whose_client_is_gone_is_not_carried_out_later() {
+    let store = MemoryStore::default();
+    let mut manager = ManagerConfig::default();
+    manager.session.batch_max = 1;
+    manager.queue_max = 1;
+    let configs = (manager, StoreConfig::default());
+    let first = Node::start_as(&store, configs, SECRET, HttpConfig::default()).await;
+    let second = Node::start(&store).await;
+    let session = first.http.manager.initialized().await;
+    let mut backend = first.http.manager.backend().await;
+    let client = second.client(&session);
+    let queued = client.post(&json!({ "jsonrpc": "2.0", "method": "n" })).await;
+    assert_eq!(queued.status, StatusCode::ACCEPTED);
+    // The queue is full.
+    let waits = timeout(Duration::from_millis(200), client.call(1, "a", json!({}))).await;
+    assert!(waits.is_err(), "{waits:?}");
+    // Nothing tells when the owner knows.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    backend.receive().await;
+    let (call, received) = tokio::join!(client.call(2, "a", json!({})), backend.receive());
+    assert_eq!(call.status, StatusCode::OK);
+    assert!(String::from_utf8_lossy(&received).contains(r#""id":2"#), "{received:?}");
 }
 
 #[tokio::test]

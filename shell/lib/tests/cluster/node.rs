@@ -28,12 +28,21 @@ impl Node {
         secret: &[u8],
         http: HttpConfig,
     ) -> Self {
+        let configs = (ManagerConfig::default(), StoreConfig::default());
+        Self::start_as(store, configs, secret, http).await
+    }
+
+    pub(crate) async fn start_as(
+        store: &(impl Store + Clone),
+        (manager, config): (ManagerConfig, StoreConfig),
+        secret: &[u8],
+        http: HttpConfig,
+    ) -> Self {
         let link = LinkConfig::new("127.0.0.1:0".parse().unwrap(), secret).unwrap();
         let proxy = Proxy::start(link.local_address()).await;
         let link = link.advertise(&proxy.address.to_string());
-        let manager = Server::built(ManagerConfig::default(), |builder| {
-            builder.cluster(store.clone(), StoreConfig::default(), link)
-        });
+        let manager =
+            Server::built(manager, |builder| builder.cluster(store.clone(), config, link));
         let service = StreamableHttp::new(manager.sessions.clone(), http).unwrap();
         Self { http: HttpServer::serve(manager, service).await, proxy }
     }

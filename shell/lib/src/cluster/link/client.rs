@@ -11,15 +11,19 @@ use parking_lot::Mutex;
 use rejoin_core::cluster::NodeId;
 use serde::Serialize;
 use thiserror::Error;
-use tokio::{net::TcpStream, sync::mpsc, time::Instant};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tracing::{debug, warn};
 
 use super::{
-    CALLS_MAX, Call, Control, LinkConfig, PING_INTERVAL, QUEUED_BYTES_MAX, REPLY_BYTES_MAX, Reply,
-    SILENCE_MAX,
+    ALL_QUEUED_CALL_BYTES_MAX, CALLS_MAX, Call, Control, LinkConfig, PING_INTERVAL,
+    QUEUED_CALL_BYTES_MAX, REPLY_BYTES_MAX, Reply, SILENCE_MAX,
     frame::{Frame, FrameKind},
     hello::{self, Ends, HelloError},
-    outbox::Outbox,
+    outbox::{Outbox, QueuedBytes},
     reader::FrameReader,
 };
 
@@ -32,7 +36,11 @@ struct Inner {
     /// Maximum size of a call.
     call_bytes_max: usize,
     outbox: Outbox,
+    /// The bytes that wait in all outboxes of this process.
+    queued: QueuedBytes,
     calls: Mutex<Calls>,
+    /// Notified when the owner leaves and no call is open.
+    left: Notify,
 }
 
 /// The calls that are open: at most [`CALLS_MAX`].
@@ -40,6 +48,8 @@ struct Calls {
     next: u64,
     /// `None` when the link was cut.
     open: Option<HashMap<u64, mpsc::Sender<Reply>>>,
+    /// Whether the owner leaves: it gets no more calls.
+    is_leaving: bool,
 }
 
 /// A call that the owner has not finished.
@@ -77,12 +87,15 @@ pub(crate) async fn connect(
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let secret = config.listener.secret();
-    let call_bytes_max = hello::connect(&mut stream, ends, secret).await?;
+    let call_bytes_max = hello::connect(&mut stream, ends, address, secret).await?;
+    let queued = config.listener.queued_calls().clone();
     let inner = Inner {
         ends,
         call_bytes_max: usize::try_from(call_bytes_max).unwrap_or(usize::MAX),
-        outbox: Outbox::default(),
-        calls: Mutex::new(Calls { next: 1, open: Some(HashMap::new()) }),
+        outbox: Outbox::new(queued.clone()),
+        queued,
+        calls: Mutex::new(Calls { next: 1, open: Some(HashMap::new()), is_leaving: false }),
+        left: Notify::new(),
     };
     let link = Link(Arc::new(inner));
     tokio::spawn(run(link.clone(), stream));
@@ -108,8 +121,14 @@ impl Link {
         let id = {
             let mut calls = self.0.calls.lock();
             let id = calls.next;
+            if calls.is_leaving {
+                return Err(CallError::Cut);
+            }
             let open = calls.open.as_mut().ok_or(CallError::Cut)?;
-            if open.len() >= CALLS_MAX || self.0.outbox.bytes() > QUEUED_BYTES_MAX {
+            if open.len() >= CALLS_MAX
+                || self.0.outbox.bytes() > QUEUED_CALL_BYTES_MAX
+                || self.0.queued.get() > ALL_QUEUED_CALL_BYTES_MAX
+            {
                 return Err(CallError::Full);
             }
             open.insert(id, sender);
@@ -121,15 +140,17 @@ impl Link {
         if is_sent { Ok(open) } else { Err(CallError::TooLarge) }
     }
 
-    pub(crate) fn is_cut(&self) -> bool {
-        self.0.calls.lock().open.is_none()
+    /// Returns whether it takes no more calls.
+    pub(crate) fn is_over(&self) -> bool {
+        let calls = self.0.calls.lock();
+        calls.is_leaving || calls.open.is_none()
     }
 
     fn send(&self, call: u64, kind: FrameKind, max: usize, value: &impl Serialize) -> bool {
         self.0.outbox.push(call, kind, max, |out| super::message::write(value, out))
     }
 
-    /// Returns the reason why the link was cut; `None` if nobody needs it any more.
+    /// Returns the reason why the link was cut; `None` if nobody needs it any more, or the owner leaves.
     async fn serve(&self, stream: TcpStream) -> Option<String> {
         let (read, write) = stream.into_split();
         let mut reader = FrameReader::new(read, REPLY_BYTES_MAX);
@@ -139,13 +160,14 @@ impl Link {
         loop {
             tokio::select! {
                 biased;
+                error = &mut writing => return Some(error.to_string()),
                 frame = reader.next() => match frame {
                     Ok(frame) => if let Err(reason) = self.receive(&frame) {
                         return Some(reason);
                     },
                     Err(error) => return Some(error.to_string()),
                 },
-                error = &mut writing => return Some(error.to_string()),
+                () = self.0.left.notified() => return None,
                 _ = pings.tick() => {
                     // This task has one, and the table of links another one.
                     if Arc::strong_count(&self.0) == 1 {
@@ -173,6 +195,7 @@ impl Link {
                 let sent = call.try_send(reply);
                 if is_last {
                     open.remove(&frame.call);
+                    self.note_left(&calls);
                 }
                 match sent {
                     Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -182,9 +205,23 @@ impl Link {
                 }
             }
             FrameKind::Pong => Ok(()),
+            FrameKind::Leave => {
+                let mut calls = self.0.calls.lock();
+                calls.is_leaving = true;
+                self.note_left(&calls);
+                Ok(())
+            }
             FrameKind::Call | FrameKind::Control | FrameKind::Ping => {
                 Err("a frame that only an ingress sends".to_owned())
             }
+        }
+    }
+}
+
+impl Link {
+    fn note_left(&self, calls: &Calls) {
+        if calls.is_leaving && calls.open.as_ref().is_some_and(HashMap::is_empty) {
+            self.0.left.notify_one();
         }
     }
 }
@@ -209,7 +246,9 @@ impl Drop for OpenCall {
     fn drop(&mut self) {
         let sender = {
             let mut calls = self.link.0.calls.lock();
-            calls.open.as_mut().and_then(|open| open.remove(&self.id))
+            let sender = calls.open.as_mut().and_then(|open| open.remove(&self.id));
+            self.link.note_left(&calls);
+            sender
         };
         if sender.is_some() {
             self.say(Control::Drop);

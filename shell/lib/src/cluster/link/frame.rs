@@ -22,6 +22,8 @@ pub(super) enum FrameKind {
     Reply,
     Ping,
     Pong,
+    /// The owner leaves: it wants no more calls, and finishes those that are open.
+    Leave,
 }
 
 /// A frame is invalid: its sender is at fault.
@@ -41,12 +43,13 @@ const LENGTH_BYTES: usize = 4;
 const HEADER_BYTES: usize = 9;
 
 /// The numbers of kinds.
-const KINDS: [(u8, FrameKind); 5] = [
+const KINDS: [(u8, FrameKind); 6] = [
     (1, FrameKind::Call),
     (2, FrameKind::Control),
     (3, FrameKind::Reply),
     (4, FrameKind::Ping),
     (5, FrameKind::Pong),
+    (6, FrameKind::Leave),
 ];
 
 /// Appends a frame whose payload `write` appends. Returns whether that was at most `payload_max` bytes

@@ -15,13 +15,14 @@ use parking_lot::Mutex;
 use rejoin_core::cluster::NodeId;
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{AbortHandle, JoinSet},
 };
 use tracing::{debug, warn};
 
 use super::{
-    hello::{self, Secret},
+    hello::{self, Denial, Secret},
+    outbox::QueuedBytes,
     server::{self, Serve},
 };
 
@@ -38,7 +39,18 @@ struct Shared {
     /// Maximum size of a call.
     call_bytes_max: AtomicUsize,
     /// One for each manager.
-    services: Mutex<HashMap<NodeId, Arc<dyn Serve>>>,
+    services: Mutex<HashMap<NodeId, Service>>,
+    /// Bytes of calls that wait to be written to the links of this process to others.
+    queued_calls: QueuedBytes,
+}
+
+/// What the calls for a node of this process are served by.
+struct Service {
+    serve: Arc<dyn Serve>,
+    /// The address that it advertises.
+    address: Arc<str>,
+    /// Whether it wants no more calls. Each of its links has a receiver.
+    leaving: watch::Sender<bool>,
 }
 
 /// Maximum number of links. Others wait to be accepted.
@@ -59,6 +71,7 @@ impl Listener {
             secret: Secret::new(secret),
             call_bytes_max: AtomicUsize::new(call_bytes_max),
             services: Mutex::default(),
+            queued_calls: QueuedBytes::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -75,9 +88,27 @@ impl Listener {
         self.shared.call_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
-    /// Sets who serves the calls for a node of this process.
-    pub(crate) fn register(&self, node: NodeId, service: Arc<dyn Serve>) {
-        self.shared.services.lock().entry(node).or_insert(service);
+    pub(super) fn queued_calls(&self) -> &QueuedBytes {
+        &self.shared.queued_calls
+    }
+
+    /// Sets who serves the calls for a node of this process, which advertises an address.
+    pub(crate) fn register(&self, node: NodeId, address: &Arc<str>, serve: Arc<dyn Serve>) {
+        let service =
+            || Service { serve, address: Arc::clone(address), leaving: watch::Sender::new(false) };
+        self.shared.services.lock().entry(node).or_insert_with(service);
+    }
+
+    /// Asks others for no more calls, and waits until they have the replies to those that are open.
+    pub(crate) async fn leave(&self, node: NodeId) {
+        let leaving = {
+            let services = self.shared.services.lock();
+            services.get(&node).map(|service| service.leaving.clone())
+        };
+        if let Some(leaving) = leaving {
+            leaving.send_replace(true);
+            leaving.closed().await;
+        }
     }
 
     pub(crate) fn unregister(&self, node: NodeId) {
@@ -140,19 +171,26 @@ impl Shared {
         let told = u32::try_from(call_bytes_max).unwrap_or(u32::MAX);
         // An error means that the connection is closed, which the hello finds.
         let _ = stream.set_nodelay(true);
-        let hello = hello::accept(&mut stream, told, &self.secret);
+        let deny = |owner, address: &str| match self.services.lock().get(&owner) {
+            None => Some(Denial::OtherProcess),
+            Some(service) => (*service.address != *address).then_some(Denial::OtherAddress),
+        };
+        let hello = hello::accept(&mut stream, told, &self.secret, deny);
         let ends = match tokio::time::timeout(HELLO_TIMEOUT, hello).await {
             Ok(Ok(ends)) => ends,
             Ok(Err(error)) => return warn!(%peer, %error, "link refused"),
             Err(_) => return warn!(%peer, error = "no hello in time", "link refused"),
         };
         drop(stranger);
-        let service = self.services.lock().get(&ends.owner).map(Arc::clone);
-        let Some(service) = service else {
-            return debug!(%peer, owner = %ends.owner, "link closed: this is another process");
+        let service = {
+            let services = self.services.lock();
+            let service = services.get(&ends.owner);
+            service.map(|service| (Arc::clone(&service.serve), service.leaving.subscribe()))
         };
+        // Its manager may have ended meanwhile.
+        let Some((service, leaving)) = service else { return };
         debug!(%peer, ingress = %ends.ingress, "link of another process");
-        let reason = server::serve(stream, service, call_bytes_max).await;
+        let reason = server::serve(stream, service, call_bytes_max, leaving).await;
         debug!(%peer, ingress = %ends.ingress, reason, "link of another process has ended");
     }
 }

@@ -8,7 +8,9 @@ use rejoin_core::EventId;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{PeerAddress, Principal, SessionId, SseEvent, session::MessagePart};
+use crate::{
+    PeerAddress, Principal, SessionId, SseEvent, render::INTERNAL_ERROR, session::MessagePart,
+};
 
 /// A request of a client that its ingress passes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +156,18 @@ impl Reply {
     /// Returns the reply after which a call has no more, if its client has something to resume.
     pub(crate) fn end() -> Self {
         Self::Events { events: Vec::new(), has_more: false, is_complete: false }
+    }
+
+    /// Returns the reply to a call that the owner has no place for.
+    pub(super) fn full() -> Self {
+        let message = "too many requests for sessions of another process, retry later".to_owned();
+        Self::Refused { status: 503, code: INTERNAL_ERROR, message, retry_after: Some(1) }
+    }
+
+    /// Returns the reply to a call that has failed because of a bug.
+    pub(super) fn failed() -> Self {
+        let message = "internal error in the process of the session".to_owned();
+        Self::Refused { status: 500, code: INTERNAL_ERROR, message, retry_after: None }
     }
 
     /// Returns whether the call is over.

@@ -13,6 +13,8 @@ mod message;
 mod outbox;
 mod reader;
 mod server;
+#[cfg(all(test, not(shuttle)))]
+mod tests;
 
 use std::time::Duration;
 
@@ -24,14 +26,20 @@ pub(crate) use self::{
     server::{Replies, Room, Serve, ServeFuture},
 };
 
-/// Maximum number of calls on a link at a time. Others are refused.
-const CALLS_MAX: usize = 65_536;
+/// Maximum number of calls on a link at a time. Others are refused. Unit tests need not open so many.
+const CALLS_MAX: usize = if cfg!(test) { 64 } else { 65_536 };
 
-/// Maximum number of bytes that wait to be written to a link. Calls beyond it are refused.
-const QUEUED_BYTES_MAX: usize = 64 << 20;
+/// Number of bytes that wait to be written to one link, and to all links of a process together, at which
+/// an ingress refuses calls.
+const QUEUED_CALL_BYTES_MAX: usize = 16 << 20;
+const ALL_QUEUED_CALL_BYTES_MAX: usize = 64 << 20;
 
 /// Number of queued bytes at which the owner takes no more events from its sessions.
 const QUEUED_REPLY_BYTES_MAX: usize = 1 << 20;
+
+/// Number of queued bytes at which the owner reads nothing more from the link: each thing that an ingress
+/// says has at most one reply.
+const UNREAD_BYTES_MAX: usize = 4 << 20;
 
 /// Maximum size of the payload of a frame with a reply: some hundred KiB of events, with their ids.
 const REPLY_BYTES_MAX: usize = 1 << 20;

@@ -1,19 +1,21 @@
 //! The end of a link at the owner: calls that others pass on, each in a task.
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
+use std::{collections::HashMap, fmt, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
+use futures_util::FutureExt as _;
 use tokio::{
     net::TcpStream,
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
+use tracing::error;
 
 use super::{
     CALLS_MAX, Call, Control, PING_INTERVAL, REPLY_BYTES_MAX, Reply, SILENCE_MAX,
     frame::{Frame, FrameKind},
     message,
-    outbox::Outbox,
+    outbox::{Outbox, QueuedBytes},
     reader::FrameReader,
 };
 
@@ -47,39 +49,59 @@ struct Served {
 /// What an ingress may say before a call has handled it.
 const CONTROLS_MAX: usize = 16;
 
-/// Serves a link until it is cut, and returns why.
+/// How many of these are for what it says at most once at a time: to pull, to expire, and to drop.
+const CONTROLS_RESERVED: usize = 4;
+
+/// Serves a link until it is cut, and returns why. When the process leaves, the ingress is told, and cuts
+/// the link once it has everything.
 pub(super) async fn serve(
     stream: TcpStream,
     service: Arc<dyn Serve>,
     call_bytes_max: usize,
+    mut leaving: watch::Receiver<bool>,
 ) -> String {
     let (read, write) = stream.into_split();
     let mut reader = FrameReader::new(read, call_bytes_max);
-    let outbox = Arc::new(Outbox::default());
+    let outbox = Arc::new(Outbox::new(QueuedBytes::default()));
     let writer = Arc::clone(&outbox);
     let mut writing = std::pin::pin!(writer.write_to(write));
     let mut served = Served { service, outbox, open: HashMap::new(), tasks: JoinSet::new() };
     let mut checks = tokio::time::interval(PING_INTERVAL);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_told = false;
     loop {
+        let has_room = served.outbox.has_room_for_unread();
         tokio::select! {
             biased;
+            error = &mut writing => return error.to_string(),
             Some(ended) = served.tasks.join_next() => {
-                let Ok(call) = ended else { return "a call has panicked".to_owned() };
+                let Ok(call) = ended else { return "a task has ended".to_owned() };
                 served.open.remove(&call);
             }
-            frame = reader.next() => match frame {
+            left = leaving.wait_for(|is_leaving| *is_leaving), if !is_told => {
+                if left.is_err() {
+                    return "its sessions have ended".to_owned();
+                }
+                is_told = true;
+                writer.push(0, FrameKind::Leave, 0, |_| {});
+            }
+            frame = reader.next(), if has_room => match frame {
                 Ok(frame) => if let Err(reason) = served.receive(&frame) {
                     return reason;
                 },
                 Err(error) => return error.to_string(),
             },
-            error = &mut writing => return error.to_string(),
+            () = writer.room_for_unread(), if !has_room => {}
             _ = checks.tick() => {
                 if served.service.is_over() {
                     return "its sessions have ended".to_owned();
                 }
-                if Instant::now().duration_since(reader.received_at()) > SILENCE_MAX {
+                let heard_at = if has_room {
+                    reader.received_at()
+                } else {
+                    writer.written_at()
+                };
+                if Instant::now().duration_since(heard_at) > SILENCE_MAX {
                     return "nothing was received for too long".to_owned();
                 }
             }
@@ -98,6 +120,12 @@ impl Served {
                 let control = message::read(&frame.payload).map_err(|error| error.to_string())?;
                 // It may be over.
                 let Some(open) = self.open.get(&frame.call) else { return Ok(()) };
+                if matches!(control, Control::Disconnect { .. })
+                    && open.capacity() <= CONTROLS_RESERVED
+                {
+                    // Those before it do the same.
+                    return Ok(());
+                }
                 match open.try_send(control) {
                     Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
                     Err(mpsc::error::TrySendError::Full(_)) => {
@@ -109,34 +137,47 @@ impl Served {
                 self.outbox.push(0, FrameKind::Pong, 0, |_| {});
                 Ok(())
             }
-            FrameKind::Reply | FrameKind::Pong => {
+            FrameKind::Reply | FrameKind::Pong | FrameKind::Leave => {
                 Err("a frame that only an owner sends".to_owned())
             }
         }
     }
 
     fn begin(&mut self, id: u64, call: Call) -> Result<(), String> {
-        if self.open.len() >= CALLS_MAX || self.open.contains_key(&id) {
-            return Err("too many calls, or one that is open already".to_owned());
+        if self.open.contains_key(&id) {
+            return Err("a call that is open already".to_owned());
+        }
+        if self.open.len() >= CALLS_MAX {
+            // The ingress counts those that it has dropped no more.
+            send(&self.outbox, id, &Reply::full());
+            return Ok(());
         }
         let (sender, controls) = mpsc::channel(CONTROLS_MAX);
         self.open.insert(id, sender);
         let replies = Replies { call: id, outbox: Arc::clone(&self.outbox), controls };
-        let serving = self.service.serve(call, replies);
+        let serving = AssertUnwindSafe(self.service.serve(call, replies));
+        let outbox = Arc::clone(&self.outbox);
         self.tasks.spawn(async move {
-            serving.await;
+            if serving.catch_unwind().await.is_err() {
+                error!("a call has panicked");
+                send(&outbox, id, &Reply::failed());
+            }
             id
         });
         Ok(())
     }
 }
 
+fn send(outbox: &Outbox, call: u64, reply: &Reply) {
+    let write = |out: &mut Vec<u8>| message::write(reply, out);
+    let is_sent = outbox.push(call, FrameKind::Reply, REPLY_BYTES_MAX, write);
+    debug_assert!(is_sent, "replies are bounded");
+}
+
 impl Replies {
     /// Sends a reply.
     pub(crate) fn send(&self, reply: &Reply) {
-        let write = |out: &mut Vec<u8>| message::write(reply, out);
-        let is_sent = self.outbox.push(self.call, FrameKind::Reply, REPLY_BYTES_MAX, write);
-        debug_assert!(is_sent, "replies are bounded");
+        send(&self.outbox, self.call, reply);
     }
 
     /// Waits until the link has room for events, and returns what is then to be asked before each that

@@ -1,16 +1,15 @@
 //! A connection of a session that another process has.
 
 use std::{
+    fmt,
+    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use rejoin_core::EventId;
 
-use super::{
-    super::{refusal::Refusal, session::AnyConnection},
-    owner_gone, unexpected_reply,
-};
+use super::{super::refusal::Refusal, owner_gone, unexpected_reply};
 use crate::{
     SseEvent,
     cluster::link::{Control, OpenCall, Reply},
@@ -26,9 +25,21 @@ pub(in super::super) struct RemoteConnection {
     events: Vec<SseEvent>,
     part: Option<MessagePart>,
     state: State,
+    /// Why the owner has no more, if that is not as it should be.
+    refusal: Option<Refusal>,
     is_expired: bool,
     /// The beginning of a message that is read as a whole.
     partial: Option<(Option<EventId>, Vec<u8>)>,
+    /// Maximum size of a message.
+    message_bytes_max: usize,
+    /// `None` for a response that is no stream, and once this process stops.
+    leaving: Option<Leaving>,
+}
+
+/// Ends a stream when the process stops that passes it on: its client comes back through another one.
+pub(super) struct Leaving {
+    stops: Pin<Box<dyn Future<Output = ()> + Send>>,
+    retry: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,26 +50,30 @@ enum State {
     Pulled,
     /// There is nothing more.
     Ended { is_complete: bool },
-    /// The link was cut.
+    /// The link was cut, or the response is lost at the owner.
     Cut,
 }
 
 impl RemoteConnection {
     /// Begins with the first reply, which needs no pull.
-    pub(super) fn begin(reply: Reply, call: OpenCall) -> Result<AnyConnection, Refusal> {
+    pub(super) fn begin(
+        reply: Reply,
+        call: OpenCall,
+        message_bytes_max: usize,
+        leaving: Option<Leaving>,
+    ) -> Result<Self, Refusal> {
         let mut connection = Self {
             call,
             events: Vec::new(),
             part: None,
             state: State::Pulled,
+            refusal: None,
             is_expired: false,
             partial: None,
+            message_bytes_max,
+            leaving,
         };
-        if connection.receive(reply) {
-            Ok(AnyConnection::There(Box::new(connection)))
-        } else {
-            Err(unexpected_reply())
-        }
+        if connection.receive(reply) { Ok(connection) } else { Err(unexpected_reply()) }
     }
 
     /// Returns whether the reply is one of a connection.
@@ -78,11 +93,12 @@ impl RemoteConnection {
                 self.part = Some(part);
                 true
             }
-            Reply::Moved
-            | Reply::Foreign
-            | Reply::Refused { .. }
-            | Reply::Done
-            | Reply::Cancelled => false,
+            Reply::Refused { status, code, message, retry_after } => {
+                let refusal = Refusal::of_owner(status, code, message, retry_after);
+                self.refusal = Some(refusal);
+                false
+            }
+            Reply::Moved | Reply::Foreign | Reply::Done | Reply::Cancelled => false,
         }
     }
 
@@ -107,13 +123,25 @@ impl RemoteConnection {
                 self.state = State::Pulled;
                 self.call.say(Control::Pull);
             }
-            let is_received = match ready!(self.call.poll_reply(cx)) {
-                Some(reply) => self.receive(reply),
-                None => false,
+            let Poll::Ready(reply) = self.call.poll_reply(cx) else {
+                self.poll_leaving(cx);
+                return Poll::Pending;
             };
+            let is_received = reply.is_some_and(|reply| self.receive(reply));
             if !is_received {
                 self.state = State::Cut;
             }
+        }
+    }
+
+    /// Ends the stream as soon as its client can resume, once this process stops.
+    fn poll_leaving(&mut self, cx: &mut Context<'_>) {
+        if let Some(leaving) = &mut self.leaving
+            && leaving.stops.as_mut().poll(cx).is_ready()
+        {
+            let retry = leaving.retry;
+            self.leaving = None;
+            self.expire(retry);
         }
     }
 
@@ -132,6 +160,11 @@ impl RemoteConnection {
             let Some(part) = self.part.take() else { return Poll::Ready(has_more) };
             let (_, data) = self.partial.get_or_insert_with(|| (part.id, Vec::new()));
             data.extend_from_slice(&part.data);
+            if data.len() > self.message_bytes_max {
+                self.state = State::Cut;
+                self.refusal = Some(unexpected_reply());
+                return Poll::Ready(false);
+            }
             if part.is_last
                 && let Some((id, data)) = self.partial.take()
             {
@@ -155,7 +188,23 @@ impl RemoteConnection {
         }
     }
 
-    pub(in super::super) fn check_owner(&self) -> Result<(), Refusal> {
-        if self.state == State::Cut { Err(owner_gone()) } else { Ok(()) }
+    /// Returns an error if the response is lost.
+    pub(in super::super) fn check_end(&mut self) -> Result<(), Refusal> {
+        match self.state {
+            State::Cut => Err(self.refusal.take().unwrap_or_else(owner_gone)),
+            State::Idle | State::Pulled | State::Ended { .. } => Ok(()),
+        }
+    }
+}
+
+impl Leaving {
+    pub(super) fn new(stops: impl Future<Output = ()> + Send + 'static, retry: Duration) -> Self {
+        Self { stops: Box::pin(stops), retry }
+    }
+}
+
+impl fmt::Debug for Leaving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaving").field("retry", &self.retry).finish_non_exhaustive()
     }
 }

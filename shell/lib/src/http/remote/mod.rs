@@ -3,11 +3,12 @@
 mod connection;
 mod owner;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{StatusCode, request::Parts};
 use rejoin_core::{AnswerFormat, EventId, Post};
 
+use self::connection::Leaving;
 pub(super) use self::{connection::RemoteConnection, owner::Owner};
 use super::{
     head,
@@ -27,6 +28,8 @@ pub(super) struct RemoteSession {
     /// Of the request.
     head: Arc<Parts>,
     link: Link,
+    /// Time after which clients reconnect whose stream ends because this process stops.
+    retry: Duration,
 }
 
 /// Where a request was handled.
@@ -46,9 +49,9 @@ impl RemoteSession {
         sessions: SessionManager,
         id: SessionId,
         head: Arc<Parts>,
-        link: Link,
+        (link, retry): (Link, Duration),
     ) -> Self {
-        Self { sessions, id, head, link }
+        Self { sessions, id, head, link, retry }
     }
 
     pub(super) async fn request(
@@ -58,7 +61,7 @@ impl RemoteSession {
     ) -> Result<AnyConnection, Refusal> {
         let is_json = format == AnswerFormat::Json;
         match self.handle(post_call(&self.head, &post, is_json)).await? {
-            Handled::There(reply, call) => RemoteConnection::begin(reply, call),
+            Handled::There(reply, call) => self.connection(reply, call, !is_json),
             Handled::Here(session) => Ok(AnyConnection::Here(session.request(post, format).await?)),
         }
     }
@@ -76,7 +79,7 @@ impl RemoteSession {
     ) -> Result<Option<AnyConnection>, Refusal> {
         match self.handle(Operation::Get { last_event_id }).await? {
             Handled::There(Reply::Cancelled, _) => Ok(None),
-            Handled::There(reply, call) => RemoteConnection::begin(reply, call).map(Some),
+            Handled::There(reply, call) => self.connection(reply, call, true).map(Some),
             Handled::Here(session) => {
                 Ok(session::connect(&session, last_event_id)?.map(AnyConnection::Here))
             }
@@ -88,6 +91,20 @@ impl RemoteSession {
             Handled::There(reply, _) => done(&reply),
             Handled::Here(session) => Ok(self.sessions.delete_session(&session).await?),
         }
+    }
+
+    /// Returns the connection that begins with a reply. If it is a stream, it ends when this process stops.
+    fn connection(
+        &self,
+        reply: Reply,
+        call: OpenCall,
+        is_stream: bool,
+    ) -> Result<AnyConnection, Refusal> {
+        let leaving = self.sessions.leaving().filter(|_| is_stream);
+        let leaving = leaving.map(|leaving| Leaving::new(leaving, self.retry));
+        let message_bytes_max = self.sessions.config().session.message_bytes_max;
+        let connection = RemoteConnection::begin(reply, call, message_bytes_max, leaving)?;
+        Ok(AnyConnection::There(Box::new(connection)))
     }
 
     /// Passes a request on to the owner. A POST that was written to a link is never sent again.

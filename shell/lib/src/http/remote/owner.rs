@@ -2,12 +2,13 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
+use bytes::Bytes;
 use http::{StatusCode, request::Parts};
-use rejoin_core::{AnswerFormat, SessionCloseReason};
+use rejoin_core::{AnswerFormat, EventId, SessionCloseReason};
 
 use super::super::{
     head,
-    memory::RequestMemory,
+    memory::{MemoryExhausted, RequestMemory, Reservation},
     post,
     receive::ReceiveError,
     refusal::Refusal,
@@ -15,7 +16,7 @@ use super::super::{
     stream,
 };
 use crate::{
-    SessionHandle, SessionManager, SseEvent,
+    Principal, SessionHandle, SessionManager, SseEvent,
     cluster::link::{Call, Control, Operation, PostCall, Replies, Reply, Room, Serve, ServeFuture},
     manager::{Owned, WeakSessionManager},
 };
@@ -32,11 +33,18 @@ struct Inner {
 /// What a call has led to.
 enum Outcome {
     Reply(Reply),
-    /// A connection, whose first events an ingress may wait for.
-    Connection {
-        connection: AnyConnection,
-        waits: bool,
-    },
+    Connection(AnyConnection, Reading),
+}
+
+/// How the events of a connection are read, as the HTTP service of a client of this process reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// The ingress waits for the first ones.
+    Json,
+    /// It is told at once whether there are some.
+    Sse,
+    /// The same; the connection is not that of a request.
+    Get,
 }
 
 impl Owner {
@@ -53,10 +61,16 @@ impl Serve for Owner {
     fn serve(&self, call: Call, mut replies: Replies) -> ServeFuture {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            match inner.handle(call).await {
+            let handled = tokio::select! {
+                biased;
+                handled = inner.handle(call) => handled,
+                // As its client would be gone in this process.
+                () = dropped(&mut replies) => return,
+            };
+            match handled {
                 Ok(Outcome::Reply(reply)) => replies.send(&reply),
-                Ok(Outcome::Connection { connection, waits }) => {
-                    send_events(connection, waits, &mut replies).await;
+                Ok(Outcome::Connection(connection, reading)) => {
+                    send_events(connection, reading, &mut replies).await;
                 }
                 Err(refusal) => replies.send(&refusal.into_reply()),
             }
@@ -68,103 +82,136 @@ impl Serve for Owner {
     }
 }
 
+/// Waits until the client is gone, or the link is cut.
+async fn dropped(replies: &mut Replies) {
+    while !matches!(replies.control().await, Some(Control::Drop) | None) {}
+}
+
 impl Inner {
     async fn handle(&self, call: Call) -> Result<Outcome, Refusal> {
         let (Some(id), Some(sessions)) = (call.session(), self.sessions.upgrade()) else {
             return Ok(Outcome::Reply(Reply::Moved));
         };
-        if call.operation == Operation::Find {
-            let reply = if sessions.has_session(id) { Reply::Done } else { Reply::Moved };
-            return Ok(Outcome::Reply(reply));
-        }
-        let session = match sessions.owned_session(call.principal().as_ref(), id).await? {
+        let principal = call.principal();
+        let version = call.protocol_version;
+        let request = match call.operation {
+            Operation::Find => {
+                let reply = if sessions.owns(id).await { Reply::Done } else { Reply::Moved };
+                return Ok(Outcome::Reply(reply));
+            }
+            Operation::Post(post) => Request::Post(self.receive(*post, principal.clone())?),
+            Operation::Get { last_event_id } => Request::Get { last_event_id },
+            Operation::Delete => Request::Delete,
+        };
+        let session = match sessions.owned_session(principal.as_ref(), id).await? {
             Owned::Here(session) => session,
             Owned::Foreign => return Ok(Outcome::Reply(Reply::Foreign)),
             Owned::Moved => return Ok(Outcome::Reply(Reply::Moved)),
         };
-        let handled = self.handle_in(&sessions, &session, call).await;
+        let handled = handle_in(&sessions, &session, version.as_deref(), request).await;
         if handled.is_err() && session.close_reason() == Some(SessionCloseReason::Moved) {
             return Ok(Outcome::Reply(Reply::Moved));
         }
         handled
     }
 
-    async fn handle_in(
-        &self,
-        sessions: &SessionManager,
-        session: &SessionHandle,
-        call: Call,
-    ) -> Result<Outcome, Refusal> {
-        if let Some(version) = &call.protocol_version {
-            head::check_version(version, session)?;
-        }
-        let principal = call.principal();
-        match call.operation {
-            Operation::Find => Ok(Outcome::Reply(Reply::Done)),
-            Operation::Post(post) => {
-                let head = Arc::new(post.head(principal));
-                self.post(sessions, session, &head, *post).await
-            }
-            Operation::Get { last_event_id } => {
-                Ok(match session::connect(session, last_event_id)? {
-                    Some(connection) => Outcome::Connection {
-                        connection: AnyConnection::Here(connection),
-                        waits: false,
-                    },
-                    None => Outcome::Reply(Reply::Cancelled),
-                })
-            }
-            Operation::Delete => {
-                sessions.delete_session(session).await?;
-                Ok(Outcome::Reply(Reply::Done))
-            }
-        }
-    }
-
-    async fn post(
-        &self,
-        sessions: &SessionManager,
-        session: &SessionHandle,
-        head: &Arc<Parts>,
-        call: PostCall,
-    ) -> Result<Outcome, Refusal> {
+    /// Reserves memory for a POST, before its session is known.
+    fn receive(&self, call: PostCall, principal: Option<Principal>) -> Result<Received, Refusal> {
+        let head = Arc::new(call.head(principal));
         let PostCall { is_json, body, .. } = call;
         if body.len() > self.body_bytes_max {
             let message = format!("the request body is larger than {} bytes", self.body_bytes_max);
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
-        let mut reservation = self.memory.reservation(Some(session.request_memory()));
+        let mut reservation = self.memory.reservation(Some(self.memory.passed_on()));
         reservation.set_declared_length(body.len());
-        let reserved = reservation.add_head(head).and_then(|()| reservation.grow(body.len()));
-        reserved.map_err(|exhausted| match ReceiveError::from(exhausted) {
-            ReceiveError::Refused(refusal) => refusal,
-            ReceiveError::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too large"),
-        })?;
-        let post = post::parse(sessions.shared(), head, &body, reservation)?;
-        if !post.has_request() {
-            session.notify(post).await?;
-            return Ok(Outcome::Reply(Reply::Done));
+        let reserved = reservation.add_head(&head).and_then(|()| reservation.grow(body.len()));
+        reserved.map_err(exhausted)?;
+        Ok(Received { head, is_json, body, reservation })
+    }
+}
+
+/// What a client has asked for.
+enum Request {
+    Post(Received),
+    Get { last_event_id: Option<EventId> },
+    Delete,
+}
+
+/// A POST, for which memory is reserved.
+struct Received {
+    head: Arc<Parts>,
+    is_json: bool,
+    body: Bytes,
+    reservation: Reservation,
+}
+
+async fn handle_in(
+    sessions: &SessionManager,
+    session: &SessionHandle,
+    version: Option<&str>,
+    request: Request,
+) -> Result<Outcome, Refusal> {
+    if let Some(version) = version {
+        head::check_version(version, session)?;
+    }
+    match request {
+        Request::Post(received) => post_in(sessions, session, received).await,
+        Request::Get { last_event_id } => Ok(match session::connect(session, last_event_id)? {
+            Some(connection) => Outcome::Connection(AnyConnection::Here(connection), Reading::Get),
+            None => Outcome::Reply(Reply::Cancelled),
+        }),
+        Request::Delete => {
+            sessions.delete_session(session).await?;
+            Ok(Outcome::Reply(Reply::Done))
         }
-        let format = if is_json { AnswerFormat::Json } else { AnswerFormat::Sse };
-        let connection = AnyConnection::Here(session.request(post, format).await?);
-        Ok(Outcome::Connection { connection, waits: is_json })
+    }
+}
+
+async fn post_in(
+    sessions: &SessionManager,
+    session: &SessionHandle,
+    received: Received,
+) -> Result<Outcome, Refusal> {
+    let Received { head, is_json, body, mut reservation } = received;
+    reservation.move_to(session.request_memory()).map_err(exhausted)?;
+    let post = post::parse(sessions.shared(), &head, &body, reservation)?;
+    if !post.has_request() {
+        session.notify(post).await?;
+        return Ok(Outcome::Reply(Reply::Done));
+    }
+    let (format, reading) = if is_json {
+        (AnswerFormat::Json, Reading::Json)
+    } else {
+        (AnswerFormat::Sse, Reading::Sse)
+    };
+    let connection = AnyConnection::Here(session.request(post, format).await?);
+    Ok(Outcome::Connection(connection, reading))
+}
+
+fn exhausted(exhausted: MemoryExhausted) -> Refusal {
+    match ReceiveError::from(exhausted) {
+        ReceiveError::Refused(refusal) => refusal,
+        ReceiveError::TooLarge => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too large"),
     }
 }
 
 /// Sends the events of a connection as the ingress pulls them, the first time without being asked.
-/// Unless the ingress `waits` for events, it is told at once that there will be some.
-async fn send_events(mut connection: AnyConnection, waits: bool, replies: &mut Replies) {
+async fn send_events(mut connection: AnyConnection, reading: Reading, replies: &mut Replies) {
     let room = replies.room();
     let mut events = Vec::new();
     let mut is_pulled = true;
     let mut expired: Option<Duration> = None;
-    if !waits && room.is_left() {
-        let has_more = stream::poll_briefly(&mut connection, &mut events).await;
+    if reading != Reading::Json && room.is_left() {
+        let has_more = match reading {
+            Reading::Sse => stream::poll_briefly(&mut connection, &mut events).await,
+            Reading::Json | Reading::Get => stream::take_ready(&mut connection, &mut events).await,
+        };
         if has_more && events.is_empty() {
             replies.send(&Reply::Events { events: Vec::new(), has_more, is_complete: false });
         } else {
             is_pulled = false;
-            if !send(&mut connection, &mut events, has_more, replies) {
+            if !send((&mut connection, reading), &mut events, has_more, replies) {
                 return;
             }
         }
@@ -185,7 +232,7 @@ async fn send_events(mut connection: AnyConnection, waits: bool, replies: &mut R
             },
             has_more = next(&mut connection, &room, &mut events), if is_pulled => {
                 is_pulled = false;
-                if !send(&mut connection, &mut events, has_more, replies) {
+                if !send((&mut connection, reading), &mut events, has_more, replies) {
                     return;
                 }
             }
@@ -212,7 +259,7 @@ async fn next(connection: &mut AnyConnection, room: &Room, events: &mut Vec<SseE
 
 /// Sends events, or if there are none, a part of a large message. Returns whether there can be more.
 fn send(
-    connection: &mut AnyConnection,
+    (connection, reading): (&mut AnyConnection, Reading),
     events: &mut Vec<SseEvent>,
     has_more: bool,
     replies: &Replies,
@@ -223,6 +270,14 @@ fn send(
         return true;
     }
     let has_more = has_more && !events.is_empty();
+    if !has_more
+        && events.is_empty()
+        && reading != Reading::Get
+        && let Err(refusal) = connection.check_end()
+    {
+        replies.send(&refusal.into_reply());
+        return false;
+    }
     let is_complete = connection.is_complete();
     let events = events.drain(..).map(Into::into).collect();
     replies.send(&Reply::Events { events, has_more, is_complete });

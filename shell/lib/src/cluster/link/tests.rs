@@ -1,0 +1,186 @@
+//! Links whose calls are served by the test.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rejoin_core::cluster::NodeId;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Semaphore, time::timeout};
+
+use super::{
+    CALLS_MAX, Call, CallError, Control, Link, LinkConfig, OpenCall, Operation, Replies, Reply,
+    Serve, ServeFuture,
+    frame::{self, FrameKind},
+    message,
+};
+use crate::SessionId;
+
+const INGRESS: NodeId = NodeId(1);
+const OWNER: NodeId = NodeId(2);
+
+const SECRET: &[u8] = b"the secret of the tests";
+
+/// What the calls are served by.
+#[derive(Clone, Copy)]
+enum Served {
+    /// A panic for `Find`; nothing for the others.
+    Panics,
+    /// A large reply.
+    Large,
+    /// The reply `Done`, once the test permits it.
+    Permits(&'static Semaphore),
+    /// `Done` for `Delete`, and for each pull of another call, once the test permits it.
+    Pulls(&'static Semaphore),
+}
+
+impl Serve for Served {
+    fn serve(&self, call: Call, mut replies: Replies) -> ServeFuture {
+        let served = *self;
+        Box::pin(async move {
+            match served {
+                Self::Panics => {
+                    assert_ne!(call.operation, Operation::Find, "a bug in a backend");
+                    replies.send(&Reply::Done);
+                }
+                Self::Large => {
+                    let message = "x".repeat(512 << 10);
+                    let (status, code, retry_after) = (503, 0, None);
+                    replies.send(&Reply::Refused { status, code, message, retry_after });
+                }
+                Self::Permits(semaphore) => {
+                    semaphore.acquire().await.unwrap().forget();
+                    replies.send(&Reply::Done);
+                }
+                Self::Pulls(_) if call.operation == Operation::Delete => {
+                    replies.send(&Reply::Done);
+                }
+                Self::Pulls(semaphore) => {
+                    semaphore.acquire().await.unwrap().forget();
+                    while let Some(control) = replies.control().await {
+                        if control == Control::Pull {
+                            replies.send(&Reply::Done);
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// An owner, and how to reach it.
+fn owner(served: Served) -> (LinkConfig, SocketAddr) {
+    let config = LinkConfig::new("127.0.0.1:0".parse().unwrap(), SECRET).unwrap();
+    config.listener.start();
+    config.listener.register(OWNER, config.advertised(), Arc::new(served));
+    let address = config.local_address();
+    (config, address)
+}
+
+async fn link(address: SocketAddr) -> Link {
+    let config = LinkConfig::new("127.0.0.1:0".parse().unwrap(), SECRET).unwrap();
+    super::connect(&config, &address.to_string(), INGRESS, OWNER).await.unwrap()
+}
+
+fn call(link: &Link, operation: Operation) -> Result<OpenCall, CallError> {
+    link.call(&Call::new(SessionId::random(), None, None, operation))
+}
+
+fn semaphore() -> &'static Semaphore {
+    Box::leak(Box::new(Semaphore::new(0)))
+}
+
+fn status(reply: Option<Reply>) -> Option<u16> {
+    match reply {
+        Some(Reply::Refused { status, .. }) => Some(status),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_panics_is_refused_and_its_link_stands() {
+    let (_owner, address) = owner(Served::Panics);
+    let link = link(address).await;
+    let mut panics = call(&link, Operation::Find).unwrap();
+    assert_eq!(status(panics.reply().await), Some(500));
+    let mut works = call(&link, Operation::Delete).unwrap();
+    assert_eq!(works.reply().await, Some(Reply::Done));
+    assert!(!link.is_over());
+}
+
+#[tokio::test]
+async fn a_call_that_the_owner_has_no_place_for_is_refused_and_its_link_stands() {
+    let (_owner, address) = owner(Served::Pulls(semaphore()));
+    let link = link(address).await;
+    let find = |_| call(&link, Operation::Find).unwrap();
+    let open: Vec<_> = (0..CALLS_MAX).map(find).collect();
+    assert_eq!(call(&link, Operation::Find).unwrap_err(), CallError::Full);
+    // The ingress does not count them any more, and the owner does: nobody has listened there.
+    drop(open);
+    let mut surplus = call(&link, Operation::Delete).unwrap();
+    assert_eq!(status(surplus.reply().await), Some(503));
+    assert!(!link.is_over());
+}
+
+#[tokio::test]
+async fn controls_that_are_not_heard_do_not_cut_the_link() {
+    let busy = semaphore();
+    let (_owner, address) = owner(Served::Pulls(busy));
+    let link = link(address).await;
+    let mut open = call(&link, Operation::Find).unwrap();
+    for _ in 0..100 {
+        open.say(Control::Disconnect { retry: Duration::ZERO });
+    }
+    open.say(Control::Pull);
+    // The owner has read all of them by the time of this reply.
+    let mut later = call(&link, Operation::Delete).unwrap();
+    assert_eq!(later.reply().await, Some(Reply::Done));
+    busy.add_permits(1);
+    assert_eq!(open.reply().await, Some(Reply::Done));
+    assert!(!link.is_over());
+}
+
+#[tokio::test]
+async fn an_owner_that_leaves_finishes_the_calls_that_are_open() {
+    let done = semaphore();
+    let (owner, address) = owner(Served::Permits(done));
+    let link = link(address).await;
+    let mut open = call(&link, Operation::Find).unwrap();
+    let leaving = tokio::spawn({
+        let owner = owner.clone();
+        async move { owner.listener.leave(OWNER).await }
+    });
+    while !link.is_over() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(call(&link, Operation::Find).unwrap_err(), CallError::Cut);
+    assert!(!leaving.is_finished(), "a call is open");
+    done.add_permits(1);
+    assert_eq!(open.reply().await, Some(Reply::Done));
+    timeout(Duration::from_secs(5), leaving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_ingress_that_reads_no_replies_is_not_read_any_more() {
+    let (_owner, address) = owner(Served::Large);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let ends = super::hello::Ends { ingress: INGRESS, owner: OWNER };
+    let secret = super::hello::Secret::new(SECRET);
+    super::hello::connect(&mut stream, ends, &address.to_string(), &secret).await.unwrap();
+    let mut calls = Vec::new();
+    for id in (1..).take(CALLS_MAX) {
+        let call = Call::new(SessionId::random(), None, None, Operation::Find);
+        frame::write(id, FrameKind::Call, 1_000, &mut calls, |out| message::write(&call, out));
+    }
+    stream.write_all(&calls).await.unwrap();
+    let mut ping = Vec::new();
+    frame::write(0, FrameKind::Ping, 0, &mut ping, |_| {});
+    // It does not listen to them, and so hears nothing for too long.
+    let pings = async {
+        while stream.write_all(&ping).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), pings).await.expect("the link stands");
+}
