@@ -79,6 +79,12 @@ impl Engine {
         self.process.wait().unwrap();
     }
 
+    /// Removes its files after it was killed.
+    pub fn forget(&self) {
+        fs::remove_dir_all(self.directory.path()).unwrap();
+        fs::create_dir(self.directory.path()).unwrap();
+    }
+
     /// Starts it again after it was killed.
     pub async fn restart(&mut self) {
         self.process = spawn(&self.program, self.port, self.directory.path(), self.options);

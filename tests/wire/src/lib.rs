@@ -23,6 +23,8 @@ mod backend;
 mod checker;
 mod client;
 mod client_session;
+#[cfg(target_os = "linux")]
+mod cluster;
 mod deliberate_bugs;
 mod exchange;
 mod failure;
@@ -42,6 +44,10 @@ mod simulation;
 mod soak;
 
 pub use backend::run_child;
+#[cfg(target_os = "linux")]
+pub use cluster::{
+    ClusterBug, ClusterReport, ClusterSoak, Takeover, Violation, run_cluster_server, soak_cluster,
+};
 pub use failure::Failure;
 pub use in_process::run_in_process;
 pub use kernel::TcpModel;

@@ -1,5 +1,8 @@
 //! The `rejoin-wire` program: soak tests, and the child process that they use.
 
+#[cfg(target_os = "linux")]
+mod cluster_command;
+
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -10,6 +13,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use rejoin_test_support::build_released_program;
+#[cfg(target_os = "linux")]
+use rejoin_wire::run_cluster_server;
 use rejoin_wire::{BackendKind, Parameters, Programs, Soak, run_child, soak, soak_round};
 use tokio::time::Instant;
 
@@ -28,6 +33,15 @@ enum Arguments {
         #[arg(long)]
         round: Option<u64>,
     },
+    /// Run several nodes with one store under load, with faults of both
+    #[cfg(target_os = "linux")]
+    Cluster(cluster_command::Options),
+    /// Run as the server of one session of a cluster, on stdin and stdout
+    #[cfg(target_os = "linux")]
+    ClusterServer {
+        /// File in which calls are recorded
+        record: PathBuf,
+    },
     /// Run as the server of one session, on stdin and stdout
     Child {
         /// Whether the session is part of a soak
@@ -41,6 +55,10 @@ enum Arguments {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Soak { minutes, seed, round } => soak_all(minutes, seed, round),
+        #[cfg(target_os = "linux")]
+        Arguments::Cluster(options) => cluster_command::run(&options),
+        #[cfg(target_os = "linux")]
+        Arguments::ClusterServer { record } => run_cluster_server(&record),
         Arguments::Child { soaking, received } => run_child(soaking, &received),
     }
 }

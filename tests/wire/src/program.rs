@@ -1,10 +1,10 @@
 //! The program under test, with its log and its use of resources.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Read};
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -52,6 +52,16 @@ impl Program {
     /// Starts the program, with `command` as the backend of each session if it is not empty. The
     /// allocator has one heap and caches little, so that memory use can be measured.
     pub(crate) fn start(path: &Path, options: &[String], command: &[String]) -> Result<Self> {
+        Self::start_with_copy(path, options, command, None)
+    }
+
+    /// Starts the program, and also writes its log to `copy`.
+    pub(crate) fn start_with_copy(
+        path: &Path,
+        options: &[String],
+        command: &[String],
+        mut copy: Option<File>,
+    ) -> Result<Self> {
         let mut serve = Command::new(path);
         serve.envs(ALLOCATOR);
         // Simulations open many sessions at a time, some with a child process each.
@@ -68,7 +78,7 @@ impl Program {
         let (log_open, log_end) = channel();
         let (stderr, follower) = (process.stderr(), Arc::clone(&log));
         thread::spawn(move || {
-            follower.follow(stderr);
+            follower.follow(stderr, copy.as_mut());
             drop(log_open);
         });
         Ok(Self { process, address, log, log_end })
@@ -119,6 +129,16 @@ impl Program {
         failure.as_ref().map(|line| format!("the program logged: {line}"))
     }
 
+    /// Sends a signal, given by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits until it has exited, for `longest` at most.
+    pub(crate) async fn exited(&mut self, longest: Duration) -> Option<ExitStatus> {
+        self.process.exited(longest).await
+    }
+
     /// Stops it with SIGTERM, waits until it has exited, and checks that it logged no error.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.process.signal("TERM");
@@ -147,8 +167,12 @@ const ERRORS: [&str; 5] = [
 ];
 
 impl Log {
-    fn follow(&self, err: impl Read) {
+    fn follow(&self, err: impl Read, mut copy: Option<&mut File>) {
         for line in BufReader::new(err).lines().map_while(Result::ok) {
+            if let Some(copy) = &mut copy {
+                // What is checked does not depend on it.
+                let _ = writeln!(copy, "{line}");
+            }
             if line.contains("session opened") {
                 self.opened.fetch_add(1, Ordering::Relaxed);
             } else if line.contains("session closed") {
