@@ -25,6 +25,28 @@ fn snapshot() -> io::Result<()> {
     replay("snapshot", every)
 }
 
+#[test]
+fn frames() -> io::Result<()> {
+    let every = |data: &[u8]| {
+        assert!(
+            rejoin::fuzzing::frames(data),
+            "invalid frames: see shell/lib/src/cluster/link/fuzz.rs"
+        );
+    };
+    replay("frames", every)
+}
+
+#[test]
+fn log() -> io::Result<()> {
+    let every = |data: &[u8]| {
+        assert!(
+            rejoin::fuzzing::log(data),
+            "invalid log: see shell/lib/tests/sessions/stored/seeds.rs"
+        );
+    };
+    replay("log", every)
+}
+
 #[expect(clippy::print_stdout, reason = "the last printed file is the one that fails")]
 fn replay(target: &str, run: fn(&[u8])) -> io::Result<()> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);

@@ -94,6 +94,9 @@ mod clock;
 #[cfg(feature = "store")]
 mod cluster;
 mod config;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "journal")]

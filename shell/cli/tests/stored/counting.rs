@@ -194,12 +194,16 @@ impl Counting {
     }
 }
 
-/// Reads until there is an event with an id. Returns that of the priming event.
+/// Reads until there is an event with an id, which is the priming event. A message that comes before it
+/// is an error without an id: what became of the call is not known.
 async fn first_id(response: &mut HttpResponse) -> Option<String> {
     loop {
         let item = response.next().await?;
+        if item.is_message() {
+            assert!(item.id().is_none() && item.json().get("error").is_some(), "{item:?}");
+            return None;
+        }
         if !item.is_comment() {
-            assert!(!item.is_message(), "the priming event is the first: {item:?}");
             return item.id();
         }
     }

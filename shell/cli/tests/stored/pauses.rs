@@ -94,7 +94,7 @@ async fn a_short_pause_is_only_waited_for() {
             }
         };
         let go_on = async {
-            sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_millis(700)).await;
             cluster.node(0).signal("CONT");
         };
         tokio::join!(calls, go_on);

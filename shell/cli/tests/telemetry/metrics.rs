@@ -44,7 +44,7 @@ async fn requests_are_counted_in_buckets_by_method_tool_and_error() {
 #[tokio::test]
 async fn sessions_are_counted_when_they_end() {
     let exits = rejoin_test_support::script::with_prelude("receive && exit 3");
-    let traced = Traced::start(&["--", "/bin/sh", "-c", &exits]).await;
+    let traced = Traced::start(&["--retention", "1s", "--", "/bin/sh", "-c", &exits]).await;
     let (deleted, failed) = (traced.client().await, traced.client().await);
     assert!(deleted.delete().await.status.is_success());
     failed.post(&json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" })).await;

@@ -26,6 +26,8 @@ use rejoin_core::{
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use self::resolve::Resolutions;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::restore::SessionLog;
 pub(crate) use self::{
     resolve::{Resolution, TakeOver},
     restore::{RestoreFailure, Restored},

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ClientMessage, Principal, SessionId,
-    store::{StoreAway, StoreKey, Write},
+    store::{self, StoreAway, StoreKey, Write},
 };
 
 /// Number of entries that are read at a time.
@@ -56,14 +56,8 @@ impl Cluster {
     ) -> Result<Restored, RestoreFailure> {
         // An error means that the semaphore is closed, which it never is.
         let _reads = self.reads.acquire().await;
-        let (through, whole, records) = self.read_log(StoreKey::of(session), epoch).await?;
-        let principal = whole.principal();
-        let Whole { initialize, snapshot, .. } = whole;
-        // They concern connections and a backend that this process does not have.
-        let mut actions = Actions::new();
-        let core =
-            Session::restore_with(snapshot, records, self.node.skip(), config, now, &mut actions)?;
-        Ok(Restored { core, principal, initialize, through })
+        let log = self.read_log(StoreKey::of(session), epoch).await?;
+        log.restore(self.node.skip(), config, now)
     }
 
     /// Closes a session that was claimed, and that nobody can restore.
@@ -83,36 +77,67 @@ impl Cluster {
         let _ = self.store.write(Write::Append { key, id, entry }).await;
     }
 
-    /// Returns the last entry of a log before `epoch`, the last whole session, and the records after
-    /// it.
-    async fn read_log(
-        &self,
-        key: StoreKey,
-        epoch: u64,
-    ) -> Result<(EntryId, Whole<Snapshot<Bytes>>, Vec<Record<Bytes>>), RestoreFailure> {
-        let mut through = EntryId { epoch: 0, number: 0 };
-        let (mut last, mut after): (_, Option<EntryId>) = (None, None);
-        let mut records = Vec::new();
+    /// Reads a log to its end.
+    async fn read_log(&self, key: StoreKey, epoch: u64) -> Result<SessionLog, RestoreFailure> {
+        let (mut log, mut after) = (SessionLog::new(epoch), None);
         loop {
             let entries = self.store.read(key, after, ENTRIES_MAX).await?;
-            let Some(newest) = entries.last() else { break };
+            let Some(newest) = entries.last() else { return Ok(log) };
             after = Some(newest.id);
             for entry in &entries {
-                if entry.id.epoch < epoch {
-                    through = entry.id;
-                }
-                let entry = Entry::read(&entry.bytes)?;
-                match entry.kind {
-                    Kind::Whole => {
-                        records.clear();
-                        last = Some(entry.whole()?);
-                    }
-                    Kind::Records => entry.records(&mut records)?,
-                    Kind::Closed => return Err(RestoreFailure::Closed),
-                    Kind::Claimed | Kind::Released => {}
-                }
+                log.add(entry)?;
             }
         }
-        Ok((through, last.ok_or(RestoreFailure::NoSnapshot)?, records))
+    }
+}
+
+/// The log of a session, as far as it was read.
+#[derive(Debug)]
+pub(crate) struct SessionLog {
+    /// The epoch in which the session is restored.
+    epoch: u64,
+    /// The last entry before it.
+    through: EntryId,
+    whole: Option<Whole<Snapshot<Bytes>>>,
+    /// Those since then.
+    records: Vec<Record<Bytes>>,
+}
+
+impl SessionLog {
+    pub(crate) fn new(epoch: u64) -> Self {
+        let through = EntryId { epoch: 0, number: 0 };
+        Self { epoch, through, whole: None, records: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, entry: &store::Entry) -> Result<(), RestoreFailure> {
+        if entry.id.epoch < self.epoch {
+            self.through = entry.id;
+        }
+        let entry = Entry::read(&entry.bytes)?;
+        match entry.kind {
+            Kind::Whole => {
+                self.records.clear();
+                self.whole = Some(entry.whole()?);
+            }
+            Kind::Records => entry.records(&mut self.records)?,
+            Kind::Closed => return Err(RestoreFailure::Closed),
+            Kind::Claimed | Kind::Released => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn restore(
+        self,
+        skip: u64,
+        config: ValidConfig,
+        now: Instant,
+    ) -> Result<Restored, RestoreFailure> {
+        let whole = self.whole.ok_or(RestoreFailure::NoSnapshot)?;
+        let principal = whole.principal();
+        let Whole { initialize, snapshot, .. } = whole;
+        // They concern connections and a backend that this process does not have.
+        let mut actions = Actions::new();
+        let core = Session::restore_with(snapshot, self.records, skip, config, now, &mut actions)?;
+        Ok(Restored { core, principal, initialize, through: self.through })
     }
 }

@@ -317,6 +317,7 @@ impl SessionManager {
 
     /// Returns whether there is a store, which can be lost.
     #[cfg(feature = "http")]
+    #[cfg_attr(not(feature = "store"), expect(clippy::unused_self, reason = "there is no store"))]
     pub(crate) fn has_store(&self) -> bool {
         #[cfg(feature = "store")]
         let has_store = self.inner.cluster.is_some();

@@ -91,8 +91,7 @@ impl<P: Payload> LockedSession<'_, P> {
 
     /// Returns the process of the session, if the input is its end.
     pub(super) fn ended_process(&self, input: &Input<P::Client, P::Server>) -> Option<i32> {
-        let is_end = matches!(input, Input::BackendGone | Input::BackendLost)
-            && self.state.backend_exit.is_some();
+        let is_end = matches!(input, Input::BackendLost) && self.state.backend_exit.is_some();
         self.state.process.filter(|_| is_end)
     }
 

@@ -7,18 +7,23 @@
 mod client;
 mod config;
 mod frame;
+#[cfg(feature = "fuzzing")]
+mod fuzz;
 mod hello;
 mod listener;
 mod message;
 mod outbox;
 mod reader;
 mod server;
-#[cfg(all(test, not(shuttle)))]
+#[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests;
 
 use std::time::Duration;
 
 pub use self::config::{LinkConfig, LinkConfigError};
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::fuzz::fuzz;
 pub(super) use self::{client::connect, listener::Listener};
 pub(crate) use self::{
     client::{CallError, Link, OpenCall},

@@ -91,9 +91,9 @@ fn semaphore() -> &'static Semaphore {
     Box::leak(Box::new(Semaphore::new(0)))
 }
 
-fn status(reply: Option<Reply>) -> Option<u16> {
+fn status(reply: Option<&Reply>) -> Option<u16> {
     match reply {
-        Some(Reply::Refused { status, .. }) => Some(status),
+        Some(Reply::Refused { status, .. }) => Some(*status),
         _ => None,
     }
 }
@@ -103,7 +103,7 @@ async fn a_call_that_panics_is_refused_and_its_link_stands() {
     let (_owner, address) = owner(Served::Panics);
     let link = link(address).await;
     let mut panics = call(&link, Operation::Find).unwrap();
-    assert_eq!(status(panics.reply().await), Some(500));
+    assert_eq!(status(panics.reply().await.as_ref()), Some(500));
     let mut works = call(&link, Operation::Delete).unwrap();
     assert_eq!(works.reply().await, Some(Reply::Done));
     assert!(!link.is_over());
@@ -119,7 +119,7 @@ async fn a_call_that_the_owner_has_no_place_for_is_refused_and_its_link_stands()
     // The ingress does not count them any more, and the owner does: nobody has listened there.
     drop(open);
     let mut surplus = call(&link, Operation::Delete).unwrap();
-    assert_eq!(status(surplus.reply().await), Some(503));
+    assert_eq!(status(surplus.reply().await.as_ref()), Some(503));
     assert!(!link.is_over());
 }
 

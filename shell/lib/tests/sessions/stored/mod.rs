@@ -2,6 +2,7 @@
 
 mod commits;
 mod outages;
+mod seeds;
 mod store;
 mod takeover;
 

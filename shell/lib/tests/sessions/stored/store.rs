@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use rejoin::{
     SessionHandle,
     rejoin_core::cluster::{EntryId, NodeId, StoreId},
@@ -60,8 +61,13 @@ impl TestStore {
 
     /// Returns the size of what the store has of a session.
     pub(crate) async fn bytes(&self, session: &SessionHandle) -> usize {
+        self.log(session).await.iter().map(Bytes::len).sum()
+    }
+
+    /// Returns what the store has of a session.
+    pub(crate) async fn log(&self, session: &SessionHandle) -> Vec<Bytes> {
         let entries = self.memory.read(StoreKey::of(session.id()), None, usize::MAX).await.unwrap();
-        entries.iter().map(|entry| entry.bytes.len()).sum()
+        entries.into_iter().map(|entry| entry.bytes).collect()
     }
 
     /// Returns for how many last entries this manager has asked at a time, at most.
