@@ -1,5 +1,6 @@
 //! The program under test, with its log and its use of resources.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
@@ -42,8 +43,10 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the log of the program has reported.
 #[derive(Debug, Default)]
 struct Log {
+    /// The number of sessions ever opened.
     opened: AtomicUsize,
-    closed: AtomicUsize,
+    /// The sessions that are open.
+    open: Mutex<HashSet<String>>,
     /// The first line that reports an error of the program itself.
     error: Mutex<Option<String>>,
 }
@@ -90,8 +93,7 @@ impl Program {
 
     /// Returns the number of open sessions, according to the log.
     pub(crate) fn sessions(&self) -> usize {
-        let closed = self.log.closed.load(Ordering::Relaxed);
-        self.opened().saturating_sub(closed)
+        self.log.open.lock().len()
     }
 
     /// Returns the number of sessions ever opened, according to the log.
@@ -175,13 +177,23 @@ impl Log {
             }
             if line.contains("session opened") {
                 self.opened.fetch_add(1, Ordering::Relaxed);
+                self.open.lock().extend(session(&line));
             } else if line.contains("session closed") {
-                self.closed.fetch_add(1, Ordering::Relaxed);
+                // Also one that was not opened.
+                if let Some(session) = session(&line) {
+                    self.open.lock().remove(&session);
+                }
             } else if ERRORS.iter().any(|error| line.contains(error)) {
                 self.error.lock().get_or_insert(line);
             }
         }
     }
+}
+
+/// Returns the session that a line is about.
+fn session(line: &str) -> Option<String> {
+    let (_, session) = line.split_once("session=")?;
+    session.split_whitespace().next().map(str::to_owned)
 }
 
 #[cfg(test)]

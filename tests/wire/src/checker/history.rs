@@ -38,6 +38,8 @@ pub(super) struct History {
     pub(super) posts: u64,
     pub(super) requests: usize,
     pub(super) closed: Option<Closed>,
+    /// Since when it accepts nothing: it is closed, or its backend has ended.
+    pub(super) ended: Option<Closed>,
     /// Requests whose response was reported as evicted.
     pub(super) evicted: BTreeSet<RequestId>,
     /// Requests that were orphaned.
@@ -127,9 +129,15 @@ impl History {
             coverage.hit("memory: sender waits for other sessions");
         }
         record_takeover(before, step, coverage);
+        let after = step.now.since(started_at);
         if let Some(reason) = step.after.closed.filter(|_| self.closed.is_none()) {
-            self.closed = Some(Closed { reason, after: step.now.since(started_at) });
+            self.closed = Some(Closed { reason, after });
         }
+        if step.input == Input::BackendLost {
+            let reason = SessionCloseReason::BackendGone;
+            self.ended.get_or_insert(Closed { reason, after });
+        }
+        self.ended = self.ended.or(self.closed);
         Ok(())
     }
 

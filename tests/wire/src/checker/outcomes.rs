@@ -41,7 +41,7 @@ pub(super) fn check(
                 "a request was accepted, but never reached the session: {request:?}"
             ));
         }
-        let closed = history.closed.filter(|closed| closed.after <= at - started_at + SLACK);
+        let closed = history.ended.filter(|closed| closed.after <= at - started_at + SLACK);
         let known = RequestFacts {
             config: &journal.config,
             age: at - request.sent_at,
