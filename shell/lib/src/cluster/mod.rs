@@ -220,7 +220,7 @@ impl SessionStore<Bytes> for Cluster {
             StoreJob::Append { entry, .. } => {
                 bytes = Some(CountedBytes::new(&self.entries, entry.len()));
             }
-            StoreJob::Trim { .. } | StoreJob::Ask | StoreJob::Extend => {}
+            StoreJob::Write | StoreJob::Trim { .. } | StoreJob::Ask | StoreJob::Extend => {}
         }
         // An error means that the task has ended, because the manager was dropped.
         let _ = self.jobs.send(Job { session: Arc::clone(session), what: job, bytes });

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Weak},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn run(
     shared: Weak<Shared<Bytes>>,
     jobs: UnboundedReceiver<Job>,
 ) {
-    let (calls, full) = (FuturesUnordered::new(), Vec::new());
+    let (calls, full, due) = (FuturesUnordered::new(), Vec::new(), Due::default());
     let extend_at = Instant::EPOCH;
     let (link, connected_at) = (Link::Connecting, Instant::EPOCH);
     let (background, background_calls) = (VecDeque::new(), 0);
@@ -58,6 +58,7 @@ pub(super) async fn run(
         background,
         background_calls,
         calls,
+        due,
         link,
         full,
         extend_at,
@@ -76,6 +77,7 @@ struct Node {
     /// The number of calls for it.
     background_calls: usize,
     calls: FuturesUnordered<Call>,
+    due: Due,
     link: Link,
     /// Sessions that the store had no room for.
     full: Vec<Weak<SessionInner<Bytes>>>,
@@ -84,6 +86,18 @@ struct Node {
     /// When the store was connected last.
     connected_at: Instant,
 }
+
+/// Sessions with records to write: each once, and once more for each answer of the store meanwhile.
+#[derive(Debug, Default)]
+struct Due {
+    sessions: Vec<Arc<SessionInner<Bytes>>>,
+    /// Turns that other tasks had since the first one came.
+    turns: usize,
+}
+
+/// Turns of other tasks before records are written, so that a quick response is in one entry with the
+/// opening of its stream.
+const TURNS: usize = 3;
 
 /// The connection to the store.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +131,8 @@ enum BackgroundJob {
 enum Event {
     Job(Job),
     Answer(Answer),
+    /// Records are written.
+    Write,
     Deadline,
 }
 
@@ -137,13 +153,16 @@ impl Node {
         drop(shared);
         let event = tokio::select! {
             biased;
-            event = next(&mut self.calls, &mut self.jobs) => event,
+            event = next(&mut self.calls, &mut self.jobs, &mut self.due) => event,
             () = clock.sleep_until(deadline) => Event::Deadline,
         };
         let Some(shared) = self.shared.upgrade() else { return false };
         match event {
             Event::Job(job) => self.start(job),
             Event::Answer(answer) => self.on_answer(&shared, answer),
+            Event::Write => {
+                self.due.sessions.drain(..).for_each(|session| session.write_records());
+            }
             Event::Deadline => {
                 let actions = self.cluster.state.lock().lease.tick(clock.now());
                 self.carry_out(&shared, actions);
@@ -174,10 +193,13 @@ impl Node {
     }
 
     fn start(&mut self, Job { session, what, bytes }: Job) {
-        let key = StoreKey::of(session.id());
         if matches!(self.link, Link::Connecting) {
             return session.on_store_lost();
         }
+        if matches!(what, StoreJob::Write) {
+            return self.due.sessions.push(session);
+        }
+        let key = StoreKey::of(session.id());
         let ttl = self.cluster.config.ttl;
         match what {
             StoreJob::Append { id, entry, creates } => {
@@ -196,7 +218,7 @@ impl Node {
             StoreJob::Ask => self.background.push_back((session, BackgroundJob::Ask)),
             StoreJob::Extend => self.background.push_back((session, BackgroundJob::Extend)),
             StoreJob::Forget { is_closed: true } => self.write(Write::Remove { key }),
-            StoreJob::Forget { is_closed: false } | StoreJob::Track => {}
+            StoreJob::Write | StoreJob::Forget { is_closed: false } | StoreJob::Track => {}
         }
     }
 
@@ -346,8 +368,12 @@ impl Node {
     }
 }
 
-/// Returns the next answer or job.
-async fn next(calls: &mut FuturesUnordered<Call>, jobs: &mut UnboundedReceiver<Job>) -> Event {
+/// Returns the next answer or job; if there is none, whether records are due.
+async fn next(
+    calls: &mut FuturesUnordered<Call>,
+    jobs: &mut UnboundedReceiver<Job>,
+    due: &mut Due,
+) -> Event {
     poll_fn(|cx| {
         if !calls.is_empty()
             && let Poll::Ready(Some(answer)) = calls.poll_next_unpin(cx)
@@ -359,9 +385,25 @@ async fn next(calls: &mut FuturesUnordered<Call>, jobs: &mut UnboundedReceiver<J
         {
             return Poll::Ready(Event::Job(job));
         }
-        Poll::Pending
+        due.poll(cx).map(|()| Event::Write)
     })
     .await
+}
+
+impl Due {
+    /// Ready once other tasks had their turns.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.sessions.is_empty() {
+            return Poll::Pending;
+        }
+        if self.turns == TURNS {
+            self.turns = 0;
+            return Poll::Ready(());
+        }
+        self.turns += 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 fn last_entry(entry: &store::Entry, node: NodeId) -> LastEntry {

@@ -138,6 +138,16 @@ impl AnyConnection {
         }
     }
 
+    /// See [`Connection::commits`]. In another process, it has waited for that.
+    #[cfg(feature = "store")]
+    pub(super) fn commits(&self) -> bool {
+        match self {
+            Self::Here(connection) => connection.commits(),
+            #[cfg(feature = "cluster")]
+            Self::There(_) => false,
+        }
+    }
+
     /// See [`Connection::take_part`].
     pub(super) fn take_part(&mut self) -> Option<MessagePart> {
         match self {

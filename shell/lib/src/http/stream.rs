@@ -1,5 +1,7 @@
 //! SSE responses.
 
+#[cfg(feature = "store")]
+use std::time::Duration;
 use std::{future::poll_fn, task::Poll};
 
 use http::{HeaderName, HeaderValue, Response, header};
@@ -9,6 +11,8 @@ use super::{
     unanswered::Unanswered,
 };
 use crate::SseEvent;
+#[cfg(feature = "store")]
+use crate::clock;
 
 /// The header that disables response buffering in nginx.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -35,11 +39,16 @@ pub(super) fn complete_response(events: &[SseEvent]) -> Response<ResponseBody> {
 }
 
 /// Takes events that are ready, now or after a few yields to other tasks, so that a quick response
-/// is sent in one write. Returns whether there can be more.
+/// is sent in one write. With a store, waits for the first ones. Returns whether there can be more.
 pub(super) async fn poll_briefly(
     connection: &mut AnyConnection,
     events: &mut Vec<SseEvent>,
 ) -> bool {
+    #[cfg(feature = "store")]
+    if connection.commits() {
+        let first = poll_fn(|cx| connection.poll_small_events(cx, events));
+        return clock::timeout(COMMIT_TIMEOUT, first).await.unwrap_or(true);
+    }
     for _ in 0..BRIEF_YIELDS {
         if !take_ready(connection, events).await {
             return false;
@@ -48,6 +57,10 @@ pub(super) async fn poll_briefly(
     }
     take_ready(connection, events).await
 }
+
+/// Time after which a response begins without an event, because the store is slow or away.
+#[cfg(feature = "store")]
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Number of yields: a service of rmcp needs that many for a quick response.
 const BRIEF_YIELDS: usize = 4;

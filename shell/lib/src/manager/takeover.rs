@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rejoin_core::SessionCloseReason;
 use tracing::{error, info, warn};
 
 use super::{Found, Inner, ManagerError, SessionManager, sessions::UnlistedSession};
@@ -10,7 +9,7 @@ use crate::{
     Principal, SessionEvent, SessionHandle, SessionId, clock,
     cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
     permits::SessionPermit,
-    session::{SessionStore, StoreJob},
+    session::{SessionStore, Standing, StoreJob},
     store::Takeover,
 };
 
@@ -106,6 +105,9 @@ impl SessionManager {
     /// Waits a little for the lease of this process.
     pub(super) async fn wait_for_lease(&self, cluster: &Arc<Cluster>) -> Result<(), ManagerError> {
         let shared = self.shared();
+        if cluster.has_lease(shared.clock.now()) {
+            return Ok(());
+        }
         cluster.start(shared);
         let resumed = cluster.lease_resumed();
         if cluster.has_lease(shared.clock.now()) {
@@ -125,16 +127,16 @@ async fn certain(
         return Err(ManagerError::NotFound);
     }
     let certain = async {
-        while session.inner().is_in_doubt() {
-            clock::sleep(DOUBT_INTERVAL).await;
+        loop {
+            match session.inner().standing() {
+                Standing::Own => return Ok(()),
+                Standing::Moved => return Err(ManagerError::Moved),
+                Standing::Doubt => clock::sleep(DOUBT_INTERVAL).await,
+            }
         }
     };
-    let waited = clock::timeout(DOUBT_TIMEOUT, certain).await;
-    waited.map_err(|_| ManagerError::StoreAway)?;
-    match session.close_reason() {
-        Some(SessionCloseReason::Moved) => Err(ManagerError::Moved),
-        _ => Ok(session),
-    }
+    let certain = clock::timeout(DOUBT_TIMEOUT, certain).await;
+    certain.unwrap_or(Err(ManagerError::StoreAway)).map(|()| session)
 }
 
 /// Waits until the store knows the end of a session.

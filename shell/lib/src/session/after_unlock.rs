@@ -27,10 +27,10 @@ pub(super) struct AfterUnlock {
     pub(super) closed: Option<SessionCloseReason>,
     /// Told that the store knows the end of the session.
     #[cfg(feature = "store")]
-    pub(super) ended: SmallVec<[oneshot::Sender<()>; 1]>,
+    pub(super) ended: Vec<oneshot::Sender<()>>,
     /// What the store must do.
     #[cfg(feature = "store")]
-    pub(super) store_jobs: SmallVec<[StoreJob; 1]>,
+    pub(super) store_jobs: Vec<StoreJob>,
 }
 
 impl AfterUnlock {
@@ -60,8 +60,10 @@ impl AfterUnlock {
             let _ = ended.send(());
         }
         #[cfg(feature = "store")]
-        if let Some(store) = &session.shared.store {
-            store_jobs.into_iter().for_each(|job| store.start(session, job));
+        for job in store_jobs {
+            if let Some(store) = &session.shared.store {
+                store.start(session, job);
+            }
         }
         // First, so that a client that reacts to its end does not find the session any more.
         let was_listed = closed.is_some() && session.shared.remove(session);

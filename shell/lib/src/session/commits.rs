@@ -53,6 +53,9 @@ pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
 /// What a session requires of its store.
 #[derive(Debug)]
 pub(crate) enum StoreJob {
+    /// Let what was recorded be written, soon: [`SessionInner::write_records`]. What is recorded until
+    /// then is in the same entry.
+    Write,
     /// Append an entry: [`SessionInner::on_written`].
     Append { id: EntryId, entry: Bytes, creates: bool },
     /// Remove the entries before this one.
@@ -66,6 +69,15 @@ pub(crate) enum StoreJob {
     Extend,
     /// Nothing more is written; the log is removed if it says that the session is closed.
     Forget { is_closed: bool },
+}
+
+/// Whether a session is this process's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Own,
+    /// It may belong to another process by now, or does soon: it accepts nothing.
+    Doubt,
+    Moved,
 }
 
 /// The commits of a session.
@@ -82,6 +94,11 @@ pub(super) struct Commits {
     unreported: usize,
     /// How many bytes of them are counted for all sessions.
     counted: usize,
+    /// Whether some of them need an entry. Those that take no number, like acknowledgements, do not: they
+    /// are in that of others.
+    needs_entry: bool,
+    /// Whether the store was told that some wait.
+    is_write_due: bool,
     /// The number of the last record.
     recorded: u64,
     in_flight: Option<InFlight>,
@@ -157,6 +174,11 @@ impl<P: Payload> SessionInner<P> {
         });
     }
 
+    /// Writes what was recorded, unless an entry is in flight.
+    pub(crate) fn write_records(self: &Arc<Self>) {
+        self.with_lock((), |locked| locked.change_tenure(|_| TenureActions::new()));
+    }
+
     /// Handles what became of an entry.
     pub(crate) fn on_written(self: &Arc<Self>, id: EntryId, outcome: WriteOutcome) {
         self.with_lock((), |locked| {
@@ -212,14 +234,17 @@ impl<P: Payload> SessionInner<P> {
         self.with_lock((), |locked| locked.change_tenure(Tenure::retry));
     }
 
-    /// Returns whether the session may belong to another process by now, or does soon: it accepts
-    /// nothing.
-    pub(crate) fn is_in_doubt(self: &Arc<Self>) -> bool {
-        self.with_lock(false, |locked| {
-            locked.state.commits.as_ref().is_some_and(|commits| {
+    /// Returns whether the session is this process's own.
+    pub(crate) fn standing(self: &Arc<Self>) -> Standing {
+        self.with_lock(Standing::Own, |locked| {
+            if locked.state.core.close_reason() == Some(SessionCloseReason::Moved) {
+                return Standing::Moved;
+            }
+            let is_in_doubt = locked.state.commits.as_ref().is_some_and(|commits| {
                 commits.handover == Handover::Begun
                     || commits.tenure.as_ref().is_some_and(Tenure::is_in_doubt)
-            })
+            });
+            if is_in_doubt { Standing::Doubt } else { Standing::Own }
         })
     }
 
@@ -317,15 +342,20 @@ impl<P: Payload> LockedSession<'_, P> {
             let before = commits.pending.len();
             store.write_record(record, &mut commits.pending);
             commits.unreported += commits.pending.len() - before;
+            commits.needs_entry |= record.change.takes_number();
         }
     }
 
-    /// Sends records to the store, unless an entry is in flight. Hands the session over if that is
-    /// due.
-    pub(super) fn write_records(&mut self) {
-        self.report_records();
-        self.limit_pending();
+    /// Tells the store of records that are to be written, unless an entry is in flight: the next one has
+    /// them. Hands the session over if that is due.
+    pub(super) fn note_records(&mut self) {
         let Some(commits) = &mut self.state.commits else { return };
+        if commits.needs_entry && commits.in_flight.is_none() && !commits.is_write_due {
+            commits.is_write_due = true;
+            self.after_unlock.store_jobs.push(StoreJob::Write);
+        }
+        self.limit_pending();
+        let Some(commits) = &self.state.commits else { return };
         if let Handover::WhenIdle { retry } = commits.handover
             && self.state.core.pending_requests() == 0
             && self.state.core.close_reason().is_none()
@@ -350,12 +380,10 @@ impl<P: Payload> LockedSession<'_, P> {
         }
     }
 
-    /// Tells the tenure of the records that were added.
-    fn report_records(&mut self) {
-        let Some(commits) = &mut self.state.commits else { return };
-        let unreported = mem::take(&mut commits.unreported);
-        if unreported > 0 {
-            self.change_tenure(|tenure| tenure.on_records(unreported));
+    /// Requires an entry for the records that wait, if there are some.
+    fn require_entry(&mut self) {
+        if let Some(commits) = &mut self.state.commits {
+            commits.needs_entry = commits.unreported > 0;
         }
     }
 
@@ -365,7 +393,7 @@ impl<P: Payload> LockedSession<'_, P> {
         else {
             return;
         };
-        commits.unreported = 0;
+        (commits.unreported, commits.needs_entry) = (0, false);
         commits.pending = Vec::new();
         commits.count_pending(store.pending());
         if commits.tenure.as_ref().is_some_and(|tenure| !tenure.is_over()) {
@@ -374,10 +402,16 @@ impl<P: Payload> LockedSession<'_, P> {
         self.change_tenure(|tenure| tenure.end(true));
     }
 
+    /// Changes the tenure, after it was told of the records that were added.
     fn change_tenure(&mut self, change: impl FnOnce(&mut Tenure) -> TenureActions) {
-        let tenure = self.state.commits.as_mut().and_then(|commits| commits.tenure.as_mut());
-        let Some(tenure) = tenure else { return };
-        let actions = change(tenure);
+        let Some(commits) = &mut self.state.commits else { return };
+        commits.is_write_due = false;
+        let Some(tenure) = &mut commits.tenure else { return };
+        let mut actions = TenureActions::new();
+        if mem::take(&mut commits.needs_entry) {
+            actions = tenure.on_records(mem::take(&mut commits.unreported));
+        }
+        actions.extend(change(tenure));
         self.carry_out_tenure(actions);
     }
 
@@ -406,7 +440,7 @@ impl<P: Payload> LockedSession<'_, P> {
             return;
         };
         let pending = mem::take(&mut commits.pending);
-        commits.unreported = 0;
+        (commits.unreported, commits.needs_entry) = (0, false);
         let entry = match kind {
             EntryKind::Whole => {
                 let principal = self.session.principal();
@@ -462,7 +496,7 @@ impl<P: Payload> LockedSession<'_, P> {
         for stream in streams {
             self.apply(Input::Disconnect { stream, retry: Some(retry) });
         }
-        self.report_records();
+        self.require_entry();
         self.change_tenure(|tenure| tenure.end(false));
     }
 

@@ -149,6 +149,12 @@ impl<P: Payload> Connection<P> {
         }
     }
 
+    /// Returns whether its events are sent once they are committed to a store.
+    #[cfg(all(feature = "http", feature = "store"))]
+    pub(crate) fn commits(&self) -> bool {
+        self.session.shared.store.is_some()
+    }
+
     /// Returns whether another process has the session.
     #[cfg(feature = "http")]
     pub(crate) fn has_moved(&self) -> bool {

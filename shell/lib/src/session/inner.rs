@@ -208,7 +208,7 @@ impl<P: Payload> SessionInner<P> {
                 let result = f(&mut locked);
                 locked.close_after_backend();
                 #[cfg(feature = "store")]
-                locked.write_records();
+                locked.note_records();
                 locked.count_kept();
                 locked.schedule();
                 result

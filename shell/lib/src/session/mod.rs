@@ -54,7 +54,7 @@ pub use self::{
 };
 #[cfg(feature = "store")]
 pub(crate) use self::{
-    commits::{SessionStore, StoreJob},
+    commits::{SessionStore, Standing, StoreJob},
     reopen::HANDSHAKE_ID,
 };
 pub(crate) use self::{

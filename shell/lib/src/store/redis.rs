@@ -155,6 +155,13 @@ impl RedisStore {
         self.connections.lock().clone().ok_or_else(|| StoreAway::new("not connected"))
     }
 
+    /// Returns the connection for writes, and the attempt that has opened it.
+    fn writes(&self) -> Result<(MultiplexedConnection, u64), StoreAway> {
+        let connections = self.connections.lock();
+        let writes = connections.as_ref().map(|it| (it.writes.clone(), it.attempt));
+        writes.ok_or_else(|| StoreAway::new("not connected"))
+    }
+
     /// Returns the error of a call. Its connections are not used any more: after a timeout, a response
     /// may come late, and a server that refuses commands needs somebody to look.
     fn away(&self, attempt: u64, error: &RedisError) -> StoreAway {
@@ -226,7 +233,7 @@ impl Store for RedisStore {
 
     fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
         Box::pin(async {
-            let Connections { attempt, writes: mut connection, .. } = self.connections()?;
+            let (mut connection, attempt) = self.writes()?;
             let written = self.write_with(&mut connection, write).await;
             written.or_else(|error| refusal(&error).ok_or_else(|| self.away(attempt, &error)))
         })

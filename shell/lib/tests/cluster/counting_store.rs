@@ -1,8 +1,11 @@
-//! A store that counts how often it is asked who has a session, and can lose an answer.
+//! A store that counts how often it is asked who has a session, can lose an answer, and can be slow.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use rejoin::{
@@ -15,10 +18,12 @@ use rejoin::{
 
 #[derive(Clone, Default)]
 pub(crate) struct CountingStore {
-    memory: MemoryStore,
+    pub(crate) memory: MemoryStore,
     pub(crate) asked: Arc<AtomicUsize>,
     /// Whether the answer to the next claim is lost.
     pub(crate) loses_claim: Arc<AtomicBool>,
+    /// Time that each write takes.
+    pub(crate) write_time: Duration,
 }
 
 impl CountingStore {
@@ -35,6 +40,9 @@ impl Store for CountingStore {
     fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
         Box::pin(async move {
             let is_claim = matches!(&write, Write::Append { id, .. } if id.number == 0);
+            if !self.write_time.is_zero() {
+                tokio::time::sleep(self.write_time).await;
+            }
             let outcome = self.memory.write(write).await;
             if is_claim && self.loses_claim.swap(false, Ordering::SeqCst) {
                 return Err(StoreAway::new("the answer to a claim is lost"));

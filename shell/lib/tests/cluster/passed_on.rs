@@ -1,9 +1,10 @@
 //! Requests that reach another process than that of their session.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use http::{Method, StatusCode};
 use rejoin::{HttpConfig, store::MemoryStore};
+use rejoin_test_support::sse::Item;
 use serde_json::json;
 
 use crate::counting_store::CountingStore;
@@ -51,6 +52,25 @@ async fn a_session_is_served_by_every_process() {
         assert_eq!(missing.status, StatusCode::NOT_FOUND);
     }
     assert_eq!(backend.receive_or_end().await, None);
+}
+
+#[tokio::test]
+async fn a_response_begins_with_its_first_event() {
+    let write_time = Duration::from_millis(20);
+    let store = CountingStore { write_time, ..CountingStore::default() };
+    let first = Node::start_with(&store, SECRET, HttpConfig::default()).await;
+    let second = Node::start_with(&store, SECRET, HttpConfig::default()).await;
+    tokio::join!(first.settle(), second.settle());
+    let session = first.http.manager.initialized().await;
+    let mut backend = first.http.manager.backend().await;
+    for (id, node) in [(1, &first), (2, &second)] {
+        let mut call = node.client(&session).call(id, "a", json!({})).await;
+        let item = call.next().await;
+        assert!(matches!(item, Some(Item::Priming { .. })), "{item:?}");
+        backend.receive().await;
+        backend.send(&format!(r#""id":{id},"result":{{}}"#)).await;
+        assert_eq!(call.messages().await.len(), 1);
+    }
 }
 
 #[tokio::test]

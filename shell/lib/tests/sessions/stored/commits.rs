@@ -48,6 +48,25 @@ async fn a_json_response_waits_for_its_commit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quick_response_is_in_one_entry_with_its_request() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let session = server.initialized().await;
+    let mut backend = server.backend().await;
+    for id in 1..10 {
+        let before = store.log(&session).await.len();
+        let call = post(&format!(r#""id":{id},"method":"a""#));
+        let mut connection = session.request(call, AnswerFormat::Sse).await.unwrap();
+        backend.receive().await;
+        backend.send(&format!(r#""id":{id},"result":{{}}"#)).await;
+        while next(&mut connection).await.is_some() {}
+        // An acknowledgement has no entry of its own, also later.
+        tokio::time::sleep(SHORT).await;
+        assert_eq!(store.log(&session).await.len(), before + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_does_not_learn_of_a_session_before_it_is_stored() {
     let store = TestStore::new();
     let server = server(&store);
