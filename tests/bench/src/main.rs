@@ -14,6 +14,7 @@
 
 mod backend;
 mod busy;
+mod cluster;
 mod drop_in;
 mod gateway;
 mod idle;
@@ -77,6 +78,10 @@ fn measure_all(options: &Options) -> Result<()> {
     if is_wanted(Section::Tls) {
         report::print_section("the program and bare hyper, with TLS and without");
         tls::run(&sizing, options.seed, &mut report)?;
+    }
+    if is_wanted(Section::Cluster) {
+        report::print_section("nodes of the program with a store, and without");
+        cluster::run(&sizing, options.seed, &mut report)?;
     }
     if is_wanted(Section::Gateways) {
         report::print_section("gateways in front of a stdio server");

@@ -40,6 +40,8 @@ pub(crate) enum Section {
     Http,
     /// `rejoin serve` and bare hyper, with TLS and without
     Tls,
+    /// Several nodes of `rejoin serve` with a store
+    Cluster,
     /// Gateways in front of a stdio server
     Gateways,
 }

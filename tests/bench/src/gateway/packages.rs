@@ -45,15 +45,23 @@ impl Packages {
         Ok(command)
     }
 
-    /// Builds rejoin, and returns the command of its demo server.
+    /// Builds rejoin, unless `REJOIN_TEST_PROGRAM` names another build, and returns the command of its
+    /// demo server.
     pub(crate) fn rejoin_demo(&self, port: u16) -> Result<Command> {
+        let mut command = match env::var_os("REJOIN_TEST_PROGRAM") {
+            Some(program) => Command::new(program),
+            None => Command::new(self.build_rejoin()?),
+        };
+        command.args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}")]);
+        Ok(command)
+    }
+
+    fn build_rejoin(&self) -> Result<PathBuf> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--release", "--quiet", "--package", "rejoin-cli", "--bin", "rejoin"]);
         cargo.arg("--target-dir").arg(&self.build_directory);
         run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
-        let mut command = Command::new(self.build_directory.join("release/rejoin"));
-        command.args(["serve", "--log-level", "warn", "--listen", &format!("127.0.0.1:{port}")]);
-        Ok(command)
+        Ok(self.build_directory.join("release/rejoin"))
     }
 
     /// Returns the command of supergateway: one child per session.

@@ -15,7 +15,8 @@ use tokio::runtime::Runtime;
 
 use self::streams::StreamClients;
 pub(crate) use self::{
-    echo::{measure, warm_up},
+    client::Client,
+    echo::{CPU_TIME, MEDIAN, RATE, TAIL, Target, measure, measure_target, warm_up},
     endpoint::Endpoint,
     random::Random,
     session::Session,

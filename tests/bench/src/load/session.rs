@@ -8,6 +8,9 @@ use memchr::memmem;
 use super::{client::Client, endpoint::Endpoint};
 use crate::message::{self, REVISION, Tool};
 
+/// The first id of a request, and the number of ids of each client of a session.
+const IDS: i64 = 1_000_000;
+
 /// A session and where its server is.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -45,7 +48,7 @@ impl Session {
             path,
             prefix: "",
             id: None,
-            next: 1_000_000,
+            next: IDS,
             request,
             body,
         };
@@ -63,6 +66,12 @@ impl Session {
     /// Sets a prefix of all tool names.
     pub(crate) fn with_prefix(self, prefix: &'static str) -> Self {
         Self { prefix, ..self }
+    }
+
+    /// Returns the session for several clients, whose requests have different ids: at most nine, so that
+    /// all ids have the same length.
+    pub(crate) fn shared_by(self, clients: i64) -> impl Iterator<Item = Self> {
+        (0..clients).map(move |client| Self { next: self.next + client * IDS, ..self.clone() })
     }
 
     /// Returns a tool name with the prefix.
