@@ -24,10 +24,12 @@
 //! | a replica is promoted that lacks what was written last | `failover::a_living_owner_loses_nothing` |
 //! | … and the owner dies with the server | `failover::a_dead_owner_loses_what_the_replica_lacks_and_no_id_names_two_events` |
 //! | … and the owner stays with the server of before | `failover::an_owner_that_stays_with_the_old_server_is_fenced` |
+//! | a partition between a node and the store | `partitions::a_node_without_the_store_loses_what_others_are_asked_for` |
 //! | a partition between nodes | `partitions::an_owner_that_others_cannot_reach_keeps_its_sessions` |
 //! | a partition while a session is deleted | `partitions::a_session_is_deleted_for_all_nodes_or_not_at_all` |
 //! | the secret of the links is another one, or not proved | `strangers` |
 //! | a restart, with SIGTERM | `restarts` |
+//! | a restart of a node that passes streams on, or of an owner with an endless call | `rolling_restarts::a_node_that_stops_ends_the_streams_that_it_passes_on`, `rolling_restarts::a_json_call_that_outlasts_the_drain_of_its_owner_is_refused_with_its_id` |
 //! | a rolling restart under load | `rolling_restarts::a_rolling_restart_loses_nothing` |
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

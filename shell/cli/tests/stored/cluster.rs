@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use rejoin_test_support::{Balancer, Client, Forwarder, Program, engine::Engine, free_port};
+use rejoin_test_support::{
+    Balancer, Client, Forwarder, Program, engine::Engine, free_port, processes::children,
+    test_server_path,
+};
 use tempfile::TempDir;
 use tokio::{
     task::spawn_blocking,
@@ -96,6 +99,12 @@ impl Cluster {
     pub(crate) fn link_address(&self, node: usize) -> &str {
         let option = self.nodes[node].options.iter().find_map(|option| option.strip_prefix(LISTEN));
         option.unwrap()
+    }
+
+    /// Returns the number of test servers that a node runs.
+    pub(crate) fn servers(&self, node: usize) -> usize {
+        let children = children(self.node(node).id());
+        children.iter().filter(|child| child.command.contains(test_server_path())).count()
     }
 
     /// Kills a node.

@@ -59,7 +59,8 @@ async fn a_json_call_whose_owner_dies_is_refused_with_its_id() {
     .await;
 }
 
-async fn call_for_ever(client: Client) -> (StatusCode, Value) {
+/// Makes a call that does not end, for a response in JSON. Returns the status and the body.
+pub(crate) async fn call_for_ever(client: Client) -> (StatusCode, Value) {
     let params = json!({ "name": "count", "arguments": { "total": 1_000_000, "interval_ms": 5 } });
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
     let accept = [("accept", "application/json")];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use rejoin_test_support::{Client, engine::Engine};
+use rejoin_test_support::{Client, engine::Engine, processes::wait_until, test_server_path};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -14,6 +14,49 @@ use crate::{
     on_each_engine,
 };
 
+/// Interval of the events of calls.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Time in which a session whose owner has lost the store is served by another node.
+const TAKEOVER: Duration = Duration::from_secs(6);
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn a_node_without_the_store_loses_what_others_are_asked_for() {
+    on_each_engine(async |engine| {
+        let options = ["--takeover", "reopen", "--", test_server_path()];
+        let engine = Engine::start(engine).await;
+        let cluster = Cluster::start_with_forwarders(&engine, &options).await;
+        cluster.may_take_over().await;
+        let (taken, kept) = (cluster.session_of(0).await, cluster.session_of(0).await);
+        // The others know who has them.
+        let mut call = Counting::begin(&cluster.at(1, &taken), 1, 100_000, INTERVAL).await;
+        call.read_through(10).await;
+        serve(&cluster.at(2, &taken)).await;
+        cluster.stores[0].silence(true);
+        let cut_at = Instant::now();
+        sleep(Duration::from_secs(2)).await;
+        let at_owner = cluster.at(0, &taken);
+        let echo = json!({ "message": "a" });
+        let (posted, got) = tokio::join!(at_owner.call(3, "echo", echo), at_owner.get(None));
+        [posted, got].iter().for_each(check_retry);
+        serve_soon(&cluster.at(1, &taken)).await;
+        assert!(cut_at.elapsed() < TAKEOVER, "{:?}", cut_at.elapsed());
+        serve_soon(&cluster.at(2, &taken)).await;
+        let end = call.finish().await;
+        assert!(end.get("error").is_some(), "{end}");
+        cluster.stores[0].silence(false);
+
+        // It goes on with the session that nobody has asked for, and passes requests on for the other.
+        for client in [&taken, &kept] {
+            serve_soon(&cluster.at(0, client)).await;
+        }
+        wait_until(|| cluster.servers(0) == 1).await;
+        call.check_nothing_follows().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "downloads a server"]
 async fn an_owner_that_others_cannot_reach_keeps_its_sessions() {
@@ -22,8 +65,7 @@ async fn an_owner_that_others_cannot_reach_keeps_its_sessions() {
         let cluster = Cluster::start_with_forwarders(&engine, &[]).await;
         cluster.may_take_over().await;
         let client = cluster.session_of(0).await;
-        let interval = Duration::from_millis(20);
-        let mut call = Counting::begin(&cluster.at(1, &client), 1, 600, interval).await;
+        let mut call = Counting::begin(&cluster.at(1, &client), 1, 600, INTERVAL).await;
         call.read_through(10).await;
         cluster.links[0].silence(true);
         // What was passed on breaks, and goes on at the owner itself.

@@ -6,7 +6,7 @@ use http::StatusCode;
 use rejoin_test_support::{
     Client,
     engine::{Engine, LastEntry},
-    processes::{children, wait_until},
+    processes::wait_until,
     test_server_path,
 };
 use serde_json::json;
@@ -29,8 +29,7 @@ async fn a_node_that_was_paused_for_long_is_fenced_and_then_like_any_other() {
         let cluster = Cluster::start(&engine, &options).await;
         cluster.may_take_over().await;
         let (taken, kept) = (cluster.session_of(0).await, cluster.session_of(0).await);
-        let process = cluster.node(0).id();
-        assert_eq!(servers(process), 2);
+        assert_eq!(cluster.servers(0), 2);
         let interval = Duration::from_millis(5);
         // One client is connected to the owner, the other one through another node.
         let mut direct = Counting::begin(&cluster.at(0, &taken), 1, 100_000, interval).await;
@@ -53,7 +52,7 @@ async fn a_node_that_was_paused_for_long_is_fenced_and_then_like_any_other() {
         direct.go_to(&cluster.at(1, &taken));
         let end = direct.finish().await;
         assert!(end.get("error").is_some(), "{end}");
-        wait_until(|| servers(process) == 1).await;
+        wait_until(|| cluster.servers(0) == 1).await;
         // Any node serves both sessions: one of them has been taken over, once.
         assert_eq!(epochs(&claimed), [1, 2]);
         for node in 0..NODES {
@@ -104,12 +103,6 @@ async fn a_short_pause_is_only_waited_for() {
         assert_eq!(epochs.collect::<Vec<_>>(), [1]);
     })
     .await;
-}
-
-/// Returns the number of servers that a node has.
-fn servers(node: u32) -> usize {
-    let children = children(node);
-    children.iter().filter(|child| child.command.contains(test_server_path())).count()
 }
 
 fn epochs(entries: &BTreeMap<String, LastEntry>) -> Vec<u64> {
