@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{ManagerConfig, SendError, SessionError, clock};
 
+/// Time after which a response is not retained any more.
+const RETENTION: Duration = Duration::from_secs(61);
+
 /// A request that was accepted gets a response, if only an error.
 #[test]
 fn deleting_a_session_completes_every_operation() {
@@ -104,7 +107,7 @@ fn either_a_delete_or_the_idle_timeout_closes_a_session() {
     });
 }
 
-/// Pending requests get an error.
+/// Pending requests get an error, which the session retains.
 #[test]
 fn dropping_the_messages_fails_pending_requests() {
     race(|| {
@@ -122,6 +125,8 @@ fn dropping_the_messages_fails_pending_requests() {
         };
         requests.join().unwrap();
         drops.join().unwrap();
+        clock::advance(RETENTION);
+        fixture.finish_removal();
         assert_eq!(session.close_reason(), Some(SessionCloseReason::BackendGone));
         drop(session);
         fixture.end();
