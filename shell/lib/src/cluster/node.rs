@@ -30,7 +30,7 @@ use crate::{
 /// Maximum number of calls of the store at a time. Others wait in the queue.
 const CALLS_MAX: usize = 1_024;
 
-/// Maximum number of calls for sessions in the background, of those.
+/// Maximum number of calls for sessions in the background, besides those.
 const BACKGROUND_CALLS_MAX: usize = 64;
 
 /// Bytes of entries without an answer, above which no session in the background is asked for: each may
@@ -50,12 +50,13 @@ pub(super) async fn run(
     let (calls, full, due) = (FuturesUnordered::new(), Vec::new(), Due::default());
     let extend_at = Instant::EPOCH;
     let (link, connected_at) = (Link::Connecting, Instant::EPOCH);
-    let (background, background_calls) = (VecDeque::new(), 0);
+    let (asks, extends, background_calls) = (VecDeque::new(), Vec::new(), 0);
     let mut node = Node {
         cluster,
         shared,
         jobs,
-        background,
+        asks,
+        extends,
         background_calls,
         calls,
         due,
@@ -72,9 +73,11 @@ struct Node {
     cluster: Arc<Cluster>,
     shared: Weak<Shared<Bytes>>,
     jobs: UnboundedReceiver<Job>,
-    /// What is due for all sessions at once. At most two jobs for each session.
-    background: VecDeque<(Arc<SessionInner<Bytes>>, BackgroundJob)>,
-    /// The number of calls for it.
+    /// Sessions in doubt, which may be all at once.
+    asks: VecDeque<Arc<SessionInner<Bytes>>>,
+    /// Sessions whose TTL is extended, once none is in doubt.
+    extends: Vec<Arc<SessionInner<Bytes>>>,
+    /// The number of calls for both.
     background_calls: usize,
     calls: FuturesUnordered<Call>,
     due: Due,
@@ -119,13 +122,6 @@ enum Answer {
     Last(Arc<SessionInner<Bytes>>, Result<store::LastEntry, StoreAway>),
     Extended(Arc<SessionInner<Bytes>>, Result<Outcome, StoreAway>),
     Other(Result<Outcome, StoreAway>),
-}
-
-/// Something for which the requests of clients need not wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BackgroundJob {
-    Ask,
-    Extend,
 }
 
 enum Event {
@@ -176,19 +172,22 @@ impl Node {
     fn start_background(&mut self) {
         while self.background_calls < BACKGROUND_CALLS_MAX
             && self.cluster.entries.bytes() < ENTRY_BYTES_MAX
-            && let Some((session, job)) = self.background.pop_front()
         {
-            self.background_calls += 1;
-            let key = StoreKey::of(session.id());
-            match job {
-                BackgroundJob::Ask => self.call(|cluster| async move {
-                    Answer::Last(session, cluster.store.last(key).await)
-                }),
-                BackgroundJob::Extend => self.call(|cluster| async move {
+            if let Some(session) = self.asks.pop_front() {
+                let key = StoreKey::of(session.id());
+                self.call(
+                    |cluster| async move { Answer::Last(session, cluster.store.last(key).await) },
+                );
+            } else if let Some(session) = self.extends.pop() {
+                let key = StoreKey::of(session.id());
+                self.call(|cluster| async move {
                     let keep = Write::Keep { key, ttl: cluster.config.ttl };
                     Answer::Extended(session, cluster.store.write(keep).await)
-                }),
+                });
+            } else {
+                return;
             }
+            self.background_calls += 1;
         }
     }
 
@@ -215,8 +214,8 @@ impl Node {
                 });
             }
             StoreJob::Trim { before } => self.write(Write::Trim { key, before }),
-            StoreJob::Ask => self.background.push_back((session, BackgroundJob::Ask)),
-            StoreJob::Extend => self.background.push_back((session, BackgroundJob::Extend)),
+            StoreJob::Ask => self.asks.push_back(session),
+            StoreJob::Extend => self.extends.push(session),
             StoreJob::Forget { is_closed: true } => self.write(Write::Remove { key }),
             StoreJob::Write | StoreJob::Forget { is_closed: false } | StoreJob::Track => {}
         }
@@ -273,7 +272,8 @@ impl Node {
                 let last = entry.map(|entry| last_entry(&entry, self.cluster.node));
                 session.on_last_entry(last, store);
             }
-            Answer::Extended(session, Ok(Outcome::Missing)) => {
+            // One that is just being created has no log yet.
+            Answer::Extended(session, Ok(Outcome::Missing)) if session.is_stored() => {
                 session.on_store_lost();
                 session.on_store_found();
             }
@@ -308,7 +308,8 @@ impl Node {
     fn on_lost(&mut self, shared: &Arc<Shared<Bytes>>, error: &StoreAway) {
         warn!(%error, "lost the connection to the store");
         self.calls = FuturesUnordered::new();
-        self.background.clear();
+        self.asks.clear();
+        self.extends.clear();
         self.background_calls = 0;
         self.cluster.state.lock().lease.on_disconnect();
         let was_short = shared.clock.now().since(self.connected_at) < RECONNECT_MAX;
@@ -332,8 +333,7 @@ impl Node {
         }
         if sent_at >= self.extend_at {
             self.extend_at = sent_at.saturating_add(self.cluster.config.ttl / 2);
-            let sessions = shared.registry.all().into_iter();
-            self.background.extend(sessions.map(|session| (session, BackgroundJob::Extend)));
+            self.extends = shared.registry.all();
         }
     }
 

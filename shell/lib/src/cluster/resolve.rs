@@ -160,7 +160,11 @@ impl Cluster {
                     resolve.tick(clock.now()).or(Some(action))
                 }
                 ResolveAction::Claim { epoch } => match self.claim(key, epoch).await {
-                    Some(outcome) => resolve.on_claim(outcome),
+                    Some(ClaimOutcome::Claimed) => resolve.on_claim(ClaimOutcome::Claimed),
+                    Some(outcome) => {
+                        place = None;
+                        resolve.on_claim(outcome)
+                    }
                     None => resolve.on_disconnect(),
                 },
                 ResolveAction::Restore { epoch } => {

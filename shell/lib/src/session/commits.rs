@@ -274,6 +274,13 @@ impl<P: Payload> SessionInner<P> {
         });
     }
 
+    /// Returns whether the store has the session.
+    pub(crate) fn is_stored(self: &Arc<Self>) -> bool {
+        self.with_lock(false, |locked| {
+            locked.state.commits.as_ref().is_some_and(|commits| commits.is_stored)
+        })
+    }
+
     /// Returns whether nothing more is written.
     pub(crate) fn is_over_in_store(self: &Arc<Self>) -> bool {
         self.with_lock(true, |locked| {

@@ -24,7 +24,9 @@ impl<P: Payload> SessionInner<P> {
             if locked.state.core.close_reason().is_none() {
                 let deadline = locked.unused_deadline();
                 locked.add_unused(deadline);
-                locked.state.owner_permits = owner_permits;
+                if locked.check_backend().is_ok() {
+                    locked.state.owner_permits = owner_permits;
+                }
             }
         });
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use rejoin::{ManagerError, SseEvent};
+use rejoin::{ManagerConfig, ManagerError, SseEvent, store::StoreConfig};
 use rejoin_core::AnswerFormat;
 
 use super::{events, find, id, server, store::TestStore, text};
-use crate::support::{next, post};
+use crate::support::{Server, next, post};
 
 #[tokio::test(start_paused = true)]
 async fn while_the_store_is_away_requests_are_refused_and_nothing_is_lost() {
@@ -114,4 +114,22 @@ async fn records_that_there_is_no_memory_for_are_in_the_store_after_all() {
         let mut resumed = find(&server, session).await.resume(id("0/0")).unwrap();
         assert!(text(&events(&mut resumed).await[0]).len() > long.len());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_being_written_is_not_missing() {
+    let store = TestStore::new();
+    let server = Server::built(ManagerConfig::default(), |builder| {
+        let mut config = StoreConfig::default();
+        config.ttl = Duration::from_secs(4);
+        builder.store(store.clone(), config)
+    });
+    drop(server.initialized().await);
+    store.delay_entries(true);
+    let opening = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        store.delay_entries(false);
+    };
+    let (session, ()) = tokio::join!(server.initialized(), opening);
+    find(&server, &session).await;
 }
