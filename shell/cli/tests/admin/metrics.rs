@@ -95,7 +95,7 @@ async fn metrics_with(served: &Served, name: &str, value: f64) -> String {
 async fn lost_connections_resumes_and_gaps_are_counted() {
     let served = Served::start(&["--max-stream-events", "2"]);
     let client = Client::initialize(&served.program.address).await;
-    let mut call = client.call(1, "count", json!({ "total": 20, "interval_ms": 1 })).await;
+    let mut call = client.call(1, "count", json!({ "total": 20, "interval_ms": 50 })).await;
     let first = call.message().await.unwrap().id().clone();
     drop(call);
     let metrics = metrics_with(&served, "rejoin_requests_pending", 0.0).await;
