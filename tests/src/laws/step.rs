@@ -179,7 +179,7 @@ impl Step {
     }
 
     /// Returns whether the backend was lost, and the session did not close because of that.
-    pub(super) fn loses_backend(&self) -> bool {
+    pub(crate) fn loses_backend(&self) -> bool {
         self.input == Input::BackendLost
             && self.result.is_ok()
             && self.after.closed != Some(SessionCloseReason::BackendGone)

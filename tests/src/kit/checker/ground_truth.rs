@@ -20,6 +20,8 @@ pub struct GroundTruth {
     evicted: BTreeSet<RequestId>,
     /// Requests that were answered when their stream was already a tombstone.
     expired: BTreeSet<RequestId>,
+    /// Requests that were pending when the session lost its backend.
+    without_backend: BTreeSet<RequestId>,
 }
 
 /// A message that was recorded as an event.
@@ -59,6 +61,10 @@ impl GroundTruth {
             } else if let Action::Report(Report::ResponseEvicted { id, .. }) = action {
                 self.evicted.insert(id.clone());
             }
+        }
+        if step.loses_backend() {
+            let pending = before.requests.iter().map(|(id, _)| id.clone());
+            self.without_backend.extend(pending);
         }
         let Input::BackendMessage { message, related, overflow } = &step.input else {
             return Ok(None);
@@ -167,6 +173,12 @@ impl GroundTruth {
     #[must_use]
     pub fn is_evicted(&self, request: &RequestId) -> bool {
         self.evicted.contains(request)
+    }
+
+    /// Returns whether a request was pending when the session lost its backend.
+    #[must_use]
+    pub fn has_lost_backend(&self, request: &RequestId) -> bool {
+        self.without_backend.contains(request)
     }
 
     /// Returns whether the session orphaned a request.

@@ -132,7 +132,9 @@ fn check_identity(
                 FailureReason::BackendGone | FailureReason::SessionClosed => true,
                 FailureReason::Orphaned => ground_truth.is_orphaned(id),
                 FailureReason::Expired => {
-                    ground_truth.is_orphaned(id) || ground_truth.is_expired(id)
+                    ground_truth.is_orphaned(id)
+                        || ground_truth.is_expired(id)
+                        || ground_truth.has_lost_backend(id)
                 }
                 // It was evicted before it was recorded.
                 FailureReason::Evicted => false,
@@ -234,6 +236,32 @@ mod tests {
         let failure = Event::Failure(Failure { id: 7.into(), reason: FailureReason::Evicted });
         let id = Some(EventId::new(STREAM, 1));
         assert!(StreamChecker::standalone().on_event(&ground_truth(), id, &failure).is_err());
+    }
+
+    #[test]
+    fn accepts_that_a_failure_of_a_lost_backend_expires() {
+        let expired = |id: i64| Failure { id: id.into(), reason: FailureReason::Expired };
+        let see = |ground_truth: &GroundTruth, id| {
+            let (stream, event) = (StreamId::Request(0), Event::Failure(expired(id)));
+            StreamChecker::from_start().on_event(
+                ground_truth,
+                Some(EventId::new(stream, 1)),
+                &event,
+            )
+        };
+        let mut ground_truth = ground_truth();
+        assert!(see(&ground_truth, 7).is_err());
+        let before = View { requests: vec![(7.into(), StreamId::Request(0))], ..View::default() };
+        let step = Step {
+            now: Instant::EPOCH,
+            input: Input::BackendLost,
+            result: Ok(()),
+            actions: Vec::new(),
+            after: View::default(),
+        };
+        ground_truth.record_step(UnrelatedRouting::Standalone, &before, &step).unwrap();
+        assert!(see(&ground_truth, 7).is_ok());
+        assert!(see(&ground_truth, 8).is_err(), "it was not pending");
     }
 
     #[test]
