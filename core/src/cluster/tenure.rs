@@ -219,6 +219,7 @@ impl Tenure {
             }
             WriteOutcome::Full => {
                 self.state = State::Full;
+                self.is_confirmed = false;
                 TenureActions::new()
             }
             WriteOutcome::Refused | WriteOutcome::Missing => self.ask(Some(kind)),
@@ -589,7 +590,9 @@ mod tests {
         assert_eq!(text(&tenure.on_records(5)), "");
         assert_eq!(text(&tenure.retry()), "write 3-3 Whole");
         assert_eq!(text(&tenure.retry()), "", "it is in flight");
+        assert!(tenure.is_in_doubt(), "it may have no room again");
         assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 9)), "committed, trim 3-3");
+        assert!(!tenure.is_in_doubt());
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! | the node that passes a call on is killed | `ingress_kills::a_call_goes_on_if_the_node_dies_that_passes_it_on` |
 //! | the owner of a call with a JSON response is killed | `ingress_kills::a_json_call_whose_owner_dies_is_refused_with_its_id` |
 //! | a node is paused for 10 s, or for less than its lease | `pauses`, `takeovers::a_paused_process_is_fenced` |
-//! | the server restarts from its file, or empty, or is flushed | `engine_faults`, `outages` |
+//! | the server restarts from its file, or an older one, or empty, or is flushed | `engine_faults`, `outages` |
 //! | the server is away | `engine_faults::while_it_is_away_clients_are_told_to_retry`, `outages` |
 //! | the server is full | `engine_faults::while_it_is_full_clients_are_told_to_retry` |
 //! | the server evicts a session, whose owner lives or is dead | `lost_keys::an_owner_writes_a_session_again_that_was_evicted`, `lost_keys::a_session_that_its_owner_and_the_store_have_lost_does_not_exist`, `lost_keys::a_server_that_may_evict_sessions_is_warned_about` |

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rejoin_core::cluster::StoreId;
-
 use super::agenda::{Event, NodeEvent};
 use super::faults::{ClusterFault, Disturbance};
 use super::names::NodeNo;
@@ -109,10 +107,8 @@ impl Cluster {
             }
             ClusterFault::StoreAway if self.store.is_up => self.stop_store(Remembered::All),
             ClusterFault::Failover if self.store.is_up => self.stop_store(Remembered::Replicated),
-            ClusterFault::Forget if self.store.is_up => {
-                let id = StoreId(u128::from(self.next_number()) + 1);
-                self.stop_store(Remembered::Nothing(id));
-            }
+            ClusterFault::Rollback if self.store.is_up => self.stop_store(Remembered::Saved),
+            ClusterFault::Forget if self.store.is_up => self.stop_store(Remembered::Nothing),
             ClusterFault::Evict => {
                 let sessions = self.store.sessions(self.now);
                 let session = self.fault_rng.choose(&sessions);
@@ -120,6 +116,7 @@ impl Cluster {
                     return Ok(());
                 };
                 self.laws.forgot_at = Some(self.now);
+                self.laws.fates.of(session).was_evicted = true;
                 self.note(|| format!("the store evicts session {session}"));
             }
             ClusterFault::ClockJump => {
@@ -145,6 +142,7 @@ impl Cluster {
             | ClusterFault::HandOver
             | ClusterFault::StoreAway
             | ClusterFault::Failover
+            | ClusterFault::Rollback
             | ClusterFault::Forget
             | ClusterFault::CutStore
             | ClusterFault::OperationLost

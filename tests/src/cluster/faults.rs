@@ -20,6 +20,8 @@ pub enum ClusterFault {
     StoreAway,
     /// The store comes back as its replica, which lacks what was written last.
     Failover,
+    /// The store comes back as it was some seconds ago.
+    Rollback,
     /// The store comes back without anything.
     Forget,
     /// The store forgets one session.
@@ -50,13 +52,14 @@ pub enum ClusterFault {
 }
 
 /// Every fault, its maximum weight or rate, and its coverage counter.
-const FAULTS: [(ClusterFault, u32, &str); 19] = [
+const FAULTS: [(ClusterFault, u32, &str); 20] = [
     (ClusterFault::Kill, 300, "nodes: killed"),
     (ClusterFault::Pause, 200, "nodes: paused"),
     (ClusterFault::HandOver, 150, "nodes: handed over"),
     (ClusterFault::SlowStore, 100, "store: slow"),
     (ClusterFault::StoreAway, 100, "store: away"),
     (ClusterFault::Failover, 100, "store: failed over"),
+    (ClusterFault::Rollback, 60, "store: rolled back"),
     (ClusterFault::Forget, 60, "store: forgot everything"),
     (ClusterFault::Evict, 60, "store: evicted a session"),
     (ClusterFault::ClockJump, 60, "store: clock jumped"),

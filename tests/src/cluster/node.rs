@@ -309,7 +309,9 @@ impl Cluster {
             let Some(node) = self.nodes.get_mut(no) else { return Ok(()) };
             match action {
                 LeaseAction::Renew => {
-                    let renew = Operation::Renew { node: node.id, ttl: LeaseConfig::default().ttl };
+                    let Some(store) = node.store else { continue };
+                    let lease = LeaseConfig::default();
+                    let renew = Operation::Renew { node: node.id, lease, store };
                     self.ask(no, Pending::Renew { sent_at }, renew);
                 }
                 LeaseAction::Suspend => {

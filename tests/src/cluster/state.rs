@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use rejoin_core::cluster::StoreId;
 use rejoin_core::{Head, Instant, Message, RequestId, ValidConfig};
 
 use super::agenda::{Agenda, Event};
@@ -63,7 +62,7 @@ impl Cluster {
             config,
             now: Instant::EPOCH,
             agenda: Agenda::default(),
-            store: Store::new(StoreId(1)),
+            store: Store::new(),
             nodes: Vec::new(),
             slots: Vec::new(),
             cut_nodes: BTreeSet::new(),

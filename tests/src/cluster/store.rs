@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_core::cluster::{EntryId, NodeId, SessionStatus, StoreId, WriteOutcome};
+use rejoin_core::cluster::{EntryId, LeaseConfig, NodeId, SessionStatus, StoreId, WriteOutcome};
 use rejoin_core::{Instant, Record, Snapshot};
 
 use super::names::SessionNo;
 
 /// Time after which the log of a session is removed, unless its owner keeps it.
 pub(super) const STORE_TTL: Duration = Duration::from_secs(600);
+
+/// Time between two files.
+const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// An entry of a session.
 #[derive(Clone, Debug)]
@@ -48,7 +51,7 @@ pub(super) enum Content {
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     Connect,
-    Renew { node: NodeId, ttl: Duration },
+    Renew { node: NodeId, lease: LeaseConfig, store: StoreId },
     Append { session: SessionNo, id: EntryId, creates: bool, entry: Arc<Entry> },
     Trim { session: SessionNo, before: EntryId },
     Keep { session: SessionNo },
@@ -61,11 +64,21 @@ pub(super) enum Operation {
 /// What the store answers.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    Connected { store: StoreId, starts: u64 },
-    Renewed { had_expired: bool },
+    Connected {
+        store: StoreId,
+        starts: u64,
+    },
+    Renewed {
+        had_expired: bool,
+    },
+    /// The store has another id than the node knows, or none.
+    NotRenewed,
     Appended(WriteOutcome),
     Done,
-    Last { last: Option<Last>, store: StoreId },
+    Last {
+        last: Option<Last>,
+        store: Option<StoreId>,
+    },
     Lease(Option<Duration>),
     Entries(Vec<(EntryId, Arc<Entry>)>),
 }
@@ -83,6 +96,9 @@ pub(super) struct Last {
 pub(super) struct Store {
     memory: Memory,
     replica: Memory,
+    /// As a file has it.
+    saved: Memory,
+    saved_at: Instant,
     /// What the replica has not got yet.
     lag: VecDeque<(Instant, Operation)>,
     pub(super) is_up: bool,
@@ -91,12 +107,16 @@ pub(super) struct Store {
     pub(super) starts: u64,
     /// Since when it works.
     pub(super) up_since: Instant,
+    /// The last id that it got.
+    last_id: StoreId,
 }
 
 /// What a store remembers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Memory {
-    id: StoreId,
+    /// `None` once it has expired.
+    id: Option<StoreId>,
+    id_expires_at: Instant,
     logs: BTreeMap<SessionNo, Log>,
     leases: BTreeMap<NodeId, Instant>,
 }
@@ -111,15 +131,18 @@ struct Log {
 }
 
 impl Store {
-    pub(super) fn new(id: StoreId) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            memory: Memory::new(id),
-            replica: Memory::new(id),
+            memory: Memory::default(),
+            replica: Memory::default(),
+            saved: Memory::default(),
+            saved_at: Instant::EPOCH,
             lag: VecDeque::new(),
             is_up: true,
             is_full: false,
             starts: 0,
             up_since: Instant::EPOCH,
+            last_id: StoreId(0),
         }
     }
 
@@ -129,13 +152,27 @@ impl Store {
         if self.is_full && is_append {
             return Answer::Appended(WriteOutcome::Full);
         }
+        if now >= self.saved_at.saturating_add(SAVE_INTERVAL) {
+            (self.saved, self.saved_at) = (self.memory.clone(), now);
+        }
         if operation.is_write() {
             self.lag.push_back((now, operation.clone()));
         }
         if let Operation::Connect = operation {
-            return Answer::Connected { store: self.memory.id, starts: self.starts };
+            let store = self.give_id(now);
+            return Answer::Connected { store, starts: self.starts };
         }
         self.memory.carry_out(operation, now)
+    }
+
+    /// Returns the id, which the store gets if it has none.
+    fn give_id(&mut self, now: Instant) -> StoreId {
+        self.memory.expire(now);
+        *self.memory.id.get_or_insert_with(|| {
+            self.last_id = StoreId(self.last_id.0 + 1);
+            self.memory.id_expires_at = now.saturating_add(LeaseConfig::default().store_id_ttl());
+            self.last_id
+        })
     }
 
     /// Lets the replica catch up, except for what was written within `lag`.
@@ -166,9 +203,14 @@ impl Store {
                 self.memory = self.replica.clone();
                 forgets
             }
-            Remembered::Nothing(id) => {
-                self.memory = Memory::new(id);
-                self.replica = self.memory.clone();
+            Remembered::Saved => {
+                self.memory = self.saved.clone();
+                self.replica = self.saved.clone();
+                true
+            }
+            Remembered::Nothing => {
+                self.memory = Memory::default();
+                self.replica = Memory::default();
                 true
             }
         };
@@ -186,10 +228,12 @@ impl Store {
         self.memory.logs.remove(&session).is_some()
     }
 
-    /// Lets all leases expire.
+    /// Lets all leases expire, and the id.
     pub(super) fn expire_leases(&mut self) {
-        self.memory.leases.clear();
-        self.replica.leases.clear();
+        for memory in [&mut self.memory, &mut self.replica] {
+            memory.leases.clear();
+            memory.id = None;
+        }
     }
 
     /// Returns the last entry of a session.
@@ -219,7 +263,8 @@ impl Store {
 pub(super) enum Remembered {
     All,
     Replicated,
-    Nothing(StoreId),
+    Saved,
+    Nothing,
 }
 
 impl Operation {
@@ -236,11 +281,8 @@ impl Operation {
 }
 
 impl Memory {
-    fn new(id: StoreId) -> Self {
-        Self { id, logs: BTreeMap::new(), leases: BTreeMap::new() }
-    }
-
     fn expire(&mut self, now: Instant) {
+        self.id.take_if(|_| self.id_expires_at <= now);
         self.logs.retain(|_, log| log.removed_at > now);
         self.leases.retain(|_, expires_at| *expires_at > now);
     }
@@ -260,8 +302,12 @@ impl Memory {
         match *operation {
             // The store itself answers this.
             Operation::Connect => Answer::Done,
-            Operation::Renew { node, ttl } => {
-                let before = self.leases.insert(node, now.saturating_add(ttl));
+            Operation::Renew { node, lease, store } => {
+                if self.id != Some(store) {
+                    return Answer::NotRenewed;
+                }
+                self.id_expires_at = now.saturating_add(lease.store_id_ttl());
+                let before = self.leases.insert(node, now.saturating_add(lease.ttl));
                 Answer::Renewed { had_expired: before.is_none() }
             }
             Operation::Append { session, id, creates, ref entry } => {

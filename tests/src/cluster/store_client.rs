@@ -158,12 +158,12 @@ impl Cluster {
                 }
                 node.connection = Some(starts);
                 node.connected_at = Some(self.now);
-                if node.store != Some(store) {
-                    (node.store, node.store_since) = (Some(store), now);
-                }
+                (node.store, node.store_since) = (Some(store), now);
                 let actions = node.lease.on_connect(now);
                 self.act_on_lease(no, &actions)
             }
+            (Pending::Renew { .. }, Answer::NotRenewed)
+            | (Pending::Ask { .. }, Answer::Last { store: None, .. }) => self.lose_store(no),
             (Pending::Renew { sent_at }, Answer::Renewed { had_expired }) => {
                 let actions = node.lease.on_renewed(sent_at, had_expired);
                 self.act_on_lease(no, &actions)?;
@@ -172,15 +172,13 @@ impl Cluster {
             (Pending::Write { session, id, bytes }, Answer::Appended(outcome)) => {
                 self.on_written(no, session, id, outcome, bytes)
             }
-            (Pending::Ask { session }, Answer::Last { last, store }) => {
+            (Pending::Ask { session }, Answer::Last { last, store: Some(store) }) => {
                 self.decide_doubt(no, session, last, store)
             }
             (Pending::Last { session }, Answer::Last { last, store }) => {
-                if node.store != Some(store) {
-                    (node.store, node.store_since) = (Some(store), now);
-                }
                 let ttl = rejoin_core::cluster::LeaseConfig::default().ttl;
-                let forgets = now < node.store_since.saturating_add(2 * ttl);
+                let is_known = store.is_some() && node.store == store;
+                let forgets = !is_known || now < node.store_since.saturating_add(2 * ttl);
                 let last = last.map(|last| Claimable {
                     id: last.id,
                     owner: last.owner,
@@ -241,7 +239,6 @@ impl Cluster {
         let ignores_owner = self.has(Bug::IgnoresOwner);
         let Some(node) = self.nodes.get_mut(no) else { return Ok(()) };
         let (id, lapses) = (node.id, node.lapses);
-        node.store = Some(store);
         let Some(owned) = node.sessions.get_mut(&session) else { return Ok(()) };
         let held_lease = owned.confirmed_lapses == lapses;
         owned.confirmed_lapses = lapses;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_core::Input;
-use rejoin_core::cluster::{EntryId, EntryKind, Tenure, TenureAction, TenureActions, WriteOutcome};
+use rejoin_core::cluster::{
+    EntryId, EntryKind, GiveUpReason, Tenure, TenureAction, TenureActions, WriteOutcome,
+};
 
 use super::agenda::{Event, NodeEvent, Status};
 use super::faults::Bug;
@@ -63,6 +65,9 @@ impl Cluster {
                 TenureAction::GiveUp { reason } => {
                     self.note(|| format!("node {no} gives {session} up: {reason:?}"));
                     self.coverage.hit("sessions: given up");
+                    if reason == GiveUpReason::Removed {
+                        self.check_removed(session)?;
+                    }
                     self.forget_session(no, session);
                 }
             }

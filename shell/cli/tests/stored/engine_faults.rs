@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use rejoin_test_support::{Client, LATEST_REVISION, engine::Engine, initialize};
 use serde_json::json;
 use tokio::time::sleep;
@@ -9,6 +10,7 @@ use tokio::time::sleep;
 use crate::{
     check_retry,
     cluster::{Cluster, NODES},
+    counting::RETRY,
     load::{Load, Tally},
     on_each_engine,
 };
@@ -60,6 +62,68 @@ async fn a_restart_that_forgets_costs_nothing() {
             engine.restart().await;
         };
         disturb(&mut engine, &[], restart).await.check_nothing_lost();
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn a_restart_from_a_file_of_before_costs_nothing() {
+    on_each_engine(async |engine| {
+        let mut engine = Engine::start(engine).await;
+        let restart = async |cluster: &Cluster, engine: &mut Engine| {
+            engine.command("SAVE").await;
+            let mut clients = Vec::new();
+            for node in 0..NODES {
+                let client = cluster.session_of(node).await;
+                clients.push(cluster.at(node, &client));
+            }
+            engine.kill();
+            // Until leases have expired.
+            sleep(Duration::from_secs(2)).await;
+            engine.restart().await;
+            for client in &clients {
+                until_served(client).await;
+            }
+        };
+        disturb(&mut engine, &[], restart).await.check_nothing_lost();
+    })
+    .await;
+}
+
+/// Calls the owner of a session until it answers. Until then, it says to retry.
+async fn until_served(client: &Client) {
+    loop {
+        let mut response = client.call(1, "echo", json!({ "message": "a" })).await;
+        if response.status == StatusCode::OK {
+            assert!(response.response().await["result"].is_object());
+            return;
+        }
+        check_retry(&response);
+        sleep(RETRY).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn after_a_flush_unknown_sessions_do_not_exist() {
+    on_each_engine(async |engine| {
+        let engine = Engine::start(engine).await;
+        let cluster = Cluster::start(&engine, &[]).await;
+        engine.command("FLUSHALL").await;
+        let client = Client::new(&cluster.balancer.address);
+        let unknown = client.with_session("0123456789abcdef0123456789abcdef");
+        for node in 0..NODES {
+            let client = cluster.at(node, &unknown);
+            loop {
+                let response = client.get(None).await;
+                if response.status == StatusCode::NOT_FOUND {
+                    break;
+                }
+                check_retry(&response);
+                sleep(RETRY).await;
+            }
+        }
     })
     .await;
 }
@@ -120,8 +184,10 @@ async fn while_it_is_full_clients_are_told_to_retry() {
         let mut engine = Engine::start(engine).await;
         let fill = async |cluster: &Cluster, engine: &mut Engine| {
             let client = cluster.session_of(0).await;
+            let idle = cluster.session_of(0).await;
             engine.command("CONFIG SET maxmemory 1").await;
-            // Until the nodes have noticed it.
+            // Its response waits. Then it is known that what the session writes has no room.
+            let mut waiting = client.call(9, "echo", json!({ "message": "a" })).await;
             sleep(Duration::from_secs(3)).await;
             for node in 0..NODES {
                 let client = cluster.at(node, &client);
@@ -131,7 +197,12 @@ async fn while_it_is_full_clients_are_told_to_retry() {
             }
             let new = Client::new(&cluster.node(0).address);
             check_retry(&new.post(&initialize(LATEST_REVISION, &json!({}))).await);
+            // What writes nothing is served, and what makes room.
+            let idle = cluster.at(0, &idle);
+            assert_eq!(idle.get(None).await.status, StatusCode::OK);
+            assert!(idle.delete().await.status.is_success());
             engine.command("CONFIG SET maxmemory 0").await;
+            assert!(waiting.response().await["result"].is_object());
         };
         disturb(&mut engine, &[], fill).await;
     })

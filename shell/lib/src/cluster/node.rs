@@ -234,11 +234,17 @@ impl Node {
 
     fn connect(&mut self, delay: Duration) {
         self.link = Link::Connecting;
-        let delay = delay.min(RECONNECT_MAX);
+        let delay = delay.min(self.reconnect_max());
         self.call(|cluster| async move {
             tokio::time::sleep(delay).await;
             Answer::Connected(cluster.store.connect().await, delay)
         });
+    }
+
+    /// Returns the maximum time between two attempts to connect. Others take nothing over for twice the
+    /// time of a lease after they have connected.
+    fn reconnect_max(&self) -> Duration {
+        RECONNECT_MAX.min(self.cluster.config.lease.ttl)
     }
 
     fn on_answer(&mut self, shared: &Arc<Shared<Bytes>>, answer: Answer) {
@@ -254,6 +260,10 @@ impl Node {
             Answer::Renewed { outcome: Ok(Outcome::Full), .. } => {
                 self.on_lost(shared, &StoreAway::new("it has no room for the lease"));
             }
+            Answer::Renewed { outcome: Ok(Outcome::Refused), .. } => {
+                // Connecting gives it an id.
+                self.on_lost(shared, &StoreAway::new("it has lost its id"));
+            }
             Answer::Renewed { sent_at, outcome: Ok(outcome) } => {
                 self.on_renewed(shared, sent_at, outcome == Outcome::Expired);
             }
@@ -265,8 +275,7 @@ impl Node {
                 session.on_written(id, write_outcome(outcome));
             }
             Answer::Last(_, Ok(store::LastEntry { store: None, .. })) => {
-                // Connecting gives it an id.
-                self.on_lost(shared, &StoreAway::new("it has forgotten everything"));
+                self.on_lost(shared, &StoreAway::new("it has lost its id"));
             }
             Answer::Last(session, Ok(store::LastEntry { entry, store: Some(store) })) => {
                 let last = entry.map(|entry| last_entry(&entry, self.cluster.node));
@@ -295,10 +304,7 @@ impl Node {
         self.connected_at = now;
         let actions = {
             let mut state = self.cluster.state.lock();
-            let is_known = state.store.is_some_and(|(known, _)| known == store);
-            if !is_known {
-                state.store = Some((store, now));
-            }
+            state.store = Some((store, now));
             state.lease.on_connect(now)
         };
         self.carry_out(shared, actions);
@@ -312,8 +318,9 @@ impl Node {
         self.extends.clear();
         self.background_calls = 0;
         self.cluster.state.lock().lease.on_disconnect();
-        let was_short = shared.clock.now().since(self.connected_at) < RECONNECT_MAX;
-        self.connect(if was_short { RECONNECT_MAX } else { Duration::ZERO });
+        let max = self.reconnect_max();
+        let was_short = shared.clock.now().since(self.connected_at) < max;
+        self.connect(if was_short { max } else { Duration::ZERO });
         self.each_session(shared, SessionInner::on_store_lost);
     }
 
@@ -341,7 +348,10 @@ impl Node {
         for action in actions {
             match action {
                 LeaseAction::Renew => self.renew(shared.clock.now()),
-                LeaseAction::Suspend => warn!("the lease has expired: requests are refused"),
+                LeaseAction::Suspend => {
+                    self.cluster.state.lock().leases_lost += 1;
+                    warn!("the lease has expired: requests are refused");
+                }
                 LeaseAction::Resume => self.cluster.resumed.notify_waiters(),
                 LeaseAction::DoubtAll => self.each_session(shared, |session| {
                     session.on_store_lost();
@@ -353,8 +363,15 @@ impl Node {
     }
 
     fn renew(&self, sent_at: Instant) {
-        let (node, ttl) = (self.cluster.node, self.cluster.config.lease.ttl);
-        let renew = Write::Renew { node, address: Arc::clone(&self.cluster.address), ttl };
+        let (node, lease) = (self.cluster.node, self.cluster.config.lease);
+        let Some((store, _)) = self.cluster.state.lock().store else { return };
+        let renew = Write::Renew {
+            node,
+            address: Arc::clone(&self.cluster.address),
+            ttl: lease.ttl,
+            store,
+            store_id_ttl: lease.store_id_ttl(),
+        };
         self.call(|cluster| async move {
             Answer::Renewed { sent_at, outcome: cluster.store.write(renew).await }
         });

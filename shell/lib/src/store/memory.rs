@@ -147,7 +147,9 @@ impl Inner {
                 Some(_) => Outcome::Written,
                 None => Outcome::Missing,
             },
-            Write::Renew { node, address, ttl } => {
+            // What it has is lost only together with its id, which therefore need not expire.
+            Write::Renew { store, .. } if store != self.id => Outcome::Refused,
+            Write::Renew { node, address, ttl, .. } => {
                 match self.leases.insert(node, (address, at(ttl))) {
                     Some(_) => Outcome::Written,
                     None => Outcome::Expired,

@@ -30,8 +30,9 @@ pub use self::{
 /// It is called by one task for each session, and one for the node; what one of them writes is
 /// carried out in this order.
 pub trait Store: Send + Sync + 'static {
-    /// Connects, after the store was away. Until then, every call fails: a connection that heals by
-    /// itself would hide what was lost with the one before.
+    /// Connects, after the store was away, and returns the id of the store, which it gets if it has
+    /// none. Until then, every call fails: a connection that heals by itself would hide what was lost with
+    /// the one before.
     fn connect(&self) -> StoreFuture<'_, StoreId>;
 
     /// Writes, and returns what became of it. After an error it is not known.
@@ -109,7 +110,7 @@ pub enum Write {
         /// The session.
         key: StoreKey,
     },
-    /// Renews the lease of a node.
+    /// Renews the lease of a node, and the id of the store.
     Renew {
         /// The node.
         node: NodeId,
@@ -117,6 +118,10 @@ pub enum Write {
         address: Arc<str>,
         /// Time after which the lease expires, from now on.
         ttl: Duration,
+        /// The id of the store. If it has another one, or none, nothing is renewed.
+        store: StoreId,
+        /// Time after which the store loses its id, from now on.
+        store_id_ttl: Duration,
     },
     /// Ends the lease of a node.
     Leave {
@@ -130,7 +135,7 @@ pub enum Write {
 pub enum Outcome {
     /// It is done.
     Written,
-    /// The log has an entry whose id is not lower.
+    /// The log has an entry whose id is not lower, or the store has another id.
     Refused,
     /// There is no such log.
     Missing,

@@ -66,8 +66,8 @@ const FIELD: &str = "e";
 
 /// A store on a server that speaks the protocol of Redis.
 ///
-/// It uses `XADD`, `XTRIM`, `XRANGE`, `XREVRANGE`, `PEXPIRE`, `UNLINK`, `SET`, `GET`, `PTTL` and
-/// `DEL`, and one key for each session.
+/// It uses `XADD`, `XTRIM`, `XRANGE`, `XREVRANGE`, `PEXPIRE`, `UNLINK`, `MULTI`, `EXEC`, `SET`, `GET`,
+/// `GETEX`, `PTTL` and `DEL`, if it may `CONFIG GET`, and one key for each session.
 pub struct RedisStore {
     client: Client,
     config: RedisStoreConfig,
@@ -132,11 +132,17 @@ impl RedisStore {
         connection: &mut MultiplexedConnection,
     ) -> Result<StoreId, RedisError> {
         let key = self.key(STORE_ID);
-        let mut set = cmd("SET");
-        set.arg(&key).arg(StoreId(rand::random()).to_string()).arg("NX");
-        let () = set.query_async(connection).await?;
-        let id: String = cmd("GET").arg(&key).query_async(connection).await?;
-        id.parse().map_err(|_| invalid("the id of the store"))
+        let get = || cmd("GET").arg(&key).to_owned();
+        let mut id: Option<String> = get().query_async(connection).await?;
+        if id.is_none() {
+            // Only then, because a server without room refuses it. It expires once it was renewed.
+            let mut set = cmd("SET");
+            set.arg(&key).arg(StoreId(rand::random()).to_string()).arg("NX");
+            let () = set.query_async(connection).await?;
+            id = get().query_async(connection).await?;
+        }
+        let id = id.and_then(|id| id.parse().ok());
+        id.ok_or_else(|| invalid("the id of the store"))
     }
 
     fn key(&self, name: impl fmt::Display) -> String {
@@ -212,11 +218,22 @@ impl RedisStore {
                     cmd("UNLINK").arg(self.session(key)).query_async(connection).await?;
                 Ok(if was_there { Outcome::Written } else { Outcome::Missing })
             }
-            Write::Renew { node, address, ttl } => {
-                let mut renew = cmd("SET");
-                renew.arg(self.node(node)).arg(&*address).arg("PX").arg(milliseconds(ttl));
-                let before: Option<String> = renew.arg("GET").query_async(connection).await?;
-                Ok(if before.is_some() { Outcome::Written } else { Outcome::Expired })
+            Write::Renew { node, address, ttl, store, store_id_ttl } => {
+                let mut renew = pipe();
+                renew.add_command(get_and_expire(&self.key(STORE_ID), store_id_ttl));
+                renew.add_command(get_and_expire(&self.node(node), ttl));
+                let (id, lease): (Option<String>, Option<String>) =
+                    renew.query_async(connection).await?;
+                if id.as_deref() != Some(&*store.to_string()) {
+                    return Ok(Outcome::Refused);
+                }
+                if lease.is_some() {
+                    return Ok(Outcome::Written);
+                }
+                let mut set = cmd("SET");
+                set.arg(self.node(node)).arg(&*address).arg("PX").arg(milliseconds(ttl));
+                let () = set.query_async(connection).await?;
+                Ok(Outcome::Expired)
             }
             Write::Leave { node } => {
                 let was_there = cmd("DEL").arg(self.node(node)).query_async(connection).await?;
@@ -291,6 +308,13 @@ impl Store for RedisStore {
             Ok(address.zip(expires_in).map(lease))
         })
     }
+}
+
+/// Reads a value, and keeps it for longer. Unlike `SET`, a server without room accepts this.
+fn get_and_expire(key: &str, ttl: Duration) -> Cmd {
+    let mut get = cmd("GETEX");
+    get.arg(key).arg("PX").arg(milliseconds(ttl));
+    get
 }
 
 fn expire(key: &str, ttl: Duration) -> Cmd {

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use rejoin::{
     SessionId,
-    rejoin_core::cluster::{EntryId, NodeId},
+    rejoin_core::cluster::{EntryId, NodeId, StoreId},
     store::{Entry, Outcome, Store, StoreKey, Write},
 };
 
 /// Longer than any test.
-const TTL: Duration = Duration::from_secs(600);
+pub(crate) const TTL: Duration = Duration::from_secs(600);
 
 /// The shortest time, after which a test waits for what expires.
-const SHORT: Duration = Duration::from_millis(20);
+pub(crate) const SHORT: Duration = Duration::from_millis(20);
 
 /// Checks a store that is connected.
 pub(crate) async fn check(store: &dyn Store) {
@@ -124,7 +124,15 @@ async fn a_log_expires_unless_it_is_kept(store: &dyn Store) {
 async fn a_lease_is_renewed_and_expires(store: &dyn Store) {
     let node = NodeId(7);
     assert_eq!(store.lease(node).await.unwrap(), None);
-    let renew = |ttl| store.write(Write::Renew { node, address: "here:1".into(), ttl });
+    let id = store.last(key(9)).await.unwrap().store.unwrap();
+    let renew_in = |store_id, ttl| {
+        let address = "here:1".into();
+        store.write(Write::Renew { node, address, ttl, store: store_id, store_id_ttl: TTL })
+    };
+    let other = StoreId(id.0 ^ 1);
+    assert_eq!(renew_in(other, TTL).await.unwrap(), Outcome::Refused);
+    assert_eq!(store.lease(node).await.unwrap(), None);
+    let renew = |ttl| renew_in(id, ttl);
     assert_eq!(renew(TTL).await.unwrap(), Outcome::Expired, "it had none");
     assert_eq!(renew(TTL).await.unwrap(), Outcome::Written);
     let lease = store.lease(node).await.unwrap().unwrap();
@@ -171,7 +179,7 @@ async fn ids(store: &dyn Store, key: StoreKey) -> Vec<EntryId> {
 }
 
 /// Waits for something that only the store knows.
-async fn wait_until(is_true: impl AsyncFn() -> bool) {
+pub(crate) async fn wait_until(is_true: impl AsyncFn() -> bool) {
     let waiting = async {
         while !is_true().await {
             tokio::time::sleep(SHORT).await;
