@@ -96,6 +96,8 @@ pub(super) async fn serve(
                 if served.service.is_over() {
                     return "its sessions have ended".to_owned();
                 }
+                // Its pings may wait behind large calls for longer than it waits for a sign of life.
+                writer.push(0, FrameKind::Pong, 0, |_| {});
                 let heard_at = if has_room {
                     reader.received_at()
                 } else {

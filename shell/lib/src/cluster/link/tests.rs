@@ -10,6 +10,7 @@ use super::{
     Serve, ServeFuture,
     frame::{self, FrameKind},
     message,
+    reader::FrameReader,
 };
 use crate::SessionId;
 
@@ -81,6 +82,15 @@ fn owner(served: Served) -> (LinkConfig, SocketAddr) {
 async fn link(address: SocketAddr) -> Link {
     let config = LinkConfig::new("127.0.0.1:0".parse().unwrap(), SECRET).unwrap();
     super::connect(&config, &address.to_string(), INGRESS, OWNER).await.unwrap()
+}
+
+/// Returns the stream of a link whose frames the test writes and reads.
+async fn raw_link(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let ends = super::hello::Ends { ingress: INGRESS, owner: OWNER };
+    let secret = super::hello::Secret::new(SECRET);
+    super::hello::connect(&mut stream, ends, &address.to_string(), &secret).await.unwrap();
+    stream
 }
 
 fn call(link: &Link, operation: Operation) -> Result<OpenCall, CallError> {
@@ -161,13 +171,21 @@ async fn an_owner_that_leaves_finishes_the_calls_that_are_open() {
     timeout(Duration::from_secs(5), leaving).await.unwrap().unwrap();
 }
 
+/// A call that takes long to be received keeps pings behind it.
+#[tokio::test]
+async fn an_owner_shows_that_it_lives_without_being_asked() {
+    let (_owner, address) = owner(Served::Panics);
+    let mut reader = FrameReader::new(raw_link(address).await, 0);
+    for _ in 0..2 {
+        let frame = timeout(Duration::from_secs(10), reader.next()).await.unwrap().unwrap();
+        assert_eq!((frame.call, frame.kind), (0, FrameKind::Pong));
+    }
+}
+
 #[tokio::test]
 async fn an_ingress_that_reads_no_replies_is_not_read_any_more() {
     let (_owner, address) = owner(Served::Large);
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let ends = super::hello::Ends { ingress: INGRESS, owner: OWNER };
-    let secret = super::hello::Secret::new(SECRET);
-    super::hello::connect(&mut stream, ends, &address.to_string(), &secret).await.unwrap();
+    let mut stream = raw_link(address).await;
     let mut calls = Vec::new();
     for id in (1..).take(CALLS_MAX) {
         let call = Call::new(SessionId::random(), None, None, Operation::Find);
