@@ -60,7 +60,7 @@ pub(super) async fn poll_briefly(
 
 /// Time after which a response begins without an event, because the store is slow or away.
 #[cfg(feature = "store")]
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Number of yields: a service of rmcp needs that many for a quick response.
 const BRIEF_YIELDS: usize = 4;

@@ -158,6 +158,11 @@ impl Reply {
         Self::Events { events: Vec::new(), has_more: false, is_complete: false }
     }
 
+    /// Returns the reply after which the pull before stands.
+    pub(crate) fn none_yet() -> Self {
+        Self::Events { events: Vec::new(), has_more: true, is_complete: false }
+    }
+
     /// Returns the reply to a call that the owner has no place for.
     pub(super) fn full() -> Self {
         let message = "too many requests for sessions of another process, retry later".to_owned();

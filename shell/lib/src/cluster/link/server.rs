@@ -209,6 +209,28 @@ impl Room {
     }
 }
 
+#[cfg(test)]
+impl Replies {
+    /// Returns the replies of a call on a link, and where its ingress says something.
+    pub(crate) fn on(room: &Room) -> (Self, mpsc::Sender<Control>) {
+        let (sender, controls) = mpsc::channel(CONTROLS_MAX);
+        (Self { call: 1, outbox: Arc::clone(&room.0), controls }, sender)
+    }
+}
+
+#[cfg(test)]
+impl Room {
+    /// Returns the room of a link that nobody reads.
+    pub(crate) fn unread() -> Self {
+        Self(Arc::new(Outbox::new(QueuedBytes::default())))
+    }
+
+    /// Returns the number of bytes that wait to be read.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
 impl fmt::Debug for Replies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replies").field("call", &self.call).finish_non_exhaustive()

@@ -2,6 +2,8 @@
 
 mod connection;
 mod owner;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

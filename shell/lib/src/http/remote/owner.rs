@@ -1,6 +1,6 @@
 //! The owner of sessions, whose clients have sent their requests to other processes.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
@@ -16,7 +16,7 @@ use super::super::{
     stream,
 };
 use crate::{
-    Principal, SessionHandle, SessionManager, SseEvent,
+    Principal, SessionHandle, SessionManager, SseEvent, clock,
     cluster::link::{Call, Control, Operation, PostCall, Replies, Reply, Room, Serve, ServeFuture},
     manager::{Owned, WeakSessionManager},
 };
@@ -38,7 +38,7 @@ enum Outcome {
 
 /// How the events of a connection are read, as the HTTP service of a client of this process reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+pub(super) enum Reading {
     /// The ingress waits for the first ones.
     Json,
     /// It is told at once whether there are some.
@@ -197,25 +197,17 @@ fn exhausted(exhausted: MemoryExhausted) -> Refusal {
 }
 
 /// Sends the events of a connection as the ingress pulls them, the first time without being asked.
-async fn send_events(mut connection: AnyConnection, reading: Reading, replies: &mut Replies) {
+pub(super) async fn send_events(mut connection: AnyConnection, reading: Reading, replies: &mut Replies) {
     let room = replies.room();
     let mut events = Vec::new();
     let mut is_pulled = true;
     let mut expired: Option<Duration> = None;
-    if reading != Reading::Json && room.is_left() {
-        let has_more = match reading {
-            Reading::Sse => stream::poll_briefly(&mut connection, &mut events).await,
-            Reading::Json | Reading::Get => stream::take_ready(&mut connection, &mut events).await,
-        };
-        if has_more && events.is_empty() {
-            replies.send(&Reply::Events { events: Vec::new(), has_more, is_complete: false });
-        } else {
-            is_pulled = false;
-            if !send((&mut connection, reading), &mut events, has_more, replies) {
-                return;
-            }
+    let mut patience = pin!(async {
+        if reading == Reading::Sse {
+            clock::sleep(stream::COMMIT_TIMEOUT).await;
         }
-    }
+    });
+    let mut has_patience = reading != Reading::Json;
     loop {
         if let Some(retry) = expired
             && connection.expire(retry)
@@ -231,10 +223,14 @@ async fn send_events(mut connection: AnyConnection, reading: Reading, replies: &
                 Some(Control::Drop) | None => return,
             },
             has_more = next(&mut connection, &room, &mut events), if is_pulled => {
-                is_pulled = false;
+                (is_pulled, has_patience) = (false, false);
                 if !send((&mut connection, reading), &mut events, has_more, replies) {
                     return;
                 }
+            }
+            () = &mut patience, if has_patience => {
+                has_patience = false;
+                replies.send(&Reply::none_yet());
             }
         }
     }
