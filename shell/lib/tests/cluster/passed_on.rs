@@ -3,9 +3,13 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use http::{Method, StatusCode};
-use rejoin::{HttpConfig, store::MemoryStore};
+use rejoin::{
+    HttpConfig, ManagerConfig,
+    store::{MemoryStore, StoreConfig},
+};
 use rejoin_test_support::sse::Item;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::counting_store::CountingStore;
 
@@ -139,6 +143,43 @@ async fn json_responses_and_batches_are_passed_on() {
     let (mut call, ()) = tokio::join!(client.post(&batch), respond);
     let ids: Vec<_> = call.messages().await.iter().map(|item| item.json()["id"].clone()).collect();
     assert_eq!(ids, [2, 3]);
+}
+
+/// Its process has all of it.
+#[tokio::test]
+async fn a_call_that_is_pending_elsewhere_needs_no_memory_for_messages() {
+    let store = MemoryStore::default();
+    let first = Node::start(&store).await;
+    // Two bodies are too many at a time.
+    let mut manager = ManagerConfig::default();
+    manager.memory_bytes_max = 64 << 20;
+    let body = "x".repeat(2 << 20);
+    let mut json = HttpConfig::default();
+    json.json_responses = true;
+    let second = Node::start_as(&store, (manager, StoreConfig::default()), SECRET, json).await;
+    let session = first.http.manager.initialized().await;
+    let mut backend = first.http.manager.backend().await;
+    let client = second.client(&session);
+    let pending = client.call(1, "a", json!({ "text": body }));
+    let others = async {
+        backend.receive().await;
+        let begun = Instant::now();
+        let notification = json!({ "jsonrpc": "2.0", "method": "n", "params": { "text": body } });
+        loop {
+            let sent = client.post(&notification).await;
+            if sent.status == StatusCode::ACCEPTED {
+                break;
+            }
+            assert_eq!(sent.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(begun.elapsed() < Duration::from_secs(10), "there is still no memory");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        backend.receive().await;
+        backend.send(r#""id":1,"result":{}"#).await;
+    };
+    let (mut pending, ()) = tokio::join!(pending, others);
+    assert!(!pending.is_event_stream());
+    assert_eq!(pending.json().await["id"], 1);
 }
 
 #[tokio::test]

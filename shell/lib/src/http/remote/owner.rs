@@ -33,17 +33,15 @@ struct Inner {
 /// What a call has led to.
 enum Outcome {
     Reply(Reply),
-    Connection(AnyConnection, Reading),
+    Connection(AnyConnection, Origin),
 }
 
-/// How the events of a connection are read, as the HTTP service of a client of this process reads them.
+/// What a connection was opened by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// The ingress waits for the first ones.
-    Json,
-    /// It is told at once whether there are some.
-    Sse,
-    /// The same; the connection is not that of a request.
+pub(super) enum Origin {
+    /// A POST with a request. The ingress waits a little for the first events.
+    Request,
+    /// A GET. It is told at once whether there are some.
     Get,
 }
 
@@ -69,8 +67,8 @@ impl Serve for Owner {
             };
             match handled {
                 Ok(Outcome::Reply(reply)) => replies.send(&reply),
-                Ok(Outcome::Connection(connection, reading)) => {
-                    send_events(connection, reading, &mut replies).await;
+                Ok(Outcome::Connection(connection, origin)) => {
+                    send_events(connection, origin, &mut replies).await;
                 }
                 Err(refusal) => replies.send(&refusal.into_reply()),
             }
@@ -158,7 +156,7 @@ async fn handle_in(
     match request {
         Request::Post(received) => post_in(sessions, session, received).await,
         Request::Get { last_event_id } => Ok(match session::connect(session, last_event_id)? {
-            Some(connection) => Outcome::Connection(AnyConnection::Here(connection), Reading::Get),
+            Some(connection) => Outcome::Connection(AnyConnection::Here(connection), Origin::Get),
             None => Outcome::Reply(Reply::Cancelled),
         }),
         Request::Delete => {
@@ -180,13 +178,9 @@ async fn post_in(
         session.notify(post).await?;
         return Ok(Outcome::Reply(Reply::Done));
     }
-    let (format, reading) = if is_json {
-        (AnswerFormat::Json, Reading::Json)
-    } else {
-        (AnswerFormat::Sse, Reading::Sse)
-    };
+    let format = if is_json { AnswerFormat::Json } else { AnswerFormat::Sse };
     let connection = AnyConnection::Here(session.request(post, format).await?);
-    Ok(Outcome::Connection(connection, reading))
+    Ok(Outcome::Connection(connection, Origin::Request))
 }
 
 fn exhausted(exhausted: MemoryExhausted) -> Refusal {
@@ -196,18 +190,23 @@ fn exhausted(exhausted: MemoryExhausted) -> Refusal {
     }
 }
 
-/// Sends the events of a connection as the ingress pulls them, the first time without being asked.
-pub(super) async fn send_events(mut connection: AnyConnection, reading: Reading, replies: &mut Replies) {
+/// Sends the events of a connection as the ingress pulls them, the first time without being asked. If there
+/// are none for some time, the ingress is told: it holds the request until the first reply.
+pub(super) async fn send_events(
+    mut connection: AnyConnection,
+    origin: Origin,
+    replies: &mut Replies,
+) {
     let room = replies.room();
     let mut events = Vec::new();
     let mut is_pulled = true;
     let mut expired: Option<Duration> = None;
     let mut patience = pin!(async {
-        if reading == Reading::Sse {
+        if origin == Origin::Request {
             clock::sleep(stream::COMMIT_TIMEOUT).await;
         }
     });
-    let mut has_patience = reading != Reading::Json;
+    let mut has_patience = true;
     loop {
         if let Some(retry) = expired
             && connection.expire(retry)
@@ -224,7 +223,7 @@ pub(super) async fn send_events(mut connection: AnyConnection, reading: Reading,
             },
             has_more = next(&mut connection, &room, &mut events), if is_pulled => {
                 (is_pulled, has_patience) = (false, false);
-                if !send((&mut connection, reading), &mut events, has_more, replies) {
+                if !send((&mut connection, origin), &mut events, has_more, replies) {
                     return;
                 }
             }
@@ -255,7 +254,7 @@ async fn next(connection: &mut AnyConnection, room: &Room, events: &mut Vec<SseE
 
 /// Sends events, or if there are none, a part of a large message. Returns whether there can be more.
 fn send(
-    (connection, reading): (&mut AnyConnection, Reading),
+    (connection, origin): (&mut AnyConnection, Origin),
     events: &mut Vec<SseEvent>,
     has_more: bool,
     replies: &Replies,
@@ -268,7 +267,7 @@ fn send(
     let has_more = has_more && !events.is_empty();
     if !has_more
         && events.is_empty()
-        && reading != Reading::Get
+        && origin != Origin::Get
         && let Err(refusal) = connection.check_end()
     {
         replies.send(&refusal.into_reply());

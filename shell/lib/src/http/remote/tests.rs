@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::{
     super::session::AnyConnection,
-    owner::{Reading, send_events},
+    owner::{Origin, send_events},
 };
 use crate::{
     Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SessionHandle, SessionManager,
@@ -130,7 +130,7 @@ async fn an_owner_takes_only_events_that_the_link_has_room_for() {
     for id in 1..=60 {
         let connection = owned.call(id).await;
         let (mut replies, controls) = Replies::on(&room);
-        let serving = async move { send_events(connection, Reading::Sse, &mut replies).await };
+        let serving = async move { send_events(connection, Origin::Request, &mut replies).await };
         calls.push((tokio::spawn(serving), controls));
         owned.respond(id, RESPONSE).await;
     }
