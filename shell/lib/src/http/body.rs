@@ -12,7 +12,11 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::{
-    CredentialExpiry, config::HttpConfig, credential::Expired, session::AnyConnection, sse,
+    CredentialExpiry,
+    config::HttpConfig,
+    credential::Expired,
+    session::{AnyConnection, Next},
+    sse,
     unanswered::Unanswered,
 };
 use crate::SseEvent;
@@ -148,8 +152,7 @@ impl EventStream {
         {
             return Poll::Ready(None);
         }
-        let polled = self.connection.poll_small_events(cx, &mut self.events);
-        let Poll::Ready(more) = polled else {
+        let Poll::Ready(next) = self.connection.poll_next(cx, &mut self.events) else {
             return match &mut self.keep_alive {
                 None => Poll::Pending,
                 Some(keep_alive) => {
@@ -161,18 +164,21 @@ impl EventStream {
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.sent_at = Instant::now();
         }
-        if !self.events.is_empty() {
-            let written = sse::write(&self.events);
-            // Frees the events, which are now in `written`.
-            self.events.clear();
-            self.unanswered = None;
-            return Poll::Ready(Some(Ok(written)));
-        }
-        let part = if more { self.connection.take_part() } else { None };
-        let Some(part) = part else { return Poll::Ready(self.end()) };
-        self.unanswered = None;
-        self.is_mid_message = !part.is_last;
-        Poll::Ready(Some(Ok(sse::write_part(&part))))
+        Poll::Ready(match next {
+            Next::Part(part) => {
+                self.unanswered = None;
+                self.is_mid_message = !part.is_last;
+                Some(Ok(sse::write_part(&part)))
+            }
+            Next::Events { .. } if self.events.is_empty() => self.end(),
+            Next::Events { .. } => {
+                let written = sse::write(&self.events);
+                // Frees the events, which are now in `written`.
+                self.events.clear();
+                self.unanswered = None;
+                Some(Ok(written))
+            }
+        })
     }
 
     /// Returns what follows the last event.

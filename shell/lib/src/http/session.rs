@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -30,6 +30,14 @@ pub(super) enum AnyConnection {
     Here(Connection),
     #[cfg(feature = "cluster")]
     There(Box<RemoteConnection>),
+}
+
+/// What a connection has next.
+pub(super) enum Next {
+    /// Small events, if there are any, and whether there can be more.
+    Events { has_more: bool },
+    /// A part of a large message.
+    Part(MessagePart),
 }
 
 impl AnySession {
@@ -125,6 +133,24 @@ impl AnyConnection {
         }
     }
 
+    /// Appends small events to `events`, which is empty, or returns a part of a large message.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut Vec<SseEvent>,
+    ) -> Poll<Next> {
+        loop {
+            let has_more = ready!(self.poll_small_events(cx, events));
+            if !has_more || !events.is_empty() {
+                return Poll::Ready(Next::Events { has_more });
+            }
+            // There is none if the connection was cut meanwhile, for example.
+            if let Some(part) = self.take_part() {
+                return Poll::Ready(Next::Part(part));
+            }
+        }
+    }
+
     /// See [`Connection::poll_small_events`].
     pub(super) fn poll_small_events(
         &mut self,
@@ -149,7 +175,7 @@ impl AnyConnection {
     }
 
     /// See [`Connection::take_part`].
-    pub(super) fn take_part(&mut self) -> Option<MessagePart> {
+    fn take_part(&mut self) -> Option<MessagePart> {
         match self {
             Self::Here(connection) => connection.take_part(),
             #[cfg(feature = "cluster")]

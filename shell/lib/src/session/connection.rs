@@ -257,7 +257,8 @@ impl<P: Payload> Connection<P> {
 #[cfg(feature = "http")]
 impl Connection {
     /// Returns the next part of the next message, of at most 16 KiB. Each part shows the session
-    /// that its reader makes progress; the last one acknowledges the message.
+    /// that its reader makes progress; the last one acknowledges the message. `None` if there is none any
+    /// more, because another thread has cut the connection, for example: polling it tells.
     pub(crate) fn take_part(&mut self) -> Option<MessagePart> {
         let (connection, through) = (self.id, &mut self.through);
         self.session.with_lock(None, |locked| {

@@ -242,6 +242,24 @@ impl OpenCall {
     }
 }
 
+#[cfg(test)]
+impl OpenCall {
+    /// Returns a call on a link that nobody reads, and where its replies come from.
+    pub(crate) fn unread() -> (Self, mpsc::Sender<Reply>) {
+        let queued = QueuedBytes::default();
+        let inner = Inner {
+            ends: Ends { ingress: NodeId(1), owner: NodeId(2) },
+            call_bytes_max: 0,
+            outbox: Outbox::new(queued.clone()),
+            queued,
+            calls: Mutex::new(Calls { next: 2, open: Some(HashMap::new()), is_leaving: false }),
+            left: Notify::new(),
+        };
+        let (sender, replies) = mpsc::channel(REPLIES_MAX);
+        (Self { id: 1, link: Link(Arc::new(inner)), replies }, sender)
+    }
+}
+
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let sender = {

@@ -157,7 +157,13 @@ impl RemoteConnection {
     ) -> Poll<bool> {
         loop {
             let has_more = ready!(self.poll_small_events(cx, events));
-            let Some(part) = self.part.take() else { return Poll::Ready(has_more) };
+            let Some(part) = self.part.take() else {
+                if !has_more && self.partial.is_some() {
+                    // Its rest is lost.
+                    self.state = State::Cut;
+                }
+                return Poll::Ready(has_more);
+            };
             let (_, data) = self.partial.get_or_insert_with(|| (part.id, Vec::new()));
             data.extend_from_slice(&part.data);
             if data.len() > self.message_bytes_max {

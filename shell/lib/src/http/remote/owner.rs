@@ -12,7 +12,7 @@ use super::super::{
     post,
     receive::ReceiveError,
     refusal::Refusal,
-    session::{self, AnyConnection},
+    session::{self, AnyConnection, Next},
     stream,
 };
 use crate::{
@@ -221,10 +221,16 @@ pub(super) async fn send_events(
                 Some(Control::Expire { retry }) => expired = Some(retry),
                 Some(Control::Drop) | None => return,
             },
-            has_more = next(&mut connection, &room, &mut events), if is_pulled => {
+            next = next(&mut connection, &room, &mut events), if is_pulled => {
                 (is_pulled, has_patience) = (false, false);
-                if !send((&mut connection, origin), &mut events, has_more, replies) {
-                    return;
+                match next {
+                    Next::Part(part) => replies.send(&Reply::Part(part)),
+                    Next::Events { has_more } => {
+                        send((&mut connection, origin), &mut events, has_more, replies);
+                        if !has_more {
+                            return;
+                        }
+                    }
                 }
             }
             () = &mut patience, if has_patience => {
@@ -235,46 +241,36 @@ pub(super) async fn send_events(
     }
 }
 
-/// Takes the next events, once the link has room for them: what was taken counts as acknowledged.
-/// Returns whether there can be more.
-async fn next(connection: &mut AnyConnection, room: &Room, events: &mut Vec<SseEvent>) -> bool {
+/// Takes what is next, once the link has room for it: what was taken counts as acknowledged.
+async fn next(connection: &mut AnyConnection, room: &Room, events: &mut Vec<SseEvent>) -> Next {
     loop {
         room.wait().await;
         let taken = poll_fn(|cx| {
             if !room.is_left() {
                 return Poll::Ready(None);
             }
-            connection.poll_small_events(cx, events).map(Some)
+            connection.poll_next(cx, events).map(Some)
         });
-        if let Some(has_more) = taken.await {
-            return has_more;
+        if let Some(next) = taken.await {
+            return next;
         }
     }
 }
 
-/// Sends events, or if there are none, a part of a large message. Returns whether there can be more.
+/// Sends events, or if there are none, how the connection has ended.
 fn send(
     (connection, origin): (&mut AnyConnection, Origin),
     events: &mut Vec<SseEvent>,
     has_more: bool,
     replies: &Replies,
-) -> bool {
-    let part = if has_more && events.is_empty() { connection.take_part() } else { None };
-    if let Some(part) = part {
-        replies.send(&Reply::Part(part));
-        return true;
-    }
-    let has_more = has_more && !events.is_empty();
-    if !has_more
-        && events.is_empty()
-        && origin != Origin::Get
+) {
+    if events.is_empty()
+        && origin == Origin::Request
         && let Err(refusal) = connection.check_end()
     {
-        replies.send(&refusal.into_reply());
-        return false;
+        return replies.send(&refusal.into_reply());
     }
     let is_complete = connection.is_complete();
     let events = events.drain(..).map(Into::into).collect();
     replies.send(&Reply::Events { events, has_more, is_complete });
-    has_more
 }

@@ -12,12 +12,14 @@ use tokio::sync::watch;
 
 use super::{
     super::session::AnyConnection,
+    connection::RemoteConnection,
     owner::{Origin, send_events},
 };
 use crate::{
     Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SessionHandle, SessionManager,
-    cluster::link::{Replies, Room},
+    cluster::link::{OpenCall, Replies, Reply, Room},
     parse_message,
+    session::MessagePart,
     store::{
         Entry, LastEntry, Lease, MemoryStore, Outcome, Store, StoreConfig, StoreFuture, StoreKey,
         Write,
@@ -140,4 +142,16 @@ async fn an_owner_takes_only_events_that_the_link_has_room_for() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!room.is_left());
     assert!(room.bytes() < (1 << 20) + 2 * RESPONSE, "{}", room.bytes());
+}
+
+#[tokio::test]
+async fn a_message_without_its_end_is_lost() {
+    let (call, replies) = OpenCall::unread();
+    let part = MessagePart { id: None, data: "{".into(), is_first: true, is_last: false };
+    let begun = RemoteConnection::begin(Reply::Part(part), call, usize::MAX, None);
+    let mut connection = begun.unwrap();
+    replies.send(Reply::end()).await.unwrap();
+    let mut events = Vec::new();
+    assert!(!poll_fn(|cx| connection.poll_events(cx, &mut events)).await);
+    assert!(events.is_empty() && connection.check_end().is_err());
 }
