@@ -112,6 +112,8 @@ async fn run(link: Link, stream: TcpStream) {
     }
     let open = link.0.calls.lock().open.take();
     drop(open);
+    // It may stay in the table of links for long.
+    link.0.outbox.close();
 }
 
 impl Link {

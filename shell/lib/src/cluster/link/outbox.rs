@@ -48,6 +48,8 @@ struct State {
     writing: usize,
     /// When something was written last.
     written_at: Instant,
+    /// Whether nothing is written any more.
+    is_closed: bool,
 }
 
 /// Capacity that is kept for later frames.
@@ -56,12 +58,13 @@ const CAPACITY_KEPT: usize = 64 << 10;
 impl Outbox {
     /// Creates an outbox whose bytes are counted with those of others.
     pub(super) fn new(all: QueuedBytes) -> Self {
-        let state = State { queued: Vec::new(), writing: 0, written_at: Instant::now() };
+        let state =
+            State { queued: Vec::new(), writing: 0, written_at: Instant::now(), is_closed: false };
         Self { state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), all }
     }
 
     /// Adds a frame whose payload `write` appends, of at most `payload_max` bytes. Returns whether it was
-    /// not larger.
+    /// not larger. Once it is closed, frames are dropped.
     pub(super) fn push(
         &self,
         call: u64,
@@ -71,6 +74,9 @@ impl Outbox {
     ) -> bool {
         let is_written = {
             let mut state = self.state.lock();
+            if state.is_closed {
+                return true;
+            }
             let before = state.queued.len();
             let is_written = frame::write(call, kind, payload_max, &mut state.queued, write);
             self.all.add(state.queued.len().saturating_sub(before));
@@ -78,6 +84,15 @@ impl Outbox {
         };
         self.filled.notify_one();
         is_written
+    }
+
+    /// Drops what was not written, because the link was cut.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        self.all.subtract(state.bytes());
+        state.queued = Vec::new();
+        state.writing = 0;
+        state.is_closed = true;
     }
 
     /// Returns the number of bytes that are not written yet.
@@ -155,7 +170,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.all.subtract(self.state.get_mut().bytes());
+        self.close();
     }
 }
 
@@ -209,5 +224,17 @@ mod tests {
         assert_eq!(all.get(), 13);
         drop(outbox);
         assert_eq!(all.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_link_that_was_cut_is_dropped() {
+        let all = QueuedBytes::default();
+        let outbox = Outbox::new(all.clone());
+        let add = || outbox.push(1, FrameKind::Call, 100, |out| out.extend_from_slice(&[1; 100]));
+        assert!(add());
+        assert!(all.get() > 100);
+        outbox.close();
+        assert!(add());
+        assert_eq!((all.get(), outbox.bytes()), (0, 0));
     }
 }

@@ -3,11 +3,16 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rejoin_core::cluster::NodeId;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
 
 use super::{
-    CALLS_MAX, Call, CallError, Control, Link, LinkConfig, OpenCall, Operation, Replies, Reply,
-    Serve, ServeFuture,
+    CALLS_MAX, Call, CallError, Control, Link, LinkConfig, OpenCall, Operation, PostCall,
+    QUEUED_CALL_BYTES_MAX, Replies, Reply, Serve, ServeFuture,
     frame::{self, FrameKind},
     message,
     reader::FrameReader,
@@ -169,6 +174,31 @@ async fn an_owner_that_leaves_finishes_the_calls_that_are_open() {
     done.add_permits(1);
     assert_eq!(open.reply().await, Some(Reply::Done));
     timeout(Duration::from_secs(5), leaving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_link_that_was_cut_are_not_counted() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let config = LinkConfig::new("127.0.0.1:0".parse().unwrap(), SECRET).unwrap();
+    let accepting = async {
+        let (mut stream, _) = silent.accept().await.unwrap();
+        let secret = super::hello::Secret::new(SECRET);
+        super::hello::accept(&mut stream, u32::MAX, &secret, |_, _| None).await.unwrap();
+        stream
+    };
+    let at = address.to_string();
+    let (link, stream) = tokio::join!(super::connect(&config, &at, INGRESS, OWNER), accepting);
+    let link = link.unwrap();
+    let (head, ()) = http::Request::new(()).into_parts();
+    let post = PostCall::new(&head, false, vec![0; QUEUED_CALL_BYTES_MAX].into());
+    let mut large = call(&link, Operation::Post(Box::new(post))).unwrap();
+    assert_eq!(call(&link, Operation::Find).unwrap_err(), CallError::Full);
+    assert!(config.listener.queued_calls().get() > QUEUED_CALL_BYTES_MAX / 2);
+    drop(stream);
+    assert_eq!(large.reply().await, None);
+    assert!(link.is_over());
+    assert_eq!(config.listener.queued_calls().get(), 0);
 }
 
 /// A call that takes long to be received keeps pings behind it.
