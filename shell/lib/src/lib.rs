@@ -94,6 +94,7 @@ mod clock;
 #[cfg(feature = "store")]
 mod cluster;
 mod config;
+mod counts;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -118,7 +119,6 @@ mod render;
 #[cfg(feature = "rmcp")]
 pub mod rmcp;
 mod session;
-mod session_counts;
 mod session_id;
 #[cfg(feature = "store")]
 pub mod store;

@@ -3,8 +3,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    Principal, peers,
-    session_counts::{CountPermit, SessionCounts},
+    Principal,
+    counts::{CountPermit, Counts},
+    peers,
 };
 
 /// For whom a session is created.
@@ -24,8 +25,8 @@ pub(crate) struct OwnerPermits {
 /// The number of sessions of each owner.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
-    addresses: Arc<SessionCounts<IpAddr>>,
-    principals: Arc<SessionCounts<Principal>>,
+    addresses: Arc<Counts<IpAddr>>,
+    principals: Arc<Counts<Principal>>,
 }
 
 /// The limit of sessions that an owner has reached.

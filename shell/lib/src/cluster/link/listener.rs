@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -24,6 +24,10 @@ use super::{
     hello::{self, Denial, Secret},
     outbox::QueuedBytes,
     server::{self, Serve},
+};
+use crate::{
+    counts::{CountPermit, Counts},
+    peers,
 };
 
 /// A socket, and the managers of this process that are reached through it.
@@ -56,8 +60,13 @@ struct Service {
 /// Maximum number of links. Others wait to be accepted.
 const LINKS_MAX: usize = 1_024;
 
-/// Maximum number of connections that have not proved yet that they know the secret. Others are closed.
+/// Maximum number of connections that have not proved yet that they know the secret, and of those from one
+/// address. Others are closed.
 const STRANGERS_MAX: usize = 64;
+const STRANGERS_PER_ADDRESS_MAX: usize = 8;
+
+/// Counts a connection that has not proved yet that it knows the secret, until it is dropped.
+type StrangerPermits = (OwnedSemaphorePermit, CountPermit<IpAddr>);
 
 /// Maximum time for a hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
@@ -132,6 +141,7 @@ impl Listener {
 async fn accept(shared: &Arc<Shared>, socket: tokio::net::TcpListener) {
     let (links, strangers) =
         (Arc::new(Semaphore::new(LINKS_MAX)), Arc::new(Semaphore::new(STRANGERS_MAX)));
+    let addresses = Arc::<Counts<IpAddr>>::default();
     let mut tasks = JoinSet::new();
     loop {
         // An error means that the semaphore is closed, which it never is.
@@ -142,7 +152,10 @@ async fn accept(shared: &Arc<Shared>, socket: tokio::net::TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else {
+                let stranger = Arc::clone(&strangers).try_acquire_owned().ok();
+                let network = peers::network(peer.ip());
+                let of_address = addresses.try_acquire(network, STRANGERS_PER_ADDRESS_MAX);
+                let Some(stranger) = stranger.zip(of_address) else {
                     warn!(%peer, "link refused: too many connections without a hello");
                     continue;
                 };
@@ -161,12 +174,7 @@ async fn accept(shared: &Arc<Shared>, socket: tokio::net::TcpListener) {
 }
 
 impl Shared {
-    async fn welcome(
-        &self,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-        stranger: OwnedSemaphorePermit,
-    ) {
+    async fn welcome(&self, mut stream: TcpStream, peer: SocketAddr, stranger: StrangerPermits) {
         let call_bytes_max = self.call_bytes_max.load(Ordering::Relaxed);
         let told = u32::try_from(call_bytes_max).unwrap_or(u32::MAX);
         // An error means that the connection is closed, which the hello finds.

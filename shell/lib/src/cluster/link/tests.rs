@@ -4,8 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rejoin_core::cluster::NodeId;
 use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
     time::timeout,
 };
@@ -174,6 +174,28 @@ async fn an_owner_that_leaves_finishes_the_calls_that_are_open() {
     done.add_permits(1);
     assert_eq!(open.reply().await, Some(Reply::Done));
     timeout(Duration::from_secs(5), leaving).await.unwrap().unwrap();
+}
+
+/// Only Linux has these addresses without being configured.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_address_does_not_keep_others_from_linking() {
+    let (_owner, address) = owner(Served::Panics);
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        silent.push(socket.connect(address).await.unwrap());
+    }
+    let link = link(address).await;
+    let mut works = call(&link, Operation::Delete).unwrap();
+    assert_eq!(works.reply().await, Some(Reply::Done));
+    let open = silent[7].try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(open, Err(std::io::ErrorKind::WouldBlock), "it still has time");
+    for surplus in &mut silent[8..] {
+        let closed = timeout(Duration::from_secs(1), surplus.read(&mut [0])).await.unwrap();
+        assert_eq!(closed.unwrap_or(0), 0);
+    }
 }
 
 #[tokio::test]

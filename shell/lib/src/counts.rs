@@ -1,28 +1,28 @@
-//! Session counts by what their clients have in common: an address or a principal.
+//! Counts of sessions, or of connections, by what they have in common: an address or a principal.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use crate::sync::Mutex;
 
-/// The number of sessions of each key: at most as many entries as there are sessions.
+/// The number of things of each key: at most as many entries as there are things.
 #[derive(Debug)]
-pub(super) struct SessionCounts<K>(Mutex<HashMap<K, usize>>);
+pub(super) struct Counts<K>(Mutex<HashMap<K, usize>>);
 
-/// Counts a session for its key until it is dropped.
+/// Counts a thing for its key until it is dropped.
 #[derive(Debug)]
 pub(crate) struct CountPermit<K: Eq + Hash> {
-    counts: Arc<SessionCounts<K>>,
+    counts: Arc<Counts<K>>,
     key: K,
 }
 
-impl<K> Default for SessionCounts<K> {
+impl<K> Default for Counts<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Clone + Eq + Hash> SessionCounts<K> {
-    /// Counts a session, unless its key has `max` already.
+impl<K: Clone + Eq + Hash> Counts<K> {
+    /// Counts a thing, unless its key has `max` already.
     pub(super) fn try_acquire(self: &Arc<Self>, key: K, max: usize) -> Option<CountPermit<K>> {
         let mut counts = self.0.lock();
         let count = counts.entry(key.clone()).or_default();
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_are_limited_for_each_key() {
-        let counts = Arc::new(SessionCounts::default());
+    fn things_are_limited_for_each_key() {
+        let counts = Arc::new(Counts::default());
         let first = counts.try_acquire("a", 1);
         assert!(first.is_some() && counts.try_acquire("a", 1).is_none());
         assert!(counts.try_acquire("b", 1).is_some());
