@@ -28,7 +28,9 @@ impl ClientMessage {
     }
 
     /// Returns the HTTP request that the message came with: its headers, and the extensions that
-    /// the server and its middleware have added, such as [`PeerAddress`](crate::PeerAddress).
+    /// the server and its middleware have added, such as [`PeerAddress`](crate::PeerAddress). If another
+    /// process has passed the request on, it has no other extensions than that and the
+    /// [`Principal`](crate::Principal).
     #[cfg(feature = "http")]
     #[must_use]
     pub fn parts(&self) -> Option<&http::request::Parts> {
