@@ -109,12 +109,15 @@ impl SessionManager {
             return Ok(());
         }
         cluster.start(shared);
-        let resumed = cluster.lease_resumed();
-        if cluster.has_lease(shared.clock.now()) {
-            return Ok(());
-        }
-        let resumed = clock::timeout(DOUBT_TIMEOUT, resumed).await;
-        resumed.map_err(|_| ManagerError::StoreAway)
+        let valid = async {
+            while !cluster.has_lease(shared.clock.now()) {
+                // If it is renewed before its end was noticed, as after a pause of the process, that is no
+                // resumption.
+                let resumed = clock::timeout(DOUBT_INTERVAL, cluster.lease_resumed());
+                drop(resumed.await);
+            }
+        };
+        clock::timeout(DOUBT_TIMEOUT, valid).await.map_err(|_| ManagerError::StoreAway)
     }
 }
 

@@ -133,3 +133,17 @@ async fn a_session_that_is_being_written_is_not_missing() {
     let (session, ()) = tokio::join!(server.initialized(), opening);
     find(&server, &session).await;
 }
+
+/// Nothing has noticed that it was over.
+#[expect(clippy::disallowed_methods, reason = "the whole process pauses")]
+#[tokio::test]
+async fn a_lease_that_is_renewed_after_a_pause_is_valid_at_once() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let session = server.initialized().await;
+    store.hold_renewals().await;
+    // Longer than the rest of the lease, and shorter than the one that is being renewed.
+    std::thread::sleep(Duration::from_millis(950));
+    store.release_renewals();
+    find(&server, &session).await;
+}

@@ -25,6 +25,8 @@ pub(crate) struct TestStore {
     memory: MemoryStore,
     is_cut: Arc<AtomicBool>,
     is_slow: watch::Sender<bool>,
+    /// Whether renewals of the lease wait, and how many do.
+    renewals: watch::Sender<(bool, usize)>,
     /// The number of calls for a last entry, now and at most.
     looks: Arc<(AtomicUsize, AtomicUsize)>,
 }
@@ -35,8 +37,8 @@ impl TestStore {
     }
 
     fn of(memory: MemoryStore) -> Self {
-        let is_slow = watch::Sender::new(false);
-        Self { memory, is_cut: Arc::default(), is_slow, looks: Arc::default() }
+        let (is_slow, renewals) = (watch::Sender::new(false), watch::Sender::default());
+        Self { memory, is_cut: Arc::default(), is_slow, renewals, looks: Arc::default() }
     }
 
     /// Returns the connection of another manager.
@@ -52,6 +54,17 @@ impl TestStore {
     /// Makes entries of this manager wait, or not any more.
     pub(crate) fn delay_entries(&self, is_slow: bool) {
         self.is_slow.send_replace(is_slow);
+    }
+
+    /// Makes renewals of the lease of this manager wait, and waits until one does.
+    pub(crate) async fn hold_renewals(&self) {
+        self.renewals.send_modify(|(are_held, _)| *are_held = true);
+        self.renewals.subscribe().wait_for(|(_, waiting)| *waiting > 0).await.unwrap();
+    }
+
+    /// Lets them go on.
+    pub(crate) fn release_renewals(&self) {
+        self.renewals.send_modify(|(are_held, _)| *are_held = false);
     }
 
     /// Forgets everything, for all managers.
@@ -94,6 +107,12 @@ impl Store for TestStore {
             if matches!(write, Write::Create { .. } | Write::Append { .. }) {
                 let mut is_slow = self.is_slow.subscribe();
                 is_slow.wait_for(|is_slow| !is_slow).await.unwrap();
+            }
+            if matches!(write, Write::Renew { .. }) {
+                let mut renewals = self.renewals.subscribe();
+                self.renewals.send_modify(|(_, waiting)| *waiting += 1);
+                renewals.wait_for(|(are_held, _)| !are_held).await.unwrap();
+                self.renewals.send_modify(|(_, waiting)| *waiting -= 1);
             }
             self.memory.write(write).await
         })
