@@ -187,7 +187,9 @@ pub enum Event<M> {
         retry: Option<Duration>,
     },
     /// A gap: events from index `first` to the index of this event are no longer available.
-    /// MCP has no message for it: write a comment, or a log message with this id.
+    /// MCP has no message for it: write a log message with this id if the server has declared
+    /// [`logging`](crate::Initialized::logging), and otherwise a comment. The client can resume after it
+    /// only in the first case.
     Gap {
         /// The first index.
         first: u64,

@@ -6,8 +6,8 @@ use super::{
     stream::{STANDALONE, Stage, Stream, StreamKey},
 };
 use crate::{
-    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, CutReason, Event, EventId, Logged,
-    Report, StreamId, config::StallTimeout, time::Timeout, timers::TimerKind,
+    ANSWER_INDEX, Action, Actions, CloseReason, ConnectionId, CutReason, EventId, Logged, Report,
+    StreamId, config::StallTimeout, time::Timeout, timers::TimerKind,
 };
 
 impl<C, S: Clone> Session<C, S> {
@@ -141,6 +141,7 @@ impl<C, S: Clone> Session<C, S> {
     fn replay(&mut self, stream: StreamKey, connection: ConnectionKey, out: &mut Actions<C, S>) {
         let end = self.send_end(stream);
         let last = end.saturating_sub(1);
+        let has_logging = self.initialized.is_some_and(|result| result.logging);
         let Self { streams, connections, config, .. } = self;
         let Stream { id, log, .. } = &streams[stream];
         let attached = &mut connections[connection];
@@ -161,7 +162,7 @@ impl<C, S: Clone> Session<C, S> {
             }
             let id = EventId::new(*id, index);
             if let Some((first, _)) = gap {
-                out.push(attached.event_action(id, Event::Gap { first }));
+                out.push(attached.gap_action(id, first, has_logging));
             } else if let Some(Logged { entry, .. }) = logged {
                 out.push(attached.entry_action(id, entry));
                 logged = rest.next();

@@ -76,6 +76,10 @@ impl<C, S: Clone> Session<C, S> {
             if let Some(retry) = retry.filter(|_| self.uses_priming()) {
                 self.send_retry((stream, connection), retry, retry_index, out);
             }
+            if stream != STANDALONE && !self.connections[connection].can_resume {
+                // It was deferred, and what its client was to get an event id with was evicted.
+                return;
+            }
             self.close_connection(connection, CloseReason::Requested, out);
             if stream == STANDALONE {
                 self.close_shadows(out);

@@ -151,6 +151,19 @@ impl Connection {
         }
     }
 
+    /// Returns the action that sends a gap. Its client gets the id, which it can resume after, only if
+    /// `has_logging`: with a log message.
+    pub(crate) fn gap_action<C, S>(
+        &mut self,
+        id: EventId,
+        first: u64,
+        has_logging: bool,
+    ) -> Action<C, S> {
+        self.awaits_json = false;
+        self.can_resume |= has_logging;
+        Action::Send { connection: self.id, id, event: Event::Gap { first } }
+    }
+
     /// Returns the action that sends an event as SSE, with an id that a client can resume after.
     pub(crate) fn event_action<C, S>(&mut self, id: EventId, event: Event<S>) -> Action<C, S> {
         self.awaits_json = false;

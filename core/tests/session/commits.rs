@@ -386,6 +386,29 @@ fn gap_after_a_deferred_disconnect_is_sent_to_the_client_that_comes_back() {
     );
 }
 
+/// Without `logging`, no client gets the id of a gap.
+#[test]
+fn deferred_disconnect_of_a_client_that_gets_only_a_gap_has_no_effect() {
+    check_pending(
+        1,
+        config! { session_bytes_max: 700, ..config() },
+        "
+        > committed 1
+        > backend progress t (300 bytes)
+          commit 2: 1/0 progress t (300 bytes)
+        > disconnect 0
+        > backend-evicting progress t (400 bytes)
+          commit 3: 2/0 progress t (400 bytes)
+        > committed 2
+          to 1: 1/0 gap 1..=1
+        > disconnect 0
+        > committed 3
+          to 1: 2/0 progress t (400 bytes)
+          close 1: Requested
+        ",
+    );
+}
+
 #[test]
 fn deferred_disconnect_of_a_reader_that_is_behind_has_no_retry() {
     check_pending(

@@ -66,6 +66,26 @@ fn disconnect_is_rejected_without_an_event_id_to_resume_after() {
     );
 }
 
+/// Without `logging`, it is only a comment.
+#[test]
+fn disconnect_is_rejected_after_a_gap_alone() {
+    check_live(
+        "2025-06-18",
+        config! { session_bytes_max: 500 },
+        "
+        > post 1 request 7 token t
+          to backend: request 7 token t
+        > get 2
+        > backend notification (300 bytes)
+          to 2: 1 notification (300 bytes)
+        > backend-evicting progress t (300 bytes)
+          to 1: 1/0 gap 1..=1
+        > disconnect 0
+          rejected: driver: the client of stream 0 has no event id to resume after
+        ",
+    );
+}
+
 #[test]
 fn disconnect_with_a_full_window_sends_no_retry() {
     let config = config! { window_events_max: 1 };

@@ -149,8 +149,13 @@ impl Model {
         id: EventId,
         event: Event<u64>,
     ) {
-        self.connections[connection].is_sse = true;
-        self.streams[id.stream].can_come_back = true;
+        let has_logging = self.initialized.is_some_and(|initialized| initialized.logging);
+        let it = &mut self.connections[connection];
+        it.is_sse = true;
+        if has_logging || !matches!(event, Event::Gap { .. }) {
+            it.was_sent_id = true;
+            self.streams[id.stream].can_come_back = true;
+        }
         self.emit(Action::Send { connection, id, event });
         self.note_sent(connection, id.index, cost);
     }

@@ -15,6 +15,8 @@ pub(super) struct Connection {
     pub(super) stream: Option<StreamId>,
     pub(super) origin: Origin,
     pub(super) is_sse: bool,
+    /// Whether an event was sent on it whose id its client gets.
+    pub(super) was_sent_id: bool,
     pub(super) close_reason: Option<CloseReason>,
 
     /// The cursor: the first index that was neither sent on it nor seen by its client before.
@@ -89,6 +91,7 @@ impl Connection {
             stream,
             origin: Origin::Other,
             is_sse: true,
+            was_sent_id: false,
             close_reason: None,
             next: 1,
             first_unacknowledged: 1,
@@ -117,6 +120,11 @@ impl Connection {
     pub(super) fn admits(&self, index: u64, config: &Config) -> bool {
         self.in_flight.is_empty()
             || index - self.first_unacknowledged < u64::from(config.window_events_max)
+    }
+
+    /// Returns whether its client has an event id.
+    pub(super) fn has_event_id(&self) -> bool {
+        self.was_sent_id || self.origin == Origin::Resume
     }
 
     /// Returns whether an event that costs something is in flight on it.

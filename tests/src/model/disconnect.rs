@@ -30,6 +30,9 @@ impl Model {
             let retry_at = self.now.saturating_add(retry.unwrap_or_default());
             self.streams[stream].retry_at = retry_at;
         }
+        if stream != StreamId::Standalone && !self.connections[connection].has_event_id() {
+            return;
+        }
         self.close_connection(connection, CloseReason::Requested);
         if stream == StreamId::Standalone {
             for shadow in self.shadows() {

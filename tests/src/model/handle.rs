@@ -4,9 +4,7 @@ use std::mem;
 
 use rejoin_core::{Action, ApiMisuse, Input, Instant, Rejection, SessionCloseReason, StreamId};
 
-use super::{
-    Case, Model, connection::Origin, initialize::is_from_client, state::Stage, stream::Phase,
-};
+use super::{Case, Model, initialize::is_from_client, state::Stage, stream::Phase};
 
 impl Model {
     /// Applies one input. Returns the result, and the actions in order.
@@ -170,9 +168,7 @@ impl Model {
     /// and gets none when the stream is disconnected.
     fn lacks_event_id(&self, stream: StreamId, has_retry: bool) -> bool {
         self.attached(stream).is_some_and(|attached| {
-            attached.last_sent.is_none()
-                && attached.origin != Origin::Resume
-                && !(has_retry && self.may_send_retry(stream))
+            !(attached.has_event_id() || has_retry && self.may_send_retry(stream))
         })
     }
 }

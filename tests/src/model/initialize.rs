@@ -46,8 +46,8 @@ impl Model {
             return;
         };
         let fits = message.bytes <= self.config.message_bytes_max;
-        let version = match &message.head {
-            Head::Response { initialized, .. } if fits => Some(initialized.version),
+        let initialized = match &message.head {
+            Head::Response { initialized, .. } if fits => Some(*initialized),
             Head::Response { .. }
             | Head::Request { .. }
             | Head::Notification(_)
@@ -58,10 +58,12 @@ impl Model {
         } else {
             (Answer::Failure(Failure { id: id.clone(), reason: FailureReason::Evicted }), 0)
         };
-        self.stage = Stage::Initialized(Profile::governing(version.flatten()));
+        let version = initialized.and_then(|initialized| initialized.version);
+        self.stage = Stage::Initialized(Profile::governing(version));
+        self.initialized = initialized;
         self.respond(connection, cost, answer);
         self.close_connection(connection, CloseReason::Complete);
-        if version.is_none() {
+        if initialized.is_none() {
             self.close(SessionCloseReason::InitializeRejected);
         }
     }

@@ -3,8 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use rejoin_core::{
-    Action, Config, ConnectionId, Event, Instant, Priming, Profile, ProgressToken, RequestId,
-    SessionCloseReason, StreamId,
+    Action, Config, ConnectionId, Event, Initialized, Instant, Priming, Profile, ProgressToken,
+    RequestId, SessionCloseReason, StreamId,
 };
 
 use super::{
@@ -30,6 +30,8 @@ pub struct Model {
     /// Whether the client used the session once it was initialized.
     pub(super) was_used: bool,
     pub(super) stage: Stage,
+    /// What the backend's response has said.
+    pub(super) initialized: Option<Initialized>,
     pub(super) closed: Option<SessionCloseReason>,
     /// The limit of the kept bytes.
     pub(super) limit: usize,
@@ -109,6 +111,7 @@ impl Model {
             idle_since: now,
             was_used: false,
             stage: Stage::Expected,
+            initialized: None,
             closed: None,
             streams,
             next_number: 0,

@@ -92,7 +92,7 @@ impl ResponseBody {
                 events => sse::write(events),
             }),
             connection,
-            unanswered: unanswered.filter(|_| events.is_empty()),
+            unanswered: unanswered.filter(|_| !Unanswered::is_settled_by(events)),
             is_mid_message: false,
             events: Vec::new(),
             keep_alive: config.sse_keep_alive.and_then(KeepAlive::new),
@@ -173,9 +173,11 @@ impl EventStream {
             Next::Events { .. } if self.events.is_empty() => self.end(),
             Next::Events { .. } => {
                 let written = sse::write(&self.events);
+                if Unanswered::is_settled_by(&self.events) {
+                    self.unanswered = None;
+                }
                 // Frees the events, which are now in `written`.
                 self.events.clear();
-                self.unanswered = None;
                 Some(Ok(written))
             }
         })

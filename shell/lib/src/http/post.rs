@@ -176,7 +176,7 @@ impl Inner {
         Ok(match events.as_slice() {
             [SseEvent::Message { id: None, data }] => json(data.clone()),
             events if !more => {
-                if events.is_empty() {
+                if !Unanswered::is_settled_by(events) {
                     connection.check_end()?;
                 }
                 stream::complete_response(events)
