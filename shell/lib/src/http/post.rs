@@ -21,7 +21,7 @@ use super::{
     refusal::Refusal,
     session::{AnyConnection, AnySession},
     stream,
-    unanswered::Unanswered,
+    unanswered::{self, Unanswered},
 };
 use crate::{ClientMessage, ManagerError, SseEvent, message, session::Shared};
 
@@ -256,10 +256,7 @@ fn is_initialize<M>(post: &Post<M>) -> bool {
 /// Returns the id of the request of a POST, if it is a single one.
 fn request_id<M>(post: &Post<M>) -> Option<RequestId> {
     match post {
-        Post::Single(message) => match &message.head {
-            Head::Request { id, .. } => Some(id.clone()),
-            Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
-        },
+        Post::Single(message) => unanswered::request_id(message),
         Post::Batch(_) => None,
     }
 }

@@ -14,13 +14,9 @@ pub(super) struct Unanswered(SmallVec<[RequestId; 1]>);
 
 impl Unanswered {
     pub(super) fn new(post: &Post<ClientMessage>) -> Self {
-        let id = |message: &Message<ClientMessage>| match &message.head {
-            Head::Request { id, .. } => Some(id.clone()),
-            Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
-        };
         Self(match post {
-            Post::Single(message) => id(message).into_iter().collect(),
-            Post::Batch(messages) => messages.iter().filter_map(id).collect(),
+            Post::Single(message) => request_id(message).into_iter().collect(),
+            Post::Batch(messages) => messages.iter().filter_map(request_id).collect(),
         })
     }
 
@@ -35,6 +31,14 @@ impl Unanswered {
     pub(super) fn fail(&self, refusal: &Refusal) -> Bytes {
         let event = |id| SseEvent::Message { id: None, data: refusal.error_for(id) };
         sse::write(&self.0.iter().map(event).collect::<Vec<_>>())
+    }
+}
+
+/// Returns the id of a message, if it is a request.
+pub(super) fn request_id<M>(message: &Message<M>) -> Option<RequestId> {
+    match &message.head {
+        Head::Request { id, .. } => Some(id.clone()),
+        Head::Notification(_) | Head::Response { .. } | Head::Error { .. } => None,
     }
 }
 

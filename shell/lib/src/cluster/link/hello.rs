@@ -3,8 +3,8 @@
 //! The one that connects says who it is, whom it wants, the address that it has connected to, and a nonce.
 //! The other one answers with a nonce and the size of the largest call. Then each sends the HMAC-SHA-256
 //! of all of that, first the one that connects, so that a stranger gets nothing to guess the secret by.
-//! The other one also says whether it accepts the link: the address must be its own, so that nobody stands
-//! in between who can only write to the store.
+//! The other one also says whether it accepts the link: the address must be its own, so that somebody who can
+//! only write to the store cannot stand in between.
 
 use std::{fmt, io};
 
@@ -262,8 +262,8 @@ mod tests {
         assert!(matches!(refused, Err(HelloError::AddressTooLong)), "{refused:?}");
     }
 
-    /// Who can only write to the store makes an ingress connect to an address of their own, and connects
-    /// to the owner in turn.
+    /// Somebody who can only write to the store makes an ingress connect to an address of their own, and
+    /// connects to the owner in turn.
     #[tokio::test]
     async fn a_relay_at_another_address_gets_no_link() {
         let (mut ingress, relay_near) = duplex(1_000);

@@ -91,6 +91,9 @@ pub(crate) enum Forwarded {
     Gap { id: EventId, first: u64, notification: Option<Bytes> },
 }
 
+/// Why a call is refused that a link has no place for, at either end.
+pub(crate) const FULL: &str = "too many requests for sessions of another process, retry later";
+
 impl Call {
     pub(crate) fn new(
         session: SessionId,
@@ -165,7 +168,7 @@ impl Reply {
 
     /// Returns the reply to a call that the owner has no place for.
     pub(super) fn full() -> Self {
-        let message = "too many requests for sessions of another process, retry later".to_owned();
+        let message = FULL.to_owned();
         Self::Refused { status: 503, code: INTERNAL_ERROR, message, retry_after: Some(1) }
     }
 

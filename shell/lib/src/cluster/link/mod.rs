@@ -1,7 +1,7 @@
 //! Links between the processes of a cluster: connections on which one passes calls of clients on to
 //! the owners of their sessions.
 //!
-//! A process connects once to each other one that it needs. After a mutual proof that both know the
+//! A process connects once to each of the others that it needs. After a mutual proof that both know the
 //! secret, the connection carries frames: calls in one direction, and replies in the other.
 
 mod client;
@@ -27,7 +27,7 @@ pub(crate) use self::fuzz::fuzz;
 pub(super) use self::{client::connect, listener::Listener};
 pub(crate) use self::{
     client::{CallError, Link, OpenCall},
-    message::{Call, Control, Operation, PostCall, Reply},
+    message::{Call, Control, FULL, Operation, PostCall, Reply},
     server::{Replies, Room, Serve, ServeFuture},
 };
 

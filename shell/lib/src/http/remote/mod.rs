@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ClientMessage, ManagerError, SessionHandle, SessionId, SessionManager,
-    cluster::link::{Call, CallError, Link, OpenCall, Operation, PostCall, Reply},
+    cluster::link::{self, Call, CallError, Link, OpenCall, Operation, PostCall, Reply},
     manager::Found,
 };
 
@@ -132,8 +132,7 @@ impl RemoteSession {
                 },
                 Err(CallError::Cut) => {}
                 Err(CallError::Full) => {
-                    let message = "too many requests for sessions of another process, retry later";
-                    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message);
+                    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, link::FULL);
                     return Err(refusal.retry_after(1));
                 }
                 Err(CallError::TooLarge) => {
