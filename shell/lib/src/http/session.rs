@@ -35,7 +35,13 @@ pub(super) enum AnyConnection {
 /// What a connection has next.
 pub(super) enum Next {
     /// Small events, if there are any, and whether there can be more.
-    Events { has_more: bool },
+    Events {
+        #[cfg_attr(
+            not(feature = "cluster"),
+            expect(dead_code, reason = "only the owner of a session tells others")
+        )]
+        has_more: bool,
+    },
     /// A part of a large message.
     Part(MessagePart),
 }
