@@ -263,12 +263,15 @@ impl Store for RedisStore {
             let mut store = cmd("GET");
             store.arg(self.key(STORE_ID));
             let Connections { attempt, mut reads, .. } = self.connections()?;
-            let last = pipe().add_command(last).add_command(store).query_async(&mut reads).await;
-            let (Entries(mut entries), store): (Entries, Option<String>) =
-                last.map_err(|error| self.away(attempt, &error))?;
-            let store = store.map(|id| id.parse()).transpose();
-            let store = store.map_err(|_| self.away(attempt, &invalid("the id of the store")))?;
-            Ok(LastEntry { entry: entries.pop(), store })
+            let away = |error: RedisError| self.away(attempt, &error);
+            let mut both = pipe();
+            both.ignore_errors().add_command(last).add_command(store);
+            let (last, store): (Result<Entries, _>, Result<Option<String>, _>) =
+                both.query_async(&mut reads).await.map_err(away)?;
+            let entry = entries(last).map_err(away)?.pop();
+            let store = store.map_err(away)?.map(|id| id.parse()).transpose();
+            let store = store.map_err(|_| away(invalid("the id of the store")))?;
+            Ok(LastEntry { entry, store })
         })
     }
 
@@ -284,8 +287,7 @@ impl Store for RedisStore {
             range.arg(self.session(key)).arg(start).arg("+").arg("COUNT").arg(entries_max);
             let Connections { attempt, mut logs, .. } = self.connections()?;
             let range = range.query_async(&mut logs).await;
-            let Entries(entries) = range.map_err(|error| self.away(attempt, &error))?;
-            Ok(entries)
+            entries(range).map_err(|error| self.away(attempt, &error))
         })
     }
 
@@ -334,6 +336,7 @@ fn outcome_of_append(appended: Result<Value, RedisError>) -> Result<Outcome, Red
     match appended {
         Ok(Value::Nil) => Ok(Outcome::Missing),
         Ok(_) => Ok(Outcome::Written),
+        Err(error) if is_no_log(&error) => Ok(Outcome::Refused),
         Err(error) => refusal(&error).ok_or(error),
     }
 }
@@ -349,6 +352,12 @@ fn refusal(error: &RedisError) -> Option<Outcome> {
         let is_not_higher = |text: &str| text.contains("equal or smaller than the target stream");
         error.details().is_some_and(is_not_higher).then_some(Outcome::Refused)
     })
+}
+
+/// Returns whether a key of a session has something else than a log, which somebody else has written.
+fn is_no_log(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == "WRONGTYPE"))
 }
 
 /// Warns about a server that may evict sessions to get memory. Some do not let clients know.
@@ -371,20 +380,32 @@ fn invalid(what: &'static str) -> RedisError {
     ))
 }
 
-/// Entries as `XRANGE` returns them.
+/// Returns the entries of a log. What is no log has one entry that nobody can read, with the highest id:
+/// that concerns one session only.
+fn entries(range: Result<Entries, RedisError>) -> Result<Vec<Entry>, RedisError> {
+    match range {
+        Ok(Entries(entries)) => Ok(entries),
+        Err(error) if is_no_log(&error) => {
+            let id = EntryId { epoch: u64::MAX, number: u64::MAX };
+            Ok(vec![Entry { id, bytes: Bytes::new() }])
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Entries as `XRANGE` returns them. One that this program has not written has no bytes.
 struct Entries(Vec<Entry>);
 
 /// The names and values of an entry.
-type Fields = Vec<(String, Vec<u8>)>;
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl FromRedisValue for Entries {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
         let entries: Vec<(String, Fields)> = redis::from_redis_value(value)?;
         let entries = entries.into_iter().map(|(id, fields)| {
             let id = id.parse().map_err(|_| "not an id of an entry".to_owned())?;
-            let field = fields.into_iter().find(|(name, _)| name == FIELD);
-            let (_, bytes) = field.ok_or_else(|| format!("an entry has no field `{FIELD}`"))?;
-            Ok(Entry { id, bytes: bytes.into() })
+            let field = fields.into_iter().find(|(name, _)| name == FIELD.as_bytes());
+            Ok(Entry { id, bytes: field.map_or_else(Bytes::new, |(_, bytes)| bytes.into()) })
         });
         let entries: Result<_, String> = entries.collect();
         entries.map(Self).map_err(Into::into)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin::{
     rejoin_core::cluster::{EntryId, NodeId, StoreId},
-    store::{Outcome, RedisStore, RedisStoreConfig, Store as _, Write},
+    store::{Entry, Outcome, RedisStore, RedisStoreConfig, Store as _, Write},
 };
 
 use rejoin_test_support::engine::{Engine, programs};
@@ -79,6 +79,28 @@ async fn a_server_loses_its_id_unless_a_node_renews_it() {
 /// Renews the lease of a node, and for the same time the id of the store.
 fn renew(store: StoreId, ttl: Duration) -> Write {
     Write::Renew { node: NodeId(7), address: "here:1".into(), ttl, store, store_id_ttl: ttl }
+}
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn what_others_have_written_concerns_one_session() {
+    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
+        let engine = Engine::start(&program).await;
+        let store = store(&engine);
+        store.connect().await.unwrap();
+        let (no_log, foreign, own) = (key(1), key(2), key(3));
+        engine.command(&format!("SET rejoin:session:{no_log} x")).await;
+        engine.query(&format!("XADD rejoin:session:{foreign} 1-0 \"\\xff\" e")).await;
+        create(&store, own, (1, 0)).await;
+        for (key, last) in [(no_log, (u64::MAX, u64::MAX)), (foreign, (1, 0))] {
+            let entry = Entry { id: id(last), bytes: "".into() };
+            assert_eq!(store.last(key).await.unwrap().entry, Some(entry.clone()));
+            assert_eq!(store.read(key, None, 8).await.unwrap(), [entry]);
+            assert_eq!(append(&store, key, (1, 0)).await, Outcome::Refused);
+            assert_eq!(create(&store, key, (1, 0)).await, Outcome::Refused);
+        }
+        assert_eq!(append(&store, own, (1, 1)).await, Outcome::Written, "it is still connected");
+    }
 }
 
 #[tokio::test]
