@@ -27,8 +27,8 @@ pub use self::{
 
 /// A store of sessions.
 ///
-/// It is called by one task for each session, and one for the node; what one of them writes is
-/// carried out in this order.
+/// It is called by the task of a node, and by one for each session that is looked for. Calls may be
+/// carried out in any order while they wait for their answers: a session has at most one entry in flight.
 pub trait Store: Send + Sync + 'static {
     /// Connects, after the store was away, and returns the id of the store, which it gets if it has
     /// none. Until then, every call fails: a connection that heals by itself would hide what was lost with

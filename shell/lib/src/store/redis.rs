@@ -58,6 +58,9 @@ const COMMANDS_MAX: usize = 1_024;
 /// How many times as long a part of a log may take as another response: it has up to some MiB.
 const LOG_TIMEOUTS: u32 = 10;
 
+/// Bytes of an entry, above which it may take as long as a part of a log.
+const LONG_ENTRY_BYTES: usize = 1 << 20;
+
 /// Key of the id of the store, after the prefix.
 const STORE_ID: &str = "store";
 
@@ -82,7 +85,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// The connections: a long log must not delay anything else.
+/// The connections: a long log, or a long entry, must not delay anything else.
 #[derive(Clone)]
 struct Connections {
     /// The number of the attempt that has opened them.
@@ -161,11 +164,16 @@ impl RedisStore {
         self.connections.lock().clone().ok_or_else(|| StoreAway::new("not connected"))
     }
 
-    /// Returns the connection for writes, and the attempt that has opened it.
-    fn writes(&self) -> Result<(MultiplexedConnection, u64), StoreAway> {
+    /// Returns the connection for a write, and the attempt that has opened it.
+    fn writes(&self, write: &Write) -> Result<(MultiplexedConnection, u64), StoreAway> {
+        let is_long = matches!(
+            write,
+            Write::Create { entry, .. } | Write::Append { entry, .. } if entry.len() > LONG_ENTRY_BYTES
+        );
         let connections = self.connections.lock();
-        let writes = connections.as_ref().map(|it| (it.writes.clone(), it.attempt));
-        writes.ok_or_else(|| StoreAway::new("not connected"))
+        let connections = connections.as_ref().ok_or_else(|| StoreAway::new("not connected"))?;
+        let writes = if is_long { &connections.logs } else { &connections.writes };
+        Ok((writes.clone(), connections.attempt))
     }
 
     /// Returns the error of a call. Its connections are not used any more: after a timeout, a response
@@ -250,7 +258,7 @@ impl Store for RedisStore {
 
     fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
         Box::pin(async {
-            let (mut connection, attempt) = self.writes()?;
+            let (mut connection, attempt) = self.writes(&write)?;
             let written = self.write_with(&mut connection, write).await;
             written.or_else(|error| refusal(&error).ok_or_else(|| self.away(attempt, &error)))
         })

@@ -142,3 +142,18 @@ async fn a_server_that_does_not_answer_is_away() {
         assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Refused);
     }
 }
+
+#[tokio::test]
+#[ignore = "downloads a server"]
+async fn a_long_entry_may_take_longer_than_others() {
+    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
+        let engine = Engine::start(&program).await;
+        let store = store(&engine);
+        store.connect().await.unwrap();
+        create(&store, key(1), (1, 0)).await;
+        engine.command("CLIENT PAUSE 1500 ALL").await;
+        let entry = vec![b'x'; 2 << 20].into();
+        let long = Write::Append { key: key(1), id: id((1, 1)), entry };
+        assert_eq!(store.write(long).await.unwrap(), Outcome::Written);
+    }
+}
