@@ -43,6 +43,9 @@ pub(crate) enum RestoreFailure {
     /// The log has no whole session.
     #[error("the log has no snapshot")]
     NoSnapshot,
+    /// Another process has claimed it since.
+    #[error("another process has taken the session over meanwhile")]
+    TakenOver,
 }
 
 impl Cluster {
@@ -110,6 +113,9 @@ impl SessionLog {
     }
 
     pub(crate) fn add(&mut self, entry: &store::Entry) -> Result<(), RestoreFailure> {
+        if entry.id.epoch > self.epoch {
+            return Err(RestoreFailure::TakenOver);
+        }
         if entry.id.epoch < self.epoch {
             self.through = entry.id;
         }
@@ -139,5 +145,23 @@ impl SessionLog {
         let mut actions = Actions::new();
         let core = Session::restore_with(snapshot, self.records, skip, config, now, &mut actions)?;
         Ok(Restored { core, principal, initialize, through: self.through })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::cluster::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn entries_of_later_epochs_are_not_read() {
+        let entry = |epoch, bytes| store::Entry { id: EntryId { epoch, number: 0 }, bytes };
+        let mut log = SessionLog::new(2);
+        log.add(&entry(2, entry::write(Kind::Claimed, NodeId(1), &[]))).unwrap();
+        for bytes in [entry::write(Kind::Closed, NodeId(2), &[]), Bytes::from_static(b"later")] {
+            let added = log.add(&entry(3, bytes));
+            assert!(matches!(added, Err(RestoreFailure::TakenOver)), "{added:?}");
+        }
     }
 }

@@ -192,7 +192,7 @@ impl TakeOver for Taker {
                 cluster.close(session, epoch).await;
                 Resolution::NotFound
             }
-            Err(RestoreFailure::Away(error)) => {
+            Err(error @ (RestoreFailure::Away(_) | RestoreFailure::TakenOver)) => {
                 info!(session = %id, %error, "session not restored");
                 Resolution::Unavailable
             }
