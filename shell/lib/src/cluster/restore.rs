@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use rejoin_core::{
-    Actions, Instant, Record, RestoreError, Session, Snapshot, ValidConfig, cluster::EntryId,
+    Actions, Instant, Record, RestoreError, Session, Snapshot, ValidConfig,
+    cluster::{EntryId, Tenure},
 };
 use thiserror::Error;
 
@@ -17,6 +18,9 @@ use crate::{
 
 /// Number of entries that are read at a time.
 const ENTRIES_MAX: usize = 8;
+
+/// How many times as long a log may be as what its session may keep, since it was written as a whole last.
+const LOG_FACTOR: usize = 4;
 
 /// A session that was restored.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Cluster {
     ) -> Result<Restored, RestoreFailure> {
         // An error means that the semaphore is closed, which it never is.
         let _reads = self.reads.acquire().await;
-        let log = self.read_log(StoreKey::of(session), epoch).await?;
+        let log = self.read_log(StoreKey::of(session), epoch, log_bytes_max(&config)).await?;
         log.restore(self.node.skip(), config, now)
     }
 
@@ -81,7 +85,12 @@ impl Cluster {
     }
 
     /// Reads a log to its end.
-    async fn read_log(&self, key: StoreKey, epoch: u64) -> Result<SessionLog, RestoreFailure> {
+    async fn read_log(
+        &self,
+        key: StoreKey,
+        epoch: u64,
+        bytes_max: usize,
+    ) -> Result<SessionLog, RestoreFailure> {
         let (mut log, mut after) = (SessionLog::new(epoch), None);
         loop {
             let entries = self.store.read(key, after, ENTRIES_MAX).await?;
@@ -89,9 +98,20 @@ impl Cluster {
             after = Some(newest.id);
             for entry in &entries {
                 log.add(entry)?;
+                if log.bytes > bytes_max {
+                    return Err(EntryError::Invalid("the log is too long".to_owned()).into());
+                }
             }
         }
     }
+}
+
+/// Returns the maximum length of a log. A message may exceed what a session may keep, and a session
+/// that was written as a whole is followed by as many bytes of records, and by an entry with those that
+/// waited for it.
+fn log_bytes_max(config: &ValidConfig) -> usize {
+    let kept = config.session_bytes_max.saturating_add(config.message_bytes_max);
+    kept.max(Tenure::PENDING_BYTES_MAX).saturating_mul(LOG_FACTOR)
 }
 
 /// The log of a session, as far as it was read.
@@ -104,12 +124,14 @@ pub(crate) struct SessionLog {
     whole: Option<Whole<Snapshot<Bytes>>>,
     /// Those since then.
     records: Vec<Record<Bytes>>,
+    /// Bytes of the entries of both.
+    bytes: usize,
 }
 
 impl SessionLog {
     pub(crate) fn new(epoch: u64) -> Self {
         let through = EntryId { epoch: 0, number: 0 };
-        Self { epoch, through, whole: None, records: Vec::new() }
+        Self { epoch, through, whole: None, records: Vec::new(), bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, entry: &store::Entry) -> Result<(), RestoreFailure> {
@@ -119,9 +141,12 @@ impl SessionLog {
         if entry.id.epoch < self.epoch {
             self.through = entry.id;
         }
+        let bytes = entry.bytes.len();
         let entry = Entry::read(&entry.bytes)?;
+        self.bytes = self.bytes.saturating_add(bytes);
         match entry.kind {
             Kind::Whole => {
+                self.bytes = bytes;
                 self.records.clear();
                 self.whole = Some(entry.whole()?);
             }

@@ -83,6 +83,12 @@ impl TestStore {
         entries.into_iter().map(|entry| entry.bytes).collect()
     }
 
+    /// Appends an entry that no manager has written.
+    pub(crate) async fn append(&self, session: &SessionHandle, id: EntryId, entry: Bytes) {
+        let append = Write::Append { key: StoreKey::of(session.id()), id, entry };
+        assert_eq!(self.memory.write(append).await.unwrap(), Outcome::Written);
+    }
+
     /// Returns for how many last entries this manager has asked at a time, at most.
     pub(crate) fn looks_max(&self) -> usize {
         self.looks.1.load(Ordering::SeqCst)

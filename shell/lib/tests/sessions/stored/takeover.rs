@@ -7,7 +7,7 @@ use rejoin::{
     SseEvent,
     store::{StoreConfig, Takeover},
 };
-use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason};
+use rejoin_core::{AnswerFormat, Rejection, SessionCloseReason, cluster::EntryId};
 
 use tokio::task::JoinHandle;
 
@@ -166,6 +166,35 @@ async fn a_session_still_belongs_to_its_principal() {
     let foreign = second.sessions.find_session(None, session.id()).await;
     assert!(matches!(foreign, Err(ManagerError::NotFound)), "{foreign:?}");
     second.sessions.find_session(Some(&ann), session.id()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_too_long_is_not_read() {
+    for (entries, is_restored) in [(15, true), (16, false)] {
+        let store = TestStore::new();
+        let first = server(&store);
+        let session = first.initialized().await;
+        retain_a_response(&session, &mut first.backend().await).await;
+        first.sessions.close_all();
+        first.sessions.closed().await;
+        let mut entry = store.log(&session).await.pop().unwrap().to_vec();
+        entry.resize(1 << 20, 0);
+        for number in 0..entries {
+            let id = EntryId { epoch: 1, number: 1_000 + number };
+            store.append(&session, id, entry.clone().into()).await;
+        }
+
+        let mut manager = ManagerConfig::default();
+        manager.session.session_bytes_max = 2 << 20;
+        manager.session.message_bytes_max = 2 << 20;
+        let config = StoreConfig::default();
+        let second = Server::built(manager, |builder| builder.store(store.other(), config));
+        drop(second.initialized().await);
+        let found = second.sessions.find_session(None, session.id()).await;
+        assert_eq!(found.is_ok(), is_restored, "{found:?}");
+        let is_closed = matches!(found, Err(ManagerError::NotFound));
+        assert_eq!(is_closed, !is_restored, "{found:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
