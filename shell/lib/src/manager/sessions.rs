@@ -124,9 +124,10 @@ impl<P: Payload> Sessions<P> {
         let registry = &self.shared.registry;
         registry.insert(Arc::clone(session), permit);
         session.mark_restored(owner_permits);
-        if session.inspect(Session::close_reason).is_some() {
+        if let Some(reason) = session.inspect(Session::close_reason) {
             self.shared.remove(session);
-            return Err(ManagerError::NotFound);
+            let is_moved = reason == rejoin_core::SessionCloseReason::Moved;
+            return Err(if is_moved { ManagerError::StoreAway } else { ManagerError::NotFound });
         }
         if registry.is_closing() {
             session.shut_down();

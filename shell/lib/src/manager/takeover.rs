@@ -77,7 +77,10 @@ impl SessionManager {
             return Err(ManagerError::StoreAway);
         }
         match self.resolve(cluster, id).await {
-            Resolution::Here => self.session(id).map(Found::Here),
+            // The next look tells who has it, if it has moved or ended since.
+            Resolution::Here => {
+                self.session(id).map(Found::Here).map_err(|_| ManagerError::StoreAway)
+            }
             #[cfg(feature = "cluster")]
             Resolution::There => {
                 let link = cluster.known_owner(id);
@@ -181,7 +184,7 @@ impl TakeOver for Taker {
                     Resolution::Here
                 }
                 Err(ManagerError::NotFound) => Resolution::NotFound,
-                Err(ManagerError::Closing) => Resolution::Unavailable,
+                Err(ManagerError::Closing | ManagerError::StoreAway) => Resolution::Unavailable,
                 Err(error) => {
                     info!(session = %id, %error, "session not restored");
                     cluster.release(session, epoch).await;

@@ -27,6 +27,7 @@ pub(crate) struct TestStore {
     is_slow: watch::Sender<bool>,
     /// Whether renewals of the lease wait, and how many do.
     renewals: watch::Sender<(bool, usize)>,
+    is_paused: watch::Sender<bool>,
     /// The number of calls for a last entry, now and at most.
     looks: Arc<(AtomicUsize, AtomicUsize)>,
 }
@@ -37,8 +38,14 @@ impl TestStore {
     }
 
     fn of(memory: MemoryStore) -> Self {
-        let (is_slow, renewals) = (watch::Sender::new(false), watch::Sender::default());
-        Self { memory, is_cut: Arc::default(), is_slow, renewals, looks: Arc::default() }
+        Self {
+            memory,
+            is_cut: Arc::default(),
+            is_slow: watch::Sender::new(false),
+            renewals: watch::Sender::default(),
+            is_paused: watch::Sender::new(false),
+            looks: Arc::default(),
+        }
     }
 
     /// Returns the connection of another manager.
@@ -65,6 +72,12 @@ impl TestStore {
     /// Lets them go on.
     pub(crate) fn release_renewals(&self) {
         self.renewals.send_modify(|(are_held, _)| *are_held = false);
+    }
+
+    /// Makes whatever this manager writes wait, except claims, or not any more: like a process that is
+    /// paused.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.is_paused.send_replace(is_paused);
     }
 
     /// Forgets everything, for all managers.
@@ -119,6 +132,11 @@ impl Store for TestStore {
                 self.renewals.send_modify(|(_, waiting)| *waiting += 1);
                 renewals.wait_for(|(are_held, _)| !are_held).await.unwrap();
                 self.renewals.send_modify(|(_, waiting)| *waiting -= 1);
+            }
+            let is_claim = matches!(&write, Write::Append { id, .. } if id.number == 0);
+            if !is_claim {
+                let mut is_paused = self.is_paused.subscribe();
+                is_paused.wait_for(|is_paused| !is_paused).await.unwrap();
             }
             self.memory.write(write).await
         })

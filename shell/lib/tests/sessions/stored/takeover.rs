@@ -218,6 +218,31 @@ async fn a_session_gets_a_new_backend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_moves_on_while_it_gets_a_backend_is_not_missing() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let session = first.initialized().await;
+    retain_a_response(&session, &mut first.backend().await).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
+    let third = settled_server(&store.other()).await;
+    let store = store.other();
+    let second = reopening_server(&store);
+    drop(second.initialized().await);
+    drop(second.backend().await);
+    store.pause(true);
+    let finding = finding(&second, &session);
+    let _backend = second.opened().await;
+    tokio::time::sleep(LEASE).await;
+    find(&third, &session).await;
+    store.pause(false);
+    let found = finding.await.unwrap();
+    assert!(matches!(found, Err(ManagerError::StoreAway)), "{found:?}");
+    find(&third, &session).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backend_that_negotiates_something_else_is_refused() {
     let (_second, finding, mut backend) = reopening().await;
     backend.receive().await;
@@ -238,14 +263,27 @@ async fn reopening() -> (Server, JoinHandle<Result<SessionHandle, ManagerError>>
     first.sessions.close_all();
     first.sessions.closed().await;
 
-    let mut config = StoreConfig::default();
-    config.takeover = Takeover::Reopen;
-    let build = |builder: SessionManagerBuilder| builder.store(store.other(), config);
-    let second = Server::built(ManagerConfig::default(), build);
-    let (sessions, id) = (second.sessions.clone(), session.id());
-    let finding = tokio::spawn(async move { sessions.find_session(None, id).await });
+    let second = reopening_server(&store.other());
+    let finding = finding(&second, &session);
     let backend = second.opened().await;
     (second, finding, backend)
+}
+
+/// Starts a manager that gives sessions new backends.
+fn reopening_server(store: &TestStore) -> Server {
+    let mut config = StoreConfig::default();
+    config.takeover = Takeover::Reopen;
+    let build = |builder: SessionManagerBuilder| builder.store(store.clone(), config);
+    Server::built(ManagerConfig::default(), build)
+}
+
+/// Looks for a session in a manager.
+fn finding(
+    server: &Server,
+    session: &SessionHandle,
+) -> JoinHandle<Result<SessionHandle, ManagerError>> {
+    let (sessions, id) = (server.sessions.clone(), session.id());
+    tokio::spawn(async move { sessions.find_session(None, id).await })
 }
 
 fn json(bytes: &[u8]) -> serde_json::Value {
