@@ -29,7 +29,7 @@ use self::resolve::Resolutions;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::restore::SessionLog;
 pub(crate) use self::{
-    resolve::{Resolution, TakeOver},
+    resolve::{Claim, Resolution, TakeOver},
     restore::{RestoreFailure, Restored},
 };
 use crate::{

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     SessionId,
     clock::Clock,
+    session::SessionStore,
     store::{self, LastEntry, Outcome, StoreKey, Write},
 };
 
@@ -57,6 +58,15 @@ pub(crate) enum Resolution {
     Unavailable,
 }
 
+/// A session that this process has claimed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    /// The epoch in which it is this process's own.
+    pub(crate) epoch: u64,
+    /// How often the lease of this process had expired before.
+    pub(crate) leases_lost: u64,
+}
+
 /// What this process has to do for a session that it has claimed.
 pub(crate) trait TakeOver: Send + Sync + 'static {
     /// The permit of a session that is taken over.
@@ -72,7 +82,7 @@ pub(crate) trait TakeOver: Send + Sync + 'static {
     fn take_over(
         &self,
         session: SessionId,
-        epoch: u64,
+        claim: Claim,
         permit: Self::Permit,
     ) -> impl Future<Output = Resolution> + Send;
 }
@@ -116,7 +126,7 @@ impl Cluster {
         }
         let key = StoreKey::of(session);
         let (mut resolve, mut action) = Resolve::begin(self.node, clock.now());
-        let mut place = None;
+        let (mut place, mut leases_lost) = (None, 0);
         #[cfg(feature = "cluster")]
         let mut address = std::sync::Arc::from("");
         loop {
@@ -159,17 +169,21 @@ impl Cluster {
                     place = Some(reserved);
                     resolve.tick(clock.now()).or(Some(action))
                 }
-                ResolveAction::Claim { epoch } => match self.claim(key, epoch).await {
-                    Some(ClaimOutcome::Claimed) => resolve.on_claim(ClaimOutcome::Claimed),
-                    Some(outcome) => {
-                        place = None;
-                        resolve.on_claim(outcome)
+                ResolveAction::Claim { epoch } => {
+                    leases_lost = self.leases_lost();
+                    match self.claim(key, epoch).await {
+                        Some(ClaimOutcome::Claimed) => resolve.on_claim(ClaimOutcome::Claimed),
+                        Some(outcome) => {
+                            place = None;
+                            resolve.on_claim(outcome)
+                        }
+                        None => resolve.on_disconnect(),
                     }
-                    None => resolve.on_disconnect(),
-                },
+                }
                 ResolveAction::Restore { epoch } => {
                     let Some((_takeover, permit)) = place else { return Resolution::Unavailable };
-                    let taken = AssertUnwindSafe(takes_over.take_over(session, epoch, permit));
+                    let claim = Claim { epoch, leases_lost };
+                    let taken = AssertUnwindSafe(takes_over.take_over(session, claim, permit));
                     let Ok(resolution) = taken.catch_unwind().await else {
                         error!(session = %session.short(), "a restoration has panicked: the session is closed");
                         self.close(session, epoch).await;

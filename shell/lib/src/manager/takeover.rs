@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::{Found, Inner, ManagerError, SessionManager, sessions::UnlistedSession};
 use crate::{
     Principal, SessionEvent, SessionHandle, SessionId, clock,
-    cluster::{Cluster, Resolution, RestoreFailure, Restored, TakeOver},
+    cluster::{Claim, Cluster, Resolution, RestoreFailure, Restored, TakeOver},
     permits::SessionPermit,
     session::{SessionStore, Standing, StoreJob},
     store::Takeover,
@@ -170,14 +170,20 @@ impl TakeOver for Taker {
         self.0.sessions.reserve().await.ok()
     }
 
-    async fn take_over(&self, session: SessionId, epoch: u64, permit: SessionPermit) -> Resolution {
+    async fn take_over(
+        &self,
+        session: SessionId,
+        claim: Claim,
+        permit: SessionPermit,
+    ) -> Resolution {
         let Some(cluster) = &self.0.cluster else { return Resolution::Unavailable };
+        let epoch = claim.epoch;
         let shared = self.0.sessions.shared();
         let now = shared.clock.now();
         let restored = cluster.restore(session, epoch, shared.session_config.clone(), now).await;
         let id = session.short();
         match restored {
-            Ok(restored) => match self.insert(session, epoch, restored, permit).await {
+            Ok(restored) => match self.insert(session, claim, restored, permit).await {
                 Ok(()) => {
                     let event = SessionEvent::Restored { epoch };
                     shared.observers.on_session_event(session, &event);
@@ -212,7 +218,7 @@ impl Taker {
     async fn insert(
         &self,
         id: SessionId,
-        epoch: u64,
+        claim: Claim,
         restored: Restored,
         permit: SessionPermit,
     ) -> Result<(), ManagerError> {
@@ -222,7 +228,8 @@ impl Taker {
         let owner = sessions.admit(principal, None)?;
         let UnlistedSession { session, permit, owner_permits, client, messages } =
             sessions.create(id, core, permit, owner);
-        session.continue_tenure(epoch, through, initialize.clone());
+        let Claim { epoch, leases_lost } = claim;
+        session.continue_tenure(epoch, through, leases_lost, initialize.clone());
         // The backend is gone: its client gets what it has sent before.
         session.on_backend_lost();
         match cluster.config.takeover {

@@ -152,11 +152,13 @@ impl Commits {
 }
 
 impl<P: Payload> SessionInner<P> {
-    /// Continues a session that was taken over, before anything else.
+    /// Continues a session that was taken over, before anything else. The lease had expired
+    /// `leases_lost` times before it was claimed.
     pub(crate) fn continue_tenure(
         self: &Arc<Self>,
         epoch: u64,
         through: EntryId,
+        leases_lost: u64,
         initialize: Bytes,
     ) {
         self.with_lock((), |locked| {
@@ -166,7 +168,7 @@ impl<P: Payload> SessionInner<P> {
                 tenure: Some(tenure),
                 initialize,
                 is_stored: true,
-                leases_lost: store.leases_lost(),
+                leases_lost,
                 ..Commits::default()
             };
             locked.state.commits = Some(Box::new(commits));

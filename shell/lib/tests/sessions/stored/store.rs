@@ -28,6 +28,7 @@ pub(crate) struct TestStore {
     /// Whether renewals of the lease wait, and how many do.
     renewals: watch::Sender<(bool, usize)>,
     is_paused: watch::Sender<bool>,
+    is_reading: watch::Sender<bool>,
     /// The number of calls for a last entry, now and at most.
     looks: Arc<(AtomicUsize, AtomicUsize)>,
 }
@@ -44,6 +45,7 @@ impl TestStore {
             is_slow: watch::Sender::new(false),
             renewals: watch::Sender::default(),
             is_paused: watch::Sender::new(false),
+            is_reading: watch::Sender::new(false),
             looks: Arc::default(),
         }
     }
@@ -78,6 +80,11 @@ impl TestStore {
     /// paused.
     pub(crate) fn pause(&self, is_paused: bool) {
         self.is_paused.send_replace(is_paused);
+    }
+
+    /// Makes this manager wait for what it has read of logs, or not any more.
+    pub(crate) fn delay_logs(&self, is_reading: bool) {
+        self.is_reading.send_replace(is_reading);
     }
 
     /// Forgets everything, for all managers.
@@ -161,7 +168,10 @@ impl Store for TestStore {
     ) -> StoreFuture<'_, Vec<Entry>> {
         Box::pin(async move {
             self.check()?;
-            self.memory.read(key, after, entries_max).await
+            let entries = self.memory.read(key, after, entries_max).await;
+            let mut is_reading = self.is_reading.subscribe();
+            is_reading.wait_for(|is_reading| !is_reading).await.unwrap();
+            entries
         })
     }
 

@@ -243,6 +243,38 @@ async fn a_session_that_moves_on_while_it_gets_a_backend_is_not_missing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_is_deleted_while_it_is_restored_elsewhere_stays_deleted() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let session = first.initialized().await;
+    retain_a_response(&session, &mut first.backend().await).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
+    let third = settled_server(&store.other()).await;
+    let paused = store.other();
+    let second = server(&paused);
+    drop(second.initialized().await);
+    paused.pause(true);
+    paused.delay_logs(true);
+    let finding = finding(&second, &session);
+    tokio::time::sleep(LEASE).await;
+    let taken = find(&third, &session).await;
+    third.sessions.delete_session(&taken).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(store.log(&session).await.is_empty());
+    // It has its lease again when it goes on.
+    paused.pause(false);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    paused.delay_logs(false);
+    let _found = finding.await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(store.log(&session).await.is_empty(), "it is written again");
+    let found = third.sessions.find_session(None, session.id()).await;
+    assert!(matches!(found, Err(ManagerError::NotFound)), "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backend_that_negotiates_something_else_is_refused() {
     let (_second, finding, mut backend) = reopening().await;
     backend.receive().await;
