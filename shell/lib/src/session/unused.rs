@@ -31,11 +31,12 @@ impl<P: Payload> SessionInner<P> {
         });
     }
 
-    /// Counts a session for its owner that its client has used in another process.
+    /// Counts a session for its owner that its client has used in another process, unless it has no
+    /// backend any more.
     #[cfg(feature = "store")]
     pub(crate) fn mark_restored(self: &Arc<Self>, owner_permits: OwnerPermits) {
         self.with_lock((), |locked| {
-            if locked.state.core.close_reason().is_none() {
+            if locked.state.core.close_reason().is_none() && locked.check_backend().is_ok() {
                 locked.state.owner_permits = owner_permits;
             }
         });

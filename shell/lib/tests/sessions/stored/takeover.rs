@@ -146,18 +146,7 @@ async fn a_session_still_belongs_to_its_principal() {
     let store = TestStore::new();
     let first = server(&store);
     let ann = Principal::new("issuer", "ann");
-    let initialize = post(r#""id":0,"method":"initialize""#);
-    let opened = first.sessions.initialize_session_of(
-        Some(ann.clone()),
-        None,
-        initialize,
-        AnswerFormat::Sse,
-    );
-    let (session, mut connection) = opened.await.unwrap();
-    let mut backend = first.opened().await;
-    backend.receive().await;
-    backend.send(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
-    while next(&mut connection).await.is_some() {}
+    let (session, mut backend) = initialized_by(&first, &ann).await;
     retain_a_response(&session, &mut backend).await;
     first.sessions.close_all();
     first.sessions.closed().await;
@@ -166,6 +155,43 @@ async fn a_session_still_belongs_to_its_principal() {
     let foreign = second.sessions.find_session(None, session.id()).await;
     assert!(matches!(foreign, Err(ManagerError::NotFound)), "{foreign:?}");
     second.sessions.find_session(Some(&ann), session.id()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_session_without_a_backend_does_not_count() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let ann = Principal::new("issuer", "ann");
+    let (session, mut backend) = initialized_by(&first, &ann).await;
+    retain_a_response(&session, &mut backend).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
+    let second = limited_server(&store.other());
+    drop(second.initialized().await);
+    second.sessions.find_session(Some(&ann), session.id()).await.unwrap();
+    initialized_by(&second, &ann).await;
+}
+
+/// Starts a manager where a principal may have one session.
+fn limited_server(store: &TestStore) -> Server {
+    let mut config = ManagerConfig::default();
+    config.sessions_per_principal_max = Some(1);
+    Server::built(config, |builder| builder.store(store.clone(), StoreConfig::default()))
+}
+
+/// Starts a session of a principal.
+async fn initialized_by(server: &Server, principal: &Principal) -> (SessionHandle, BackendSession) {
+    let (initialize, principal) =
+        (post(r#""id":0,"method":"initialize""#), Some(principal.clone()));
+    let opened =
+        server.sessions.initialize_session_of(principal, None, initialize, AnswerFormat::Sse);
+    let (session, mut connection) = opened.await.unwrap();
+    let mut backend = server.opened().await;
+    backend.receive().await;
+    backend.send(r#""id":0,"result":{"protocolVersion":"2025-11-25"}"#).await;
+    while next(&mut connection).await.is_some() {}
+    (session, backend)
 }
 
 #[tokio::test(start_paused = true)]
