@@ -35,7 +35,7 @@ impl SessionManager {
     ) -> Result<Found, ManagerError> {
         for _ in 0..LOOKS_MAX {
             self.wait_for_lease(cluster).await?;
-            match self.find_or_take_over(cluster, id).await? {
+            match self.find_or_take_over(cluster, principal, id).await? {
                 Found::Here(session) => match certain(session, principal).await {
                     Err(ManagerError::Moved) => {}
                     found => return found.map(Found::Here),
@@ -60,6 +60,7 @@ impl SessionManager {
     async fn find_or_take_over(
         &self,
         cluster: &Arc<Cluster>,
+        principal: Option<&Principal>,
         id: SessionId,
     ) -> Result<Found, ManagerError> {
         if let Ok(session) = self.session(id) {
@@ -76,7 +77,7 @@ impl SessionManager {
             // Another one takes it over.
             return Err(ManagerError::StoreAway);
         }
-        match self.resolve(cluster, id).await {
+        match self.resolve(cluster, principal, id).await {
             // The next look tells who has it, if it has moved or ended since.
             Resolution::Here => {
                 self.session(id).map(Found::Here).map_err(|_| ManagerError::StoreAway)
@@ -91,8 +92,14 @@ impl SessionManager {
         }
     }
 
-    async fn resolve(&self, cluster: &Arc<Cluster>, id: SessionId) -> Resolution {
-        let resolving = cluster.resolve(id, self.shared().clock, Taker(Arc::clone(&self.inner)));
+    async fn resolve(
+        &self,
+        cluster: &Arc<Cluster>,
+        principal: Option<&Principal>,
+        id: SessionId,
+    ) -> Resolution {
+        let taker = Taker { manager: Arc::clone(&self.inner), principal: principal.cloned() };
+        let resolving = cluster.resolve(id, self.shared().clock, taker);
         let resolved = clock::timeout(RESOLVE_TIMEOUT, resolving).await;
         resolved.unwrap_or(Resolution::Unavailable)
     }
@@ -102,7 +109,7 @@ impl SessionManager {
     pub(super) async fn take_over(&self, cluster: &Arc<Cluster>, id: SessionId) -> bool {
         !self.shared().registry.is_closing()
             && !cluster.has_closed(id)
-            && self.resolve(cluster, id).await == Resolution::Here
+            && self.resolve(cluster, None, id).await == Resolution::Here
     }
 
     /// Waits a little for the lease of this process.
@@ -157,17 +164,24 @@ pub(super) async fn ended(session: &SessionHandle) -> Result<(), ManagerError> {
 }
 
 /// Takes sessions over for a manager.
-struct Taker(Arc<Inner>);
+struct Taker {
+    manager: Arc<Inner>,
+    /// Who asks for the session, as far as that is known.
+    principal: Option<Principal>,
+}
 
 impl TakeOver for Taker {
     type Permit = SessionPermit;
 
     fn has(&self, session: SessionId) -> bool {
-        self.0.sessions.shared().registry.find(session).is_some()
+        self.manager.sessions.shared().registry.find(session).is_some()
     }
 
     async fn reserve(&self) -> Option<SessionPermit> {
-        self.0.sessions.reserve().await.ok()
+        let sessions = &self.manager.sessions;
+        // To whom the session belongs is known once its log is read: this spares most of that in vain.
+        sessions.admit(self.principal.clone(), None).ok()?;
+        sessions.reserve().await.ok()
     }
 
     async fn take_over(
@@ -176,9 +190,9 @@ impl TakeOver for Taker {
         claim: Claim,
         permit: SessionPermit,
     ) -> Resolution {
-        let Some(cluster) = &self.0.cluster else { return Resolution::Unavailable };
+        let Some(cluster) = &self.manager.cluster else { return Resolution::Unavailable };
         let epoch = claim.epoch;
-        let shared = self.0.sessions.shared();
+        let shared = self.manager.sessions.shared();
         let now = shared.clock.now();
         let restored = cluster.restore(session, epoch, shared.session_config.clone(), now).await;
         let id = session.short();
@@ -223,8 +237,8 @@ impl Taker {
         permit: SessionPermit,
     ) -> Result<(), ManagerError> {
         let Restored { core, principal, initialize, through } = restored;
-        let Some(cluster) = &self.0.cluster else { return Err(ManagerError::StoreAway) };
-        let sessions = &self.0.sessions;
+        let Some(cluster) = &self.manager.cluster else { return Err(ManagerError::StoreAway) };
+        let sessions = &self.manager.sessions;
         let owner = sessions.admit(principal, None)?;
         let UnlistedSession { session, permit, owner_permits, client, messages } =
             sessions.create(id, core, permit, owner);
@@ -235,7 +249,7 @@ impl Taker {
         match cluster.config.takeover {
             Takeover::End => drop(messages),
             Takeover::Reopen => {
-                let reopened = self.0.reopen(&session, &initialize, client, messages).await;
+                let reopened = self.manager.reopen(&session, &initialize, client, messages).await;
                 if let Err(error) = reopened {
                     warn!(session = %id.short(), %error, "no new server for a session");
                 }

@@ -173,6 +173,26 @@ async fn a_restored_session_without_a_backend_does_not_count() {
     initialized_by(&second, &ann).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_is_not_claimed_if_its_owner_has_too_many() {
+    let store = TestStore::new();
+    let first = server(&store);
+    let ann = Principal::new("issuer", "ann");
+    let (session, mut backend) = initialized_by(&first, &ann).await;
+    retain_a_response(&session, &mut backend).await;
+    first.sessions.close_all();
+    first.sessions.closed().await;
+
+    let second = limited_server(&store.other());
+    let (occupant, _backend) = initialized_by(&second, &ann).await;
+    let before = store.bytes(&session).await;
+    let found = second.sessions.find_session(Some(&ann), session.id()).await;
+    assert!(matches!(found, Err(ManagerError::StoreAway)), "{found:?}");
+    assert_eq!(store.bytes(&session).await, before, "nothing was written");
+    occupant.delete().unwrap();
+    second.sessions.find_session(Some(&ann), session.id()).await.unwrap();
+}
+
 /// Starts a manager where a principal may have one session.
 fn limited_server(store: &TestStore) -> Server {
     let mut config = ManagerConfig::default();
