@@ -12,14 +12,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rejoin_core::{
-    Instant,
+    Instant, Session,
     cluster::{EntryId, LastEntry, LeaseAction, LeaseActions, NodeId, StoreId, WriteOutcome},
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{info, warn};
 
 use super::{
-    Cluster, Job,
+    Cluster, CountedBytes, Job,
     entry::{Entry, Kind},
 };
 use crate::{
@@ -33,8 +33,8 @@ const CALLS_MAX: usize = 1_024;
 /// Maximum number of calls for sessions in the background, besides those.
 const BACKGROUND_CALLS_MAX: usize = 64;
 
-/// Bytes of entries without an answer, above which no session in the background is asked for: each may
-/// be written as a whole then.
+/// Bytes of entries without an answer, and of sessions that are asked for, above which no other session
+/// in the background is: each may be written as a whole then.
 const ENTRY_BYTES_MAX: usize = 32 << 20;
 
 /// Time before the first attempt to connect again, which doubles with each that fails.
@@ -175,9 +175,15 @@ impl Node {
         {
             if let Some(session) = self.asks.pop_front() {
                 let key = StoreKey::of(session.id());
-                self.call(
-                    |cluster| async move { Answer::Last(session, cluster.store.last(key).await) },
-                );
+                let kept = session.inspect(Session::kept_bytes);
+                self.call(|cluster| {
+                    let bytes = CountedBytes::new(&cluster.entries, kept);
+                    async move {
+                        let last = cluster.store.last(key).await;
+                        drop(bytes);
+                        Answer::Last(session, last)
+                    }
+                });
             } else if let Some(session) = self.extends.pop() {
                 let key = StoreKey::of(session.id());
                 self.call(|cluster| async move {

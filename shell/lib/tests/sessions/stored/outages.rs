@@ -89,6 +89,30 @@ async fn many_sessions_do_not_ask_the_store_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn few_large_sessions_ask_the_store_at_once() {
+    let store = TestStore::new();
+    let server = server(&store);
+    let mut sessions = Vec::new();
+    let long = "x".repeat(12 << 20);
+    for _ in 0..8 {
+        let (session, mut backend) = (server.initialized().await, server.backend().await);
+        let call = post(r#""id":1,"method":"a""#);
+        drop(session.request(call, AnswerFormat::Sse).await.unwrap());
+        backend.receive().await;
+        backend.send(&format!(r#""id":1,"result":"{long}""#)).await;
+        sessions.push((session, backend));
+    }
+    store.cut(true);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    store.cut(false);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for (session, _) in &sessions {
+        find(&server, session).await;
+    }
+    assert_eq!(store.looks_max(), 3, "each may be written as a whole");
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_that_there_is_no_memory_for_are_in_the_store_after_all() {
     let store = TestStore::new();
     let server = server(&store);
