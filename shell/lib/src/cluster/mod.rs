@@ -36,7 +36,7 @@ use crate::{
     ClientMessage, Principal, SessionId,
     byte_counter::ByteCounter,
     session::{SessionInner, SessionStore, Shared, StoreJob},
-    store::{Store, StoreConfig},
+    store::{Store, StoreConfig, Write},
 };
 
 /// Maximum number of sessions that are taken over at a time.
@@ -77,6 +77,8 @@ struct State {
     /// The store that was connected last, and since when it is known.
     store: Option<(StoreId, Instant)>,
     leases_lost: u64,
+    /// Whether the process has ended its lease.
+    has_left: bool,
     /// Sessions that are closed, and whose end the store does not know yet. At most as many as
     /// `sessions_max`; the store removes the others when their TTL expires.
     closed: HashMap<SessionId, Arc<SessionInner<Bytes>>>,
@@ -118,6 +120,7 @@ impl Cluster {
             lease: NodeLease::new(config.lease),
             store: None,
             leases_lost: 0,
+            has_left: false,
             closed: HashMap::new(),
         };
         Self {
@@ -166,6 +169,14 @@ impl Cluster {
     /// Returns whether a session is closed, although the store may not know it yet.
     pub(crate) fn has_closed(&self, session: SessionId) -> bool {
         self.state.lock().closed.contains_key(&session)
+    }
+
+    /// Ends the lease for good, so that others do not try to reach this process, which has no sessions
+    /// any more.
+    pub(crate) async fn end_lease(&self) {
+        self.state.lock().has_left = true;
+        // If that fails, the lease expires.
+        let _ = self.store.write(Write::Leave { node: self.node }).await;
     }
 
     /// Returns a future that is ready when the lease has become valid after this call.

@@ -351,6 +351,9 @@ impl Node {
     }
 
     fn carry_out(&mut self, shared: &Arc<Shared<Bytes>>, actions: LeaseActions) {
+        if self.cluster.state.lock().has_left {
+            return;
+        }
         for action in actions {
             match action {
                 LeaseAction::Renew => self.renew(shared.clock.now()),

@@ -288,11 +288,13 @@ impl SessionManager {
     /// have passed on.
     pub async fn closed(&self) {
         self.inner.sessions.closed().await;
-        #[cfg(feature = "cluster")]
+        #[cfg(feature = "store")]
         if let Some(cluster) = &self.inner.cluster
             && self.shared().registry.is_closing()
         {
+            #[cfg(feature = "cluster")]
             cluster.leave().await;
+            cluster.end_lease().await;
         }
     }
 

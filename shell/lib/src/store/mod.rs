@@ -123,7 +123,7 @@ pub enum Write {
         /// Time after which the store loses its id, from now on.
         store_id_ttl: Duration,
     },
-    /// Ends the lease of a node.
+    /// Ends the lease of a node, which has handed its sessions over.
     Leave {
         /// The node.
         node: NodeId,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -29,6 +29,8 @@ pub(crate) struct TestStore {
     renewals: watch::Sender<(bool, usize)>,
     is_paused: watch::Sender<bool>,
     is_reading: watch::Sender<bool>,
+    /// Who has renewed its lease last.
+    node: Arc<Mutex<Option<NodeId>>>,
     /// The number of calls for a last entry, now and at most.
     looks: Arc<(AtomicUsize, AtomicUsize)>,
 }
@@ -46,6 +48,7 @@ impl TestStore {
             renewals: watch::Sender::default(),
             is_paused: watch::Sender::new(false),
             is_reading: watch::Sender::new(false),
+            node: Arc::default(),
             looks: Arc::default(),
         }
     }
@@ -109,6 +112,12 @@ impl TestStore {
         assert_eq!(self.memory.write(append).await.unwrap(), Outcome::Written);
     }
 
+    /// Returns whether the manager has a lease.
+    pub(crate) async fn has_lease(&self) -> bool {
+        let node = self.node.lock().unwrap().unwrap();
+        self.memory.lease(node).await.unwrap().is_some()
+    }
+
     /// Returns for how many last entries this manager has asked at a time, at most.
     pub(crate) fn looks_max(&self) -> usize {
         self.looks.1.load(Ordering::SeqCst)
@@ -134,7 +143,8 @@ impl Store for TestStore {
                 let mut is_slow = self.is_slow.subscribe();
                 is_slow.wait_for(|is_slow| !is_slow).await.unwrap();
             }
-            if matches!(write, Write::Renew { .. }) {
+            if let Write::Renew { node, .. } = &write {
+                *self.node.lock().unwrap() = Some(*node);
                 let mut renewals = self.renewals.subscribe();
                 self.renewals.send_modify(|(_, waiting)| *waiting += 1);
                 renewals.wait_for(|(are_held, _)| !are_held).await.unwrap();

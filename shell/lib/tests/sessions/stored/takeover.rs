@@ -56,6 +56,21 @@ async fn a_session_outlives_its_manager() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_manager_that_has_handed_its_sessions_over_has_no_lease() {
+    let store = TestStore::new();
+    let first = server(&store);
+    first.initialized().await;
+    assert!(store.has_lease().await);
+    first.sessions.close_all();
+    first.sessions.closed().await;
+    for _ in 0..2 {
+        assert!(!store.has_lease().await);
+        // Longer than between two renewals.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_without_a_living_owner_is_taken_over() {
     let store = TestStore::new();
     let second = settled_server(&store.other()).await;
