@@ -169,5 +169,6 @@ async fn a_lease_that_is_renewed_after_a_pause_is_valid_at_once() {
     // Longer than the rest of the lease, and shorter than the one that is being renewed.
     std::thread::sleep(Duration::from_millis(950));
     store.release_renewals();
-    find(&server, &session).await;
+    let found = tokio::time::timeout(Duration::from_millis(800), find(&server, &session));
+    found.await.unwrap();
 }
