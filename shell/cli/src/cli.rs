@@ -52,7 +52,7 @@ enum Subtask {
     ///
     /// Every option is also an environment variable (`REJOIN_MAX_SESSIONS` for --max-sessions)
     /// and a key of the configuration file (`max-sessions`). Precedence: flag, environment
-    /// variable, file.
+    /// variable, file. The command does not inherit these variables.
     Serve(Box<Serve>),
     /// Connect a client that only knows stdio to a remote MCP server
     ///
@@ -152,7 +152,7 @@ fn command() -> Command {
             if name == "command" {
                 return argument.long(None).last(true).num_args(1..);
             }
-            let argument = argument.env(variable(&name)).hide_env(true);
+            let argument = argument.env(config::variable(&name)).hide_env(true);
             let argument = match name.as_str() {
                 "cors" | "env_clear" | "json_responses" => {
                     let argument = argument.num_args(0..=1).require_equals(true);
@@ -189,11 +189,6 @@ fn with_default(argument: Arg, default: &Value) -> Arg {
     argument.help(help.unwrap_or_default()).long_help(Resettable::from(long_help))
 }
 
-/// Returns the name of the environment variable of an option.
-fn variable(name: &str) -> String {
-    format!("REJOIN_{}", name.to_uppercase())
-}
-
 /// Names the environment variable in the error for an invalid value that comes from it.
 fn name_environment_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
@@ -203,7 +198,7 @@ fn name_environment_variable(mut error: clap::Error, arguments: &[OsString]) -> 
     };
     let flag = option.split_whitespace().next().unwrap_or_default();
     let is_flag = |argument: &OsString| argument.to_string_lossy().starts_with(flag);
-    let variable = variable(&flag.trim_start_matches('-').replace('-', "_"));
+    let variable = config::variable(&flag.trim_start_matches('-').replace('-', "_"));
     let is_set = std::env::var_os(&variable).is_some_and(|set| set == value.as_str());
     if is_set && !arguments.iter().any(is_flag) {
         let option = format!("{variable} (environment variable of {flag})");
@@ -330,5 +325,21 @@ mod tests {
         assert_eq!(value("B"), Some("".into()));
         assert_eq!(value("C"), None);
         assert!(error(&["rejoin", "serve", "--env", "=1"]).contains("--env"));
+    }
+
+    #[test]
+    fn the_command_does_not_inherit_the_variables_of_options() {
+        let config = serve(&["--env", "REJOIN_STORE=its-own", "--", "server"]);
+        let supervisor = ChildSupervisor::start(None, false).unwrap();
+        let env = config.stdio(supervisor).unwrap().env;
+        let mut command = command();
+        command.build();
+        let serve = command.find_subcommand("serve").unwrap();
+        let variables: Vec<_> = serve.get_arguments().filter_map(Arg::get_env).collect();
+        assert_eq!(env.keys().len(), variables.len());
+        for variable in variables {
+            let own = (variable == "REJOIN_STORE").then(|| "its-own".into());
+            assert_eq!(env.get(variable), Some(&own), "{variable:?}");
+        }
     }
 }

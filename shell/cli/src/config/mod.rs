@@ -10,6 +10,7 @@ mod text;
 mod values;
 
 use std::{
+    ffi::OsString,
     fs,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
@@ -180,7 +181,8 @@ impl ProgramConfig {
         let mut config = StdioConfig::new(command);
         config.args = args.iter().map(Into::into).collect();
         config.clear_env = self.env_clear;
-        config.env = self.env.iter().map(EnvVariable::to_pair).collect();
+        let own = own_variables().map(|name| (OsString::from(name), None));
+        config.env = own.chain(self.env.iter().map(EnvVariable::to_pair)).collect();
         config.working_dir = Some(self.cwd.clone());
         config.stop_timeout = self.stop_timeout;
         config.line_bytes_max = self.sessions.session.message_bytes_max;
@@ -273,6 +275,18 @@ pub(crate) fn defaults() -> serde_json::Map<String, serde_json::Value> {
         Ok(serde_json::Value::Object(defaults)) => defaults,
         _ => serde_json::Map::new(),
     }
+}
+
+/// Returns the name of the environment variable of an option.
+pub(crate) fn variable(option: &str) -> String {
+    format!("REJOIN_{}", option.to_uppercase())
+}
+
+/// Returns the environment variables of all options. They may have secrets, and servers do not inherit
+/// them.
+fn own_variables() -> impl Iterator<Item = String> {
+    let options = options::FIELDS.iter().map(|(name, _)| *name);
+    options.filter(|name| *name != "command").chain(["config"]).map(variable)
 }
 
 /// Returns whether a text is a URL that a path can be appended to.

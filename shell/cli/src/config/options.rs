@@ -246,6 +246,9 @@ options! {
         /// Working directory of the command
         cwd: PathBuf => cwd;
         /// Environment variable of the command: `NAME=VALUE` sets it, `NAME` unsets it; repeatable
+        ///
+        /// The command inherits all others of rejoin, except those of its own options, such as
+        /// `REJOIN_STORE`.
         env: Vec<EnvVariable> => env;
         /// Pass only PATH and the variables of --env on to the command
         env_clear: bool => env_clear;

@@ -91,3 +91,13 @@ async fn environment_and_directory_are_as_configured() {
     let expected = json!({ "a": "b c", "home": "none", "cwd": "/usr/bin" });
     assert_eq!(result(&client, 1, json!({})).await, expected);
 }
+
+#[tokio::test]
+async fn variables_of_options_are_not_inherited() {
+    let script = r#"receive; respond "{\"level\":\"${REJOIN_LOG_LEVEL-none}\",\"path\":\"${REJOIN_PATH-none}\"}""#;
+    // Programs of tests get their log level by its variable.
+    let program = serve(&["--env", "REJOIN_PATH=/its/own"], script);
+    let client = Client::initialize(&program.address).await;
+    let expected = json!({ "level": "none", "path": "/its/own" });
+    assert_eq!(result(&client, 1, json!({})).await, expected);
+}
