@@ -33,16 +33,16 @@ impl FromStr for EntryId {
 pub struct NodeId(pub u64);
 
 impl NodeId {
-    /// Returns how many event ids a session leaves out that this process takes over, see
-    /// `Session::restore_with`.
+    /// Returns how many event ids a session leaves out that this process takes over, after so many other
+    /// takeovers, see `Session::restore_with`.
     ///
-    /// A store that has forgotten a takeover lets another process take the session over from where
-    /// the first one did. The ids of its events differ from those of the first one all the same,
-    /// because what is left out depends on the process. It is at most 2^51, which is enough for 8,192
-    /// takeovers.
+    /// A store that has forgotten a takeover lets another process, or the same one, take the session over
+    /// from where the first takeover did. The ids of its events differ all the same, because what is left
+    /// out depends on the process and the takeover. It is at most 2^51, which is enough for 8,192
+    /// takeovers of one session.
     #[must_use]
-    pub const fn skip(self) -> u64 {
-        (1 + self.0 % (1 << 19)) << 32
+    pub const fn skip(self, takeovers: u64) -> u64 {
+        (1 + self.0.wrapping_add(takeovers) % (1 << 19)) << 32
     }
 }
 
@@ -103,10 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn processes_leave_out_different_event_ids() {
-        assert_eq!(NodeId(0).skip(), 1 << 32);
-        assert_eq!(NodeId((7 << 19) + 5).skip(), 6 << 32);
-        assert_eq!(NodeId(u64::MAX).skip(), 1 << 51);
+    fn takeovers_leave_out_different_event_ids() {
+        assert_eq!(NodeId(0).skip(0), 1 << 32);
+        assert_eq!(NodeId((7 << 19) + 5).skip(0), 6 << 32);
+        assert_eq!(NodeId((7 << 19) + 5).skip(1), 7 << 32);
+        assert_eq!(NodeId(u64::MAX).skip(0), 1 << 51);
+        assert_eq!(NodeId(u64::MAX).skip(1), 1 << 32);
     }
 
     #[test]

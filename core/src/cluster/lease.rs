@@ -47,20 +47,6 @@ impl Default for LeaseConfig {
     }
 }
 
-impl LeaseConfig {
-    /// Returns the time after which the store loses its id, unless a process renews it together with its
-    /// lease.
-    ///
-    /// All processes renew within an interval, so the id is lost before the lease of any process expires
-    /// for the reason that none can renew. A process whose lease expires while the id stays therefore
-    /// knows that others could have taken its sessions over; otherwise, the store may have come back with
-    /// less than it had.
-    #[must_use]
-    pub const fn store_id_ttl(&self) -> Duration {
-        self.ttl.saturating_sub(self.interval)
-    }
-}
-
 /// What the driver must do for the lease, in this order.
 pub type LeaseActions = SmallVec<[LeaseAction; 2]>;
 

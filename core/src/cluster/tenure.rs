@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::{EntryId, StoreId};
+use super::EntryId;
 
 /// How a process holds one session.
 ///
@@ -15,8 +15,6 @@ pub struct Tenure {
     epoch: u64,
     /// The last entry that this process had not written, when it took the session over.
     restored: Option<EntryId>,
-    /// The store that the session was written to.
-    store: StoreId,
     /// The number of the last entry that was sent to the store.
     sent: Option<u64>,
     state: State,
@@ -25,6 +23,8 @@ pub struct Tenure {
     is_confirmed: bool,
     /// How the session is handed over, once nothing is in flight.
     end: Option<EntryKind>,
+    /// Whether the log is removed instead of closed, because the store has no room.
+    is_removed: bool,
     /// Bytes of records that wait for the next entry.
     pending: usize,
     /// Bytes of the last whole session, and of the records after it.
@@ -108,6 +108,8 @@ pub enum TenureAction {
         /// The first entry that stays.
         before: EntryId,
     },
+    /// Remove the log.
+    Remove,
     /// Ask the store for the last entry: [`Tenure::on_last_entry`].
     Ask,
     /// The session was handed over, or is closed in the store.
@@ -126,9 +128,10 @@ pub enum GiveUpReason {
     TakenOver,
     /// Another process has taken it over, and closed it.
     Closed,
-    /// The store does not have it any more, and may have let another process end it.
-    Removed,
 }
+
+/// The epoch of a session that no process has taken over.
+const FIRST_EPOCH: u64 = 1;
 
 /// Bytes of records after which the session is written as a whole again, if it has fewer bytes itself.
 const RECORDS_BYTES_MAX: usize = 256 << 10;
@@ -140,8 +143,8 @@ impl Tenure {
 
     /// Begins a session, which must be written as a whole before its client learns its id.
     #[must_use]
-    pub fn begin(store: StoreId) -> (Self, TenureActions) {
-        let mut tenure = Self::new(1, store);
+    pub fn begin() -> (Self, TenureActions) {
+        let mut tenure = Self::new(FIRST_EPOCH);
         let write = tenure.write(EntryKind::Whole, true);
         (tenure, write)
     }
@@ -149,23 +152,23 @@ impl Tenure {
     /// Continues a session that was taken over by the entry `epoch-0`, and restored from those through
     /// `restored`.
     #[must_use]
-    pub fn continue_in(epoch: u64, restored: EntryId, store: StoreId) -> (Self, TenureActions) {
+    pub fn continue_in(epoch: u64, restored: EntryId) -> (Self, TenureActions) {
         let (sent, restored) = (Some(0), Some(restored));
-        let mut tenure = Self { restored, sent, ..Self::new(epoch, store) };
+        let mut tenure = Self { restored, sent, ..Self::new(epoch) };
         let write = tenure.write(EntryKind::Whole, false);
         (tenure, write)
     }
 
-    fn new(epoch: u64, store: StoreId) -> Self {
+    fn new(epoch: u64) -> Self {
         let (pending, whole, since_whole) = (0, 0, 0);
         Self {
             epoch,
             restored: None,
-            store,
             sent: None,
             state: State::Idle,
             is_confirmed: true,
             end: None,
+            is_removed: false,
             pending,
             whole,
             since_whole,
@@ -213,9 +216,9 @@ impl Tenure {
         match outcome {
             WriteOutcome::Written => self.on_written(kind, bytes),
             WriteOutcome::Full if kind == EntryKind::Closed => {
-                // The log is removed, which needs no room.
-                self.state = State::Over;
-                TenureActions::from_iter([TenureAction::Ended])
+                // The log is removed, which needs no room, unless it is another process's by now.
+                self.is_removed = true;
+                self.ask(Some(kind))
             }
             WriteOutcome::Full => {
                 self.state = State::Full;
@@ -262,24 +265,12 @@ impl Tenure {
     ///
     /// `held_lease` says whether the lease of the process has been valid since the session was last
     /// known to be its own: then no other process can have taken the session over, or is about to.
-    pub fn on_last_entry(
-        &mut self,
-        last: Option<LastEntry>,
-        store: StoreId,
-        held_lease: bool,
-    ) -> TenureActions {
+    pub fn on_last_entry(&mut self, last: Option<LastEntry>, held_lease: bool) -> TenureActions {
         let State::Doubt { writing, is_asking: true } = self.state else {
             return TenureActions::new();
         };
-        let Some(last) = last else {
-            if store == self.store && !held_lease {
-                return self.give_up(GiveUpReason::Removed);
-            }
-            // The store has forgotten it.
-            self.store = store;
-            return self.repair(true);
-        };
-        self.store = store;
+        // The store has lost it: a session that another process has closed leaves an entry.
+        let Some(last) = last else { return self.repair(true) };
         let is_written = last.is_own && Some(last.id) == self.sent_id();
         let is_earlier = if last.is_own {
             Some(last.id) < self.sent_id()
@@ -330,14 +321,16 @@ impl Tenure {
     fn claim_again(&mut self) {
         self.epoch = self.epoch.saturating_add(1);
         self.sent = None;
+        self.is_removed = false;
     }
 
     /// Writes what repairs the log of the session, whatever is missing in it.
     fn repair(&mut self, creates: bool) -> TenureActions {
         match self.end {
-            Some(EntryKind::Closed) if creates => {
+            Some(EntryKind::Closed) if creates || self.is_removed => {
                 self.state = State::Over;
-                TenureActions::from_iter([TenureAction::Ended])
+                let remove = self.is_removed.then_some(TenureAction::Remove);
+                remove.into_iter().chain([TenureAction::Ended]).collect()
             }
             Some(EntryKind::Closed) => self.write(EntryKind::Closed, false),
             _ => self.write(EntryKind::Whole, creates),
@@ -360,15 +353,22 @@ impl Tenure {
             EntryKind::Whole => {
                 (self.whole, self.since_whole) = (bytes, 0);
                 // The first entry of a session has none before it.
-                let is_first = |id: &EntryId| (id.epoch, id.number) == (1, 0);
+                let is_first = |id: &EntryId| (id.epoch, id.number) == (FIRST_EPOCH, 0);
                 let before = self.sent_id().filter(|id| !is_first(id));
                 actions.extend(before.map(|before| TenureAction::Trim { before }));
             }
             // It was closed meanwhile, which any other process must learn.
             EntryKind::Released if self.end == Some(EntryKind::Closed) => {}
-            EntryKind::Released | EntryKind::Closed => {
+            EntryKind::Released => {
                 self.state = State::Over;
                 actions.push(TenureAction::Ended);
+            }
+            EntryKind::Closed => {
+                self.state = State::Over;
+                // A process that has had it before, and is paused, must find that it is closed.
+                let stays = self.sent_id().filter(|id| id.epoch > FIRST_EPOCH);
+                let trim = stays.map(|before| TenureAction::Trim { before });
+                actions.extend([trim.unwrap_or(TenureAction::Remove), TenureAction::Ended]);
             }
         }
         actions
@@ -424,9 +424,6 @@ mod tests {
 
     use super::*;
 
-    const STORE: StoreId = StoreId(1);
-    const OTHER: StoreId = StoreId(2);
-
     fn text(actions: &TenureActions) -> String {
         let text = actions.iter().map(|action| match action {
             TenureAction::Write { id, kind, creates } => {
@@ -435,6 +432,7 @@ mod tests {
             }
             TenureAction::Committed => "committed".into(),
             TenureAction::Trim { before } => format!("trim {before}"),
+            TenureAction::Remove => "remove".into(),
             TenureAction::Ask => "ask".into(),
             TenureAction::Ended => "ended".into(),
             TenureAction::GiveUp { reason } => format!("give up: {reason:?}"),
@@ -444,7 +442,7 @@ mod tests {
 
     /// Returns a session of epoch 3 whose entries 0 and 1 are written.
     fn held() -> Tenure {
-        let (mut tenure, actions) = Tenure::continue_in(3, EntryId { epoch: 2, number: 9 }, STORE);
+        let (mut tenure, actions) = Tenure::continue_in(3, EntryId { epoch: 2, number: 9 });
         assert_eq!(text(&actions), "write 3-1 Whole");
         let actions = tenure.on_answer(WriteOutcome::Written, 100);
         assert_eq!(text(&actions), "committed, trim 3-1");
@@ -457,7 +455,7 @@ mod tests {
 
     #[test]
     fn records_are_written_one_entry_at_a_time() {
-        let (mut tenure, actions) = Tenure::begin(STORE);
+        let (mut tenure, actions) = Tenure::begin();
         assert_eq!(text(&actions), "create 1-0 Whole");
         assert_eq!(text(&tenure.on_records(5)), "", "one is in flight");
         let actions = tenure.on_answer(WriteOutcome::Written, 100);
@@ -470,7 +468,7 @@ mod tests {
     #[test]
     fn a_long_log_is_replaced_by_a_whole_session() {
         for (whole, entries) in [(100, 3), (3 * RECORDS_BYTES_MAX / 2, 4)] {
-            let (mut tenure, _) = Tenure::begin(STORE);
+            let (mut tenure, _) = Tenure::begin();
             tenure.on_answer(WriteOutcome::Written, whole);
             let is_records = |tenure: &mut Tenure| {
                 let is_records = text(&tenure.on_records(1)).ends_with("Records");
@@ -491,34 +489,34 @@ mod tests {
     fn a_doubt_is_decided_by_the_last_entry() {
         let closed = |epoch| LastEntry { is_closed: true, ..last(epoch, 0) };
         let of_other = |number| LastEntry { is_own: false, ..last(3, number) };
-        for (last, store, held_lease, expected) in [
-            (Some(last(3, 2)), STORE, true, "committed"),
-            (Some(last(3, 1)), STORE, true, "write 3-3 Whole"),
-            (Some(last(3, 2)), STORE, false, "committed, write 4-0 Records"),
-            (Some(last(3, 1)), STORE, false, "write 4-0 Whole"),
-            (Some(last(2, 9)), STORE, true, "write 3-3 Whole"),
-            (Some(last(2, 9)), STORE, false, "write 4-0 Whole"),
-            (Some(last(2, 10)), STORE, true, "give up: TakenOver"),
-            (Some(last(3, 1)), OTHER, true, "write 3-3 Whole"),
-            (Some(last(3, 3)), STORE, true, "give up: TakenOver"),
-            (Some(of_other(1)), STORE, true, "give up: TakenOver"),
-            (Some(of_other(2)), STORE, true, "give up: TakenOver"),
-            (Some(last(4, 0)), STORE, true, "give up: TakenOver"),
-            (Some(closed(4)), STORE, true, "give up: Closed"),
-            (Some(closed(2)), STORE, true, "give up: Closed"),
-            (None, STORE, true, "create 3-3 Whole"),
-            (None, STORE, false, "give up: Removed"),
-            (None, OTHER, false, "create 3-3 Whole"),
+        for (last, held_lease, expected) in [
+            (Some(last(3, 2)), true, "committed"),
+            (Some(last(3, 1)), true, "write 3-3 Whole"),
+            (Some(last(3, 2)), false, "committed, write 4-0 Records"),
+            (Some(last(3, 1)), false, "write 4-0 Whole"),
+            (Some(last(2, 9)), true, "write 3-3 Whole"),
+            (Some(last(2, 9)), false, "write 4-0 Whole"),
+            (Some(last(2, 10)), true, "give up: TakenOver"),
+            (Some(last(3, 1)), true, "write 3-3 Whole"),
+            (Some(last(3, 3)), true, "give up: TakenOver"),
+            (Some(of_other(1)), true, "give up: TakenOver"),
+            (Some(of_other(2)), true, "give up: TakenOver"),
+            (Some(last(4, 0)), true, "give up: TakenOver"),
+            (Some(closed(4)), true, "give up: Closed"),
+            (Some(closed(2)), true, "give up: Closed"),
+            (None, true, "create 3-3 Whole"),
+            (None, false, "create 3-3 Whole"),
+            (None, false, "create 3-3 Whole"),
         ] {
             let mut tenure = held();
             tenure.on_records(5);
             tenure.on_disconnect();
             assert!(tenure.is_in_doubt());
             assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 5)), "", "too late");
-            assert_eq!(text(&tenure.on_last_entry(last, store, held_lease)), "", "not asked for");
+            assert_eq!(text(&tenure.on_last_entry(last, held_lease)), "", "not asked for");
             assert_eq!(text(&tenure.on_connect()), "ask");
-            let actions = tenure.on_last_entry(last, store, held_lease);
-            assert_eq!(text(&actions), expected, "{last:?} {store:?} {held_lease}");
+            let actions = tenure.on_last_entry(last, held_lease);
+            assert_eq!(text(&actions), expected, "{last:?} {held_lease}");
             let was_written = text(&tenure.on_answer(WriteOutcome::Written, 5));
             assert_eq!(was_written.is_empty(), !expected.contains('-'), "{expected}");
             assert!(!tenure.is_in_doubt());
@@ -533,7 +531,7 @@ mod tests {
         tenure.on_connect();
         tenure.on_disconnect();
         assert_eq!(text(&tenure.on_connect()), "ask", "again");
-        let actions = tenure.on_last_entry(Some(last(3, 1)), STORE, true);
+        let actions = tenure.on_last_entry(Some(last(3, 1)), true);
         assert_eq!(text(&actions), "write 3-2 Records");
         assert!(!tenure.is_in_doubt());
     }
@@ -543,14 +541,14 @@ mod tests {
         let mut tenure = held();
         tenure.on_disconnect();
         tenure.on_connect();
-        let actions = tenure.on_last_entry(Some(last(3, 1)), STORE, false);
+        let actions = tenure.on_last_entry(Some(last(3, 1)), false);
         assert_eq!(text(&actions), "write 4-0 Records");
         assert!(tenure.is_in_doubt(), "another process may claim the epoch, too");
         assert_eq!(text(&tenure.clone().on_answer(WriteOutcome::Written, 0)), "committed");
         assert_eq!(text(&tenure.on_answer(WriteOutcome::Refused, 0)), "ask");
         let claimed =
             LastEntry { id: EntryId { epoch: 4, number: 0 }, is_own: false, is_closed: false };
-        let actions = tenure.on_last_entry(Some(claimed), STORE, true);
+        let actions = tenure.on_last_entry(Some(claimed), true);
         assert_eq!(text(&actions), "give up: TakenOver");
     }
 
@@ -575,10 +573,17 @@ mod tests {
 
     #[test]
     fn a_full_store_does_not_keep_a_session_that_is_closed() {
-        let mut tenure = held();
-        tenure.end(true);
-        assert_eq!(text(&tenure.on_answer(WriteOutcome::Full, 10)), "ended");
-        assert!(tenure.is_over());
+        for (last, held_lease, expected) in [
+            (last(3, 1), true, "remove, ended"),
+            (last(4, 0), true, "give up: TakenOver"),
+            (last(3, 1), false, "write 4-0 Closed"),
+        ] {
+            let mut tenure = held();
+            tenure.end(true);
+            assert_eq!(text(&tenure.on_answer(WriteOutcome::Full, 10)), "ask");
+            assert_eq!(text(&tenure.on_last_entry(Some(last), held_lease)), expected);
+            assert_eq!(tenure.is_over(), held_lease, "{expected}");
+        }
     }
 
     #[test]
@@ -596,14 +601,26 @@ mod tests {
     }
 
     #[test]
+    fn the_log_of_a_session_that_no_other_process_has_had_is_removed() {
+        let (mut tenure, _) = Tenure::begin();
+        tenure.on_answer(WriteOutcome::Written, 5);
+        assert_eq!(text(&tenure.end(true)), "write 1-1 Closed");
+        let actions = tenure.on_answer(WriteOutcome::Written, 5);
+        assert_eq!(text(&actions), "committed, remove, ended");
+    }
+
+    #[test]
     fn a_session_ends_after_its_records() {
-        for (is_closed, kind) in [(true, "Closed"), (false, "Released")] {
+        for (is_closed, kind, end) in
+            [(true, "Closed", "trim 3-3, ended"), (false, "Released", "ended")]
+        {
             let mut tenure = held();
             tenure.on_records(5);
             assert_eq!(text(&tenure.end(is_closed)), "");
             let actions = tenure.on_answer(WriteOutcome::Written, 5);
             assert_eq!(text(&actions), format!("committed, write 3-3 {kind}"));
-            assert_eq!(text(&tenure.on_answer(WriteOutcome::Written, 5)), "committed, ended");
+            let actions = tenure.on_answer(WriteOutcome::Written, 5);
+            assert_eq!(text(&actions), format!("committed, {end}"));
             assert_eq!(text(&tenure.on_records(5)), "");
             tenure.on_disconnect();
             assert!(!tenure.is_in_doubt());
@@ -622,7 +639,7 @@ mod tests {
             tenure.end(is_closed);
             tenure.on_disconnect();
             tenure.on_connect();
-            assert_eq!(text(&tenure.on_last_entry(last, STORE, true)), expected);
+            assert_eq!(text(&tenure.on_last_entry(last, true)), expected);
             if !is_closed {
                 let actions = tenure.on_answer(WriteOutcome::Written, 9);
                 assert_eq!(text(&actions), "committed, trim 3-3, write 3-4 Released");

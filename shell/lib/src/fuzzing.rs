@@ -40,7 +40,7 @@ pub fn log(mut data: &[u8]) -> bool {
     let mut config = Config::default();
     config.commits = true;
     let Ok(config) = config.validate() else { return false };
-    let Ok(restored) = log.restore(NodeId(1).skip(), config, Instant::EPOCH) else { return false };
+    let Ok(restored) = log.restore(NodeId(1).skip(0), config, Instant::EPOCH) else { return false };
     let (mut core, mut actions) = (restored.core, Actions::new());
     let _ = core.handle(Instant::EPOCH, Input::BackendLost, &mut actions);
     let _ = core.handle(Instant::MAX, Input::Tick, &mut actions);

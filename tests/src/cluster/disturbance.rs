@@ -116,7 +116,6 @@ impl Cluster {
                     return Ok(());
                 };
                 self.laws.forgot_at = Some(self.now);
-                self.laws.fates.of(session).was_evicted = true;
                 self.note(|| format!("the store evicts session {session}"));
             }
             ClusterFault::ClockJump => {

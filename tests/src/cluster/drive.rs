@@ -227,9 +227,8 @@ impl Cluster {
     }
 
     fn begin_tenure(&mut self, no: NodeNo, session: SessionNo) -> Checked {
-        let store = self.nodes.get(no).and_then(|node| node.store);
-        let Some((owned, store)) = self.owned(no, session).zip(store) else { return Ok(()) };
-        let (tenure, actions) = Tenure::begin(store);
+        let Some(owned) = self.owned(no, session) else { return Ok(()) };
+        let (tenure, actions) = Tenure::begin();
         owned.tenure = Some(tenure);
         // Nothing can be written while the store is away.
         let is_connected = self.nodes.get(no).is_some_and(|node| node.connection.is_some());

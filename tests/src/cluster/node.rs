@@ -38,6 +38,8 @@ pub(super) struct Node {
     pub(super) lease: NodeLease,
     /// How often its lease was lost.
     pub(super) lapses: u64,
+    /// How many sessions it has taken over.
+    pub(super) takeovers: u64,
     /// Since when the store has its lease, in the time of the simulation.
     pub(super) leased_at: Option<Instant>,
     /// The start of the store that it is connected to.
@@ -81,6 +83,7 @@ impl Cluster {
             clock: Clock::new(offset, drift),
             lease: NodeLease::new(LeaseConfig::default()),
             lapses: 0,
+            takeovers: 0,
             leased_at: None,
             connection: None,
             store: None,
@@ -310,8 +313,8 @@ impl Cluster {
             match action {
                 LeaseAction::Renew => {
                     let Some(store) = node.store else { continue };
-                    let lease = LeaseConfig::default();
-                    let renew = Operation::Renew { node: node.id, lease, store };
+                    let ttl = LeaseConfig::default().ttl;
+                    let renew = Operation::Renew { node: node.id, ttl, store };
                     self.ask(no, Pending::Renew { sent_at }, renew);
                 }
                 LeaseAction::Suspend => {

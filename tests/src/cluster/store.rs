@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_core::cluster::{EntryId, LeaseConfig, NodeId, SessionStatus, StoreId, WriteOutcome};
+use rejoin_core::cluster::{EntryId, NodeId, SessionStatus, StoreId, WriteOutcome};
 use rejoin_core::{Instant, Record, Snapshot};
 
 use super::names::SessionNo;
@@ -51,7 +51,7 @@ pub(super) enum Content {
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     Connect,
-    Renew { node: NodeId, lease: LeaseConfig, store: StoreId },
+    Renew { node: NodeId, ttl: Duration, store: StoreId },
     Append { session: SessionNo, id: EntryId, creates: bool, entry: Arc<Entry> },
     Trim { session: SessionNo, before: EntryId },
     Keep { session: SessionNo },
@@ -114,9 +114,8 @@ pub(super) struct Store {
 /// What a store remembers.
 #[derive(Clone, Debug, Default)]
 struct Memory {
-    /// `None` once it has expired.
+    /// `None` until a node connects.
     id: Option<StoreId>,
-    id_expires_at: Instant,
     logs: BTreeMap<SessionNo, Log>,
     leases: BTreeMap<NodeId, Instant>,
 }
@@ -159,20 +158,20 @@ impl Store {
             self.lag.push_back((now, operation.clone()));
         }
         if let Operation::Connect = operation {
-            let store = self.give_id(now);
+            let store = self.give_id();
             return Answer::Connected { store, starts: self.starts };
         }
         self.memory.carry_out(operation, now)
     }
 
     /// Returns the id, which the store gets if it has none.
-    fn give_id(&mut self, now: Instant) -> StoreId {
-        self.memory.expire(now);
-        *self.memory.id.get_or_insert_with(|| {
+    fn give_id(&mut self) -> StoreId {
+        let id = *self.memory.id.get_or_insert_with(|| {
             self.last_id = StoreId(self.last_id.0 + 1);
-            self.memory.id_expires_at = now.saturating_add(LeaseConfig::default().store_id_ttl());
             self.last_id
-        })
+        });
+        self.replica.id = Some(id);
+        id
     }
 
     /// Lets the replica catch up, except for what was written within `lag`.
@@ -228,12 +227,10 @@ impl Store {
         self.memory.logs.remove(&session).is_some()
     }
 
-    /// Lets all leases expire, and the id.
+    /// Lets all leases expire.
     pub(super) fn expire_leases(&mut self) {
-        for memory in [&mut self.memory, &mut self.replica] {
-            memory.leases.clear();
-            memory.id = None;
-        }
+        self.memory.leases.clear();
+        self.replica.leases.clear();
     }
 
     /// Returns the last entry of a session.
@@ -282,7 +279,6 @@ impl Operation {
 
 impl Memory {
     fn expire(&mut self, now: Instant) {
-        self.id.take_if(|_| self.id_expires_at <= now);
         self.logs.retain(|_, log| log.removed_at > now);
         self.leases.retain(|_, expires_at| *expires_at > now);
     }
@@ -302,12 +298,11 @@ impl Memory {
         match *operation {
             // The store itself answers this.
             Operation::Connect => Answer::Done,
-            Operation::Renew { node, lease, store } => {
+            Operation::Renew { node, ttl, store } => {
                 if self.id != Some(store) {
                     return Answer::NotRenewed;
                 }
-                self.id_expires_at = now.saturating_add(lease.store_id_ttl());
-                let before = self.leases.insert(node, now.saturating_add(lease.ttl));
+                let before = self.leases.insert(node, now.saturating_add(ttl));
                 Answer::Renewed { had_expired: before.is_none() }
             }
             Operation::Append { session, id, creates, ref entry } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rejoin_core::Instant;
 use rejoin_core::cluster::{
-    ClaimOutcome, Claimable, EntryId, LastEntry, OwnerLease, SessionStatus, StoreId, TenureActions,
+    ClaimOutcome, Claimable, EntryId, LastEntry, OwnerLease, Resolve, SessionStatus, TenureActions,
     WriteOutcome,
 };
 
@@ -162,8 +162,7 @@ impl Cluster {
                 let actions = node.lease.on_connect(now);
                 self.act_on_lease(no, &actions)
             }
-            (Pending::Renew { .. }, Answer::NotRenewed)
-            | (Pending::Ask { .. }, Answer::Last { store: None, .. }) => self.lose_store(no),
+            (Pending::Renew { .. }, Answer::NotRenewed) => self.lose_store(no),
             (Pending::Renew { sent_at }, Answer::Renewed { had_expired }) => {
                 let actions = node.lease.on_renewed(sent_at, had_expired);
                 self.act_on_lease(no, &actions)?;
@@ -172,8 +171,8 @@ impl Cluster {
             (Pending::Write { session, id, bytes }, Answer::Appended(outcome)) => {
                 self.on_written(no, session, id, outcome, bytes)
             }
-            (Pending::Ask { session }, Answer::Last { last, store: Some(store) }) => {
-                self.decide_doubt(no, session, last, store)
+            (Pending::Ask { session }, Answer::Last { last, .. }) => {
+                self.decide_doubt(no, session, last)
             }
             (Pending::Last { session }, Answer::Last { last, store }) => {
                 let ttl = rejoin_core::cluster::LeaseConfig::default().ttl;
@@ -202,12 +201,15 @@ impl Cluster {
                 })
             }
             (Pending::Claim { session, epoch }, Answer::Appended(outcome)) => {
+                self.note(|| format!("node {no}: claim {epoch} of {session}: {outcome:?}"));
                 let outcome = match outcome {
                     WriteOutcome::Written => ClaimOutcome::Claimed,
-                    WriteOutcome::Refused | WriteOutcome::Full => ClaimOutcome::Refused,
+                    WriteOutcome::Refused => ClaimOutcome::Refused,
                     WriteOutcome::Missing => ClaimOutcome::Missing,
+                    WriteOutcome::Full => {
+                        return self.change_lookup(no, session, Resolve::on_disconnect);
+                    }
                 };
-                self.note(|| format!("node {no}: claim {epoch} of {session}: {outcome:?}"));
                 self.change_lookup(no, session, |resolve| resolve.on_claim(outcome))
             }
             (Pending::Read { session, epoch }, Answer::Entries(entries)) => {
@@ -229,13 +231,7 @@ impl Cluster {
     }
 
     /// Decides a doubt by the last entry of a session.
-    fn decide_doubt(
-        &mut self,
-        no: NodeNo,
-        session: SessionNo,
-        last: Option<Last>,
-        store: StoreId,
-    ) -> Checked {
+    fn decide_doubt(&mut self, no: NodeNo, session: SessionNo, last: Option<Last>) -> Checked {
         let ignores_owner = self.has(Bug::IgnoresOwner);
         let Some(node) = self.nodes.get_mut(no) else { return Ok(()) };
         let (id, lapses) = (node.id, node.lapses);
@@ -250,7 +246,7 @@ impl Cluster {
         self.note(|| {
             format!("node {no}: the last entry of {session} is {last:?}, held: {held_lease}")
         });
-        self.change_tenure(no, session, |tenure| tenure.on_last_entry(last, store, held_lease))?;
+        self.change_tenure(no, session, |tenure| tenure.on_last_entry(last, held_lease))?;
         self.serve_waiting(no, session)
     }
 

@@ -24,7 +24,8 @@ impl Cluster {
     ) -> Checked {
         let now = self.time_at(no);
         let Some(node) = self.nodes.get_mut(no) else { return Ok(()) };
-        let (id, store, lapses) = (node.id, node.store, node.lapses);
+        let (id, lapses, takeovers) = (node.id, node.lapses, node.takeovers);
+        node.takeovers += 1;
         let has_forgotten = self.laws.forgot_at.is_some();
         let before = entries.iter().rev().find(|(id, _)| id.epoch < epoch);
         let restored_from = before.map_or(EntryId { epoch: 0, number: 0 }, |(id, _)| *id);
@@ -34,7 +35,7 @@ impl Cluster {
             Content::Whole(whole) => Some((at, (**whole).clone())),
             Content::Records(_) | Content::Claimed | Content::Released | Content::Closed => None,
         });
-        let (Some((at, snapshot)), Some(store)) = (whole, store) else {
+        let Some((at, snapshot)) = whole else {
             if has_forgotten {
                 return self.end_lookup(no, session, Status::Unavailable);
             }
@@ -50,7 +51,7 @@ impl Cluster {
         let skip = match self.parameters.bug {
             Some(Bug::DoesNotSkip) => 0,
             Some(Bug::SkipsLikeOthers) => 1 << 32,
-            _ => id.skip(),
+            _ => id.skip(takeovers),
         };
         let restored = Session::restore_with(
             snapshot,
@@ -78,7 +79,7 @@ impl Cluster {
         } else {
             self.lose_backend(no, session)?;
         }
-        let (tenure, actions) = Tenure::continue_in(epoch, restored_from, store);
+        let (tenure, actions) = Tenure::continue_in(epoch, restored_from);
         if let Some(owned) = self.owned(no, session).filter(|owned| !owned.is_closed) {
             owned.tenure = Some(tenure);
         }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_core::Input;
-use rejoin_core::cluster::{
-    EntryId, EntryKind, GiveUpReason, Tenure, TenureAction, TenureActions, WriteOutcome,
-};
+use rejoin_core::cluster::{EntryId, EntryKind, Tenure, TenureAction, TenureActions, WriteOutcome};
 
 use super::agenda::{Event, NodeEvent, Status};
 use super::faults::Bug;
@@ -61,13 +59,13 @@ impl Cluster {
                 TenureAction::Ask => {
                     self.ask(no, Pending::Ask { session }, Operation::Last { session });
                 }
+                TenureAction::Remove => {
+                    self.ask(no, Pending::Other, Operation::Remove { session });
+                }
                 TenureAction::Ended => self.on_ended(no, session),
                 TenureAction::GiveUp { reason } => {
                     self.note(|| format!("node {no} gives {session} up: {reason:?}"));
                     self.coverage.hit("sessions: given up");
-                    if reason == GiveUpReason::Removed {
-                        self.check_removed(session)?;
-                    }
                     self.forget_session(no, session);
                 }
             }
@@ -186,9 +184,7 @@ impl Cluster {
         for exchange in deleting {
             self.send_status(no, exchange, Status::Deleted);
         }
-        if is_closed {
-            self.ask(no, Pending::Other, Operation::Remove { session });
-        } else {
+        if !is_closed {
             self.coverage.hit("sessions: handed over");
         }
         self.forget_session(no, session);

@@ -67,7 +67,6 @@ pub(crate) fn give_up_reason(reason: GiveUpReason) -> &'static str {
     match reason {
         GiveUpReason::TakenOver => "taken_over",
         GiveUpReason::Closed => "closed",
-        GiveUpReason::Removed => "removed",
     }
 }
 

@@ -79,6 +79,8 @@ struct State {
     leases_lost: u64,
     /// Whether the process has ended its lease.
     has_left: bool,
+    /// Number of sessions that were restored.
+    restorations: u64,
     /// Sessions that are closed, and whose end the store does not know yet. At most as many as
     /// `sessions_max`; the store removes the others when their TTL expires.
     closed: HashMap<SessionId, Arc<SessionInner<Bytes>>>,
@@ -121,6 +123,7 @@ impl Cluster {
             store: None,
             leases_lost: 0,
             has_left: false,
+            restorations: 0,
             closed: HashMap::new(),
         };
         Self {
@@ -186,10 +189,6 @@ impl Cluster {
 }
 
 impl SessionStore<Bytes> for Cluster {
-    fn store_id(&self) -> StoreId {
-        self.state.lock().store.map_or(StoreId(0), |(id, _)| id)
-    }
-
     fn leases_lost(&self) -> u64 {
         self.state.lock().leases_lost
     }
@@ -227,11 +226,15 @@ impl SessionStore<Bytes> for Cluster {
         let mut bytes = None;
         match &job {
             StoreJob::Track => self.track(session),
-            StoreJob::Forget { .. } => self.untrack(session),
+            StoreJob::Forget => self.untrack(session),
             StoreJob::Append { entry, .. } => {
                 bytes = Some(CountedBytes::new(&self.entries, entry.len()));
             }
-            StoreJob::Write | StoreJob::Trim { .. } | StoreJob::Ask | StoreJob::Extend => {}
+            StoreJob::Write
+            | StoreJob::Trim { .. }
+            | StoreJob::Remove
+            | StoreJob::Ask
+            | StoreJob::Extend => {}
         }
         // An error means that the task has ended, because the manager was dropped.
         let _ = self.jobs.send(Job { session: Arc::clone(session), what: job, bytes });

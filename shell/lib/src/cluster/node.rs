@@ -222,8 +222,8 @@ impl Node {
             StoreJob::Trim { before } => self.write(Write::Trim { key, before }),
             StoreJob::Ask => self.asks.push_back(session),
             StoreJob::Extend => self.extends.push(session),
-            StoreJob::Forget { is_closed: true } => self.write(Write::Remove { key }),
-            StoreJob::Write | StoreJob::Forget { is_closed: false } | StoreJob::Track => {}
+            StoreJob::Remove => self.write(Write::Remove { key }),
+            StoreJob::Write | StoreJob::Forget | StoreJob::Track => {}
         }
     }
 
@@ -280,12 +280,9 @@ impl Node {
                 }
                 session.on_written(id, write_outcome(outcome));
             }
-            Answer::Last(_, Ok(store::LastEntry { store: None, .. })) => {
-                self.on_lost(shared, &StoreAway::new("it has lost its id"));
-            }
-            Answer::Last(session, Ok(store::LastEntry { entry, store: Some(store) })) => {
+            Answer::Last(session, Ok(store::LastEntry { entry, store: _ })) => {
                 let last = entry.map(|entry| last_entry(&entry, self.cluster.node));
-                session.on_last_entry(last, store);
+                session.on_last_entry(last);
             }
             // One that is just being created has no log yet.
             Answer::Extended(session, Ok(Outcome::Missing)) if session.is_stored() => {
@@ -372,15 +369,10 @@ impl Node {
     }
 
     fn renew(&self, sent_at: Instant) {
-        let (node, lease) = (self.cluster.node, self.cluster.config.lease);
-        let Some((store, _)) = self.cluster.state.lock().store else { return };
-        let renew = Write::Renew {
-            node,
-            address: Arc::clone(&self.cluster.address),
-            ttl: lease.ttl,
-            store,
-            store_id_ttl: lease.store_id_ttl(),
-        };
+        let Cluster { node, config, address, state, .. } = &*self.cluster;
+        let Some((store, _)) = state.lock().store else { return };
+        let (node, ttl) = (*node, config.lease.ttl);
+        let renew = Write::Renew { node, address: Arc::clone(address), ttl, store };
         self.call(|cluster| async move {
             Answer::Renewed { sent_at, outcome: cluster.store.write(renew).await }
         });

@@ -64,7 +64,12 @@ impl Cluster {
         // An error means that the semaphore is closed, which it never is.
         let _reads = self.reads.acquire().await;
         let log = self.read_log(StoreKey::of(session), epoch, log_bytes_max(&config)).await?;
-        log.restore(self.node.skip(), config, now)
+        let takeovers = {
+            let mut state = self.state.lock();
+            state.restorations += 1;
+            state.restorations
+        };
+        log.restore(self.node.skip(takeovers), config, now)
     }
 
     /// Closes a session that was claimed, and that nobody can restore.

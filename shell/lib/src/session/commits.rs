@@ -5,9 +5,7 @@ use std::{fmt, mem, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rejoin_core::{
     ConnectionId, Input, Instant, Record, Session, SessionCloseReason, StreamId,
-    cluster::{
-        EntryId, EntryKind, LastEntry, StoreId, Tenure, TenureAction, TenureActions, WriteOutcome,
-    },
+    cluster::{EntryId, EntryKind, LastEntry, Tenure, TenureAction, TenureActions, WriteOutcome},
 };
 
 use super::{inner::SessionInner, state::LockedSession};
@@ -17,9 +15,6 @@ use crate::{
 
 /// What writes the sessions of a manager to a store.
 pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
-    /// Returns the id of the store that was connected last.
-    fn store_id(&self) -> StoreId;
-
     /// Returns how often the lease of this process has expired.
     fn leases_lost(&self) -> u64;
 
@@ -67,8 +62,10 @@ pub(crate) enum StoreJob {
     Track,
     /// Extend the TTL of the log.
     Extend,
-    /// Nothing more is written; the log is removed if it says that the session is closed.
-    Forget { is_closed: bool },
+    /// Remove the log.
+    Remove,
+    /// Nothing more is written.
+    Forget,
 }
 
 /// Whether a session is this process's own.
@@ -162,8 +159,7 @@ impl<P: Payload> SessionInner<P> {
         initialize: Bytes,
     ) {
         self.with_lock((), |locked| {
-            let Some(store) = &self.shared.store else { return };
-            let (tenure, actions) = Tenure::continue_in(epoch, through, store.store_id());
+            let (tenure, actions) = Tenure::continue_in(epoch, through);
             let commits = Commits {
                 tenure: Some(tenure),
                 initialize,
@@ -218,7 +214,7 @@ impl<P: Payload> SessionInner<P> {
     }
 
     /// Handles the last entry of the session in the store.
-    pub(crate) fn on_last_entry(self: &Arc<Self>, last: Option<LastEntry>, store_id: StoreId) {
+    pub(crate) fn on_last_entry(self: &Arc<Self>, last: Option<LastEntry>) {
         self.with_lock((), |locked| {
             let (Some(store), Some(commits)) = (&self.shared.store, &mut locked.state.commits)
             else {
@@ -227,7 +223,7 @@ impl<P: Payload> SessionInner<P> {
             let leases_lost = store.leases_lost();
             let held_lease = mem::replace(&mut commits.leases_lost, leases_lost) == leases_lost
                 && store.holds_lease(self.shared.clock.now());
-            locked.change_tenure(|tenure| tenure.on_last_entry(last, store_id, held_lease));
+            locked.change_tenure(|tenure| tenure.on_last_entry(last, held_lease));
         });
     }
 
@@ -321,7 +317,7 @@ impl<P: Payload> LockedSession<'_, P> {
             return;
         };
         if commits.tenure.is_none() {
-            let (tenure, actions) = Tenure::begin(store.store_id());
+            let (tenure, actions) = Tenure::begin();
             commits.tenure = Some(tenure);
             commits.leases_lost = store.leases_lost();
             self.carry_out_tenure(actions);
@@ -432,6 +428,7 @@ impl<P: Payload> LockedSession<'_, P> {
                 TenureAction::Trim { before } => {
                     self.after_unlock.store_jobs.push(StoreJob::Trim { before });
                 }
+                TenureAction::Remove => self.after_unlock.store_jobs.push(StoreJob::Remove),
                 TenureAction::Ask => self.after_unlock.store_jobs.push(StoreJob::Ask),
                 TenureAction::Ended => self.on_ended(),
                 TenureAction::GiveUp { reason } => {
@@ -484,7 +481,7 @@ impl<P: Payload> LockedSession<'_, P> {
 
     /// Notes that nothing more is written.
     fn forget(&mut self, is_closed: bool) {
-        self.after_unlock.store_jobs.push(StoreJob::Forget { is_closed });
+        self.after_unlock.store_jobs.push(StoreJob::Forget);
         if let Some(commits) = &mut self.state.commits {
             let waiters = commits.end_waiters.drain(..);
             if is_closed {

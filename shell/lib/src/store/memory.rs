@@ -147,9 +147,8 @@ impl Inner {
                 Some(_) => Outcome::Written,
                 None => Outcome::Missing,
             },
-            // What it has is lost only together with its id, which therefore need not expire.
             Write::Renew { store, .. } if store != self.id => Outcome::Refused,
-            Write::Renew { node, address, ttl, .. } => {
+            Write::Renew { node, address, ttl, store: _ } => {
                 match self.leases.insert(node, (address, at(ttl))) {
                     Some(_) => Outcome::Written,
                     None => Outcome::Expired,

@@ -110,7 +110,7 @@ pub enum Write {
         /// The session.
         key: StoreKey,
     },
-    /// Renews the lease of a node, and the id of the store.
+    /// Renews the lease of a node.
     Renew {
         /// The node.
         node: NodeId,
@@ -118,10 +118,8 @@ pub enum Write {
         address: Arc<str>,
         /// Time after which the lease expires, from now on.
         ttl: Duration,
-        /// The id of the store. If it has another one, or none, nothing is renewed.
+        /// The id of the store. If it has another one, or none, the lease is not renewed.
         store: StoreId,
-        /// Time after which the store loses its id, from now on.
-        store_id_ttl: Duration,
     },
     /// Ends the lease of a node, which has handed its sessions over.
     Leave {

@@ -138,7 +138,7 @@ impl RedisStore {
         let get = || cmd("GET").arg(&key).to_owned();
         let mut id: Option<String> = get().query_async(connection).await?;
         if id.is_none() {
-            // Only then, because a server without room refuses it. It expires once it was renewed.
+            // Only then, because a server without room refuses it.
             let mut set = cmd("SET");
             set.arg(&key).arg(StoreId(rand::random()).to_string()).arg("NX");
             let () = set.query_async(connection).await?;
@@ -226,10 +226,13 @@ impl RedisStore {
                     cmd("UNLINK").arg(self.session(key)).query_async(connection).await?;
                 Ok(if was_there { Outcome::Written } else { Outcome::Missing })
             }
-            Write::Renew { node, address, ttl, store, store_id_ttl } => {
+            Write::Renew { node, address, ttl, store } => {
+                // Unlike `SET`, a server without room accepts `GETEX`.
+                let (mut id, mut lease) = (cmd("GET"), cmd("GETEX"));
+                id.arg(self.key(STORE_ID));
+                lease.arg(self.node(node)).arg("PX").arg(milliseconds(ttl));
                 let mut renew = pipe();
-                renew.add_command(get_and_expire(&self.key(STORE_ID), store_id_ttl));
-                renew.add_command(get_and_expire(&self.node(node), ttl));
+                renew.add_command(id).add_command(lease);
                 let (id, lease): (Option<String>, Option<String>) =
                     renew.query_async(connection).await?;
                 if id.as_deref() != Some(&*store.to_string()) {
@@ -318,13 +321,6 @@ impl Store for RedisStore {
             Ok(address.zip(expires_in).map(lease))
         })
     }
-}
-
-/// Reads a value, and keeps it for longer. Unlike `SET`, a server without room accepts this.
-fn get_and_expire(key: &str, ttl: Duration) -> Cmd {
-    let mut get = cmd("GETEX");
-    get.arg(key).arg("PX").arg(milliseconds(ttl));
-    get
 }
 
 fn expire(key: &str, ttl: Duration) -> Cmd {

@@ -12,7 +12,7 @@ use rejoin::{
 pub(crate) const TTL: Duration = Duration::from_secs(600);
 
 /// The shortest time, after which a test waits for what expires.
-pub(crate) const SHORT: Duration = Duration::from_millis(20);
+const SHORT: Duration = Duration::from_millis(20);
 
 /// Checks a store that is connected.
 pub(crate) async fn check(store: &dyn Store) {
@@ -127,7 +127,7 @@ async fn a_lease_is_renewed_and_expires(store: &dyn Store) {
     let id = store.last(key(9)).await.unwrap().store.unwrap();
     let renew_in = |store_id, ttl| {
         let address = "here:1".into();
-        store.write(Write::Renew { node, address, ttl, store: store_id, store_id_ttl: TTL })
+        store.write(Write::Renew { node, address, ttl, store: store_id })
     };
     let other = StoreId(id.0 ^ 1);
     assert_eq!(renew_in(other, TTL).await.unwrap(), Outcome::Refused);
@@ -179,7 +179,7 @@ async fn ids(store: &dyn Store, key: StoreKey) -> Vec<EntryId> {
 }
 
 /// Waits for something that only the store knows.
-pub(crate) async fn wait_until(is_true: impl AsyncFn() -> bool) {
+async fn wait_until(is_true: impl AsyncFn() -> bool) {
     let waiting = async {
         while !is_true().await {
             tokio::time::sleep(SHORT).await;

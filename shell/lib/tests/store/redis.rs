@@ -1,7 +1,5 @@
 //! The store on a real server: ignored unless asked for, because it is downloaded.
 
-use std::time::Duration;
-
 use rejoin::{
     rejoin_core::cluster::{EntryId, NodeId, StoreId},
     store::{Entry, Outcome, RedisStore, RedisStoreConfig, Store as _, Write},
@@ -9,7 +7,7 @@ use rejoin::{
 
 use rejoin_test_support::engine::{Engine, programs};
 
-use crate::contract::{SHORT, TTL, append, check, create, id, key, wait_until};
+use crate::contract::{TTL, append, check, create, id, key};
 
 fn store(engine: &Engine) -> RedisStore {
     RedisStore::new(RedisStoreConfig::new(engine.url())).unwrap()
@@ -52,33 +50,21 @@ async fn a_server_that_was_flushed_has_no_id() {
     for program in programs(env!("CARGO_TARGET_TMPDIR")) {
         let engine = Engine::start(&program).await;
         let store = store(&engine);
-        store.connect().await.unwrap();
+        let before = store.connect().await.unwrap();
+        assert_eq!(store.write(renew(before)).await.unwrap(), Outcome::Expired);
         engine.command("FLUSHALL").await;
         assert_eq!(store.last(key(1)).await.unwrap().store, None);
+        assert_eq!(store.write(renew(before)).await.unwrap(), Outcome::Refused);
+        let after = store.connect().await.unwrap();
+        assert_ne!(after, before);
+        assert_eq!(store.write(renew(before)).await.unwrap(), Outcome::Refused);
+        assert_eq!(store.write(renew(after)).await.unwrap(), Outcome::Expired);
     }
 }
 
-#[tokio::test]
-#[ignore = "downloads a server"]
-async fn a_server_loses_its_id_unless_a_node_renews_it() {
-    for program in programs(env!("CARGO_TARGET_TMPDIR")) {
-        let engine = Engine::start(&program).await;
-        let store = store(&engine);
-        let id = store.connect().await.unwrap();
-        let renew = |ttl| store.write(renew(id, ttl));
-        assert_eq!(renew(SHORT).await.unwrap(), Outcome::Expired);
-        wait_until(async || store.last(key(1)).await.unwrap().store.is_none()).await;
-        assert_eq!(renew(SHORT).await.unwrap(), Outcome::Refused);
-        let next = store.connect().await.unwrap();
-        assert_ne!(next, id);
-        assert_eq!(renew(SHORT).await.unwrap(), Outcome::Refused);
-        assert_eq!(store.last(key(1)).await.unwrap().store, Some(next));
-    }
-}
-
-/// Renews the lease of a node, and for the same time the id of the store.
-fn renew(store: StoreId, ttl: Duration) -> Write {
-    Write::Renew { node: NodeId(7), address: "here:1".into(), ttl, store, store_id_ttl: ttl }
+/// Renews the lease of a node.
+fn renew(store: StoreId) -> Write {
+    Write::Renew { node: NodeId(7), address: "here:1".into(), ttl: TTL, store }
 }
 
 #[tokio::test]
@@ -111,11 +97,11 @@ async fn a_full_server_refuses_an_entry_and_is_not_away() {
         let store = store(&engine);
         let store_id = store.connect().await.unwrap();
         create(&store, key(1), (1, 0)).await;
-        store.write(renew(store_id, TTL)).await.unwrap();
+        store.write(renew(store_id)).await.unwrap();
         engine.command("CONFIG SET maxmemory 1").await;
         assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Full);
         assert_eq!(create(&store, key(2), (1, 0)).await, Outcome::Full);
-        assert_eq!(store.write(renew(store_id, TTL)).await.unwrap(), Outcome::Written);
+        assert_eq!(store.write(renew(store_id)).await.unwrap(), Outcome::Written);
         assert_eq!(store.connect().await.unwrap(), store_id);
         engine.command("CONFIG SET maxmemory 0").await;
         assert_eq!(append(&store, key(1), (1, 1)).await, Outcome::Written);

@@ -1,6 +1,5 @@
 //! C11: living owners lose nothing: a session is taken over only if its owner is dead, has handed it
-//! over, or has let its lease expire; and an owner gives a session up that the store does not have only
-//! if others may have closed it.
+//! over, or has let its lease expire.
 
 use std::time::Duration;
 
@@ -47,20 +46,6 @@ impl Cluster {
             return fail("before it could renew its lease in a store that has forgotten it");
         }
         Ok(())
-    }
-}
-
-impl Cluster {
-    /// Checks that an owner gives a session up because it was removed from the store.
-    pub(in crate::cluster) fn check_removed(&mut self, session: SessionNo) -> Result<(), String> {
-        let fate = self.laws.fates.of(session);
-        // Nobody was told of one that was never stored.
-        if fate.is_closed || fate.was_evicted || fate.recreated_at.is_none() {
-            return Ok(());
-        }
-        Err(format!(
-            "law C11 (living owners): session {session} is given up because the store has lost it"
-        ))
     }
 }
 

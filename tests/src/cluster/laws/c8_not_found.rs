@@ -21,8 +21,6 @@ pub(in crate::cluster) struct Fate {
     pub(in crate::cluster) is_closed: bool,
     /// Whether it has been without a backend.
     pub(in crate::cluster) was_bereaved: bool,
-    /// Whether the store has forgotten it alone.
-    pub(in crate::cluster) was_evicted: bool,
     /// When its owner has last created it in the store, or again after the store had forgotten it.
     pub(in crate::cluster) recreated_at: Option<Instant>,
     /// When its client got to know that it was deleted.
