@@ -85,6 +85,8 @@ use http::StatusCode;
 use rejoin_test_support::{Client, HttpResponse, Program, engine::Engine, sse::Item};
 use tokio::time::{Instant, sleep};
 
+use self::counting::RETRY;
+
 /// Returns the servers to test with.
 fn engines() -> Vec<PathBuf> {
     rejoin_test_support::engine::programs(env!("CARGO_TARGET_TMPDIR"))
@@ -140,6 +142,19 @@ fn report(what: &str, mut times: Vec<Duration>) -> [Duration; 3] {
 fn check_retry(response: &HttpResponse) {
     assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers.contains_key("retry-after"), "{:?}", response.headers);
+}
+
+/// Waits until a node says that a session does not exist. A node that has just connected to the store
+/// says to try again, because the store may have lost sessions that others write again.
+async fn until_missing(client: &Client) {
+    loop {
+        let response = client.get(None).await;
+        if response.status == StatusCode::NOT_FOUND {
+            break;
+        }
+        check_retry(&response);
+        sleep(RETRY).await;
+    }
 }
 
 /// Checks that a resumed call goes on after the progress that was seen, and ends in an error. Returns

@@ -12,7 +12,7 @@ use crate::{
     cluster::{Cluster, NODES},
     counting::RETRY,
     load::{Load, Tally},
-    on_each_engine,
+    on_each_engine, until_missing,
 };
 
 const CLIENTS_PER_NODE: usize = 3;
@@ -114,15 +114,7 @@ async fn after_a_flush_unknown_sessions_do_not_exist() {
         let client = Client::new(&cluster.balancer.address);
         let unknown = client.with_session("0123456789abcdef0123456789abcdef");
         for node in 0..NODES {
-            let client = cluster.at(node, &unknown);
-            loop {
-                let response = client.get(None).await;
-                if response.status == StatusCode::NOT_FOUND {
-                    break;
-                }
-                check_retry(&response);
-                sleep(RETRY).await;
-            }
+            until_missing(&cluster.at(node, &unknown)).await;
         }
     })
     .await;
