@@ -153,7 +153,7 @@ impl Resolve {
     }
 
     /// Handles the last entry in the store. `forgets` is whether the store may have forgotten sessions
-    /// that their owners will write again: it has not had its id for long.
+    /// that their owners will write again: this process has not been connected to it for long.
     pub fn on_last_entry(
         &mut self,
         last: Option<Claimable>,

@@ -74,7 +74,7 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 struct State {
     lease: NodeLease,
-    /// The store that was connected last, and since when it is known.
+    /// The store that was connected last, and since when.
     store: Option<(StoreId, Instant)>,
     leases_lost: u64,
     /// Whether the process has ended its lease.

@@ -358,7 +358,7 @@ fn refusal(error: &RedisError) -> Option<Outcome> {
     })
 }
 
-/// Returns whether a key of a session has something else than a log, which somebody else has written.
+/// Returns whether the key of a session has another type than a log: another program has written it.
 fn is_no_log(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == "WRONGTYPE"))
@@ -384,8 +384,8 @@ fn invalid(what: &'static str) -> RedisError {
     ))
 }
 
-/// Returns the entries of a log. What is no log has one entry that nobody can read, with the highest id:
-/// that concerns one session only.
+/// Returns the entries of a log. A key of another type is read as a log with one unreadable entry, which
+/// has the highest id, so that it affects one session only.
 fn entries(range: Result<Entries, RedisError>) -> Result<Vec<Entry>, RedisError> {
     match range {
         Ok(Entries(entries)) => Ok(entries),
