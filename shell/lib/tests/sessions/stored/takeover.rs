@@ -278,14 +278,20 @@ async fn a_session_gets_a_new_backend() {
     assert!(text(&events(&mut resumed).await[0]).contains("result"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_session_that_moves_on_while_it_gets_a_backend_is_not_missing() {
-    let store = TestStore::new();
-    let first = server(&store);
+/// Returns a session with a retained response, whose manager has handed it over.
+async fn handed_over(store: &TestStore) -> SessionHandle {
+    let first = server(store);
     let session = first.initialized().await;
     retain_a_response(&session, &mut first.backend().await).await;
     first.sessions.close_all();
     first.sessions.closed().await;
+    session
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_moves_on_while_it_gets_a_backend_is_not_missing() {
+    let store = TestStore::new();
+    let session = handed_over(&store).await;
 
     let third = settled_server(&store.other()).await;
     let store = store.other();
@@ -306,11 +312,7 @@ async fn a_session_that_moves_on_while_it_gets_a_backend_is_not_missing() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_deleted_while_it_is_restored_elsewhere_stays_deleted() {
     let store = TestStore::new();
-    let first = server(&store);
-    let session = first.initialized().await;
-    retain_a_response(&session, &mut first.backend().await).await;
-    first.sessions.close_all();
-    first.sessions.closed().await;
+    let session = handed_over(&store).await;
 
     let third = settled_server(&store.other()).await;
     let paused = store.other();
@@ -351,11 +353,7 @@ async fn a_backend_that_negotiates_something_else_is_refused() {
 /// the session, and its new backend.
 async fn reopening() -> (Server, JoinHandle<Result<SessionHandle, ManagerError>>, BackendSession) {
     let store = TestStore::new();
-    let first = server(&store);
-    let session = first.initialized().await;
-    retain_a_response(&session, &mut first.backend().await).await;
-    first.sessions.close_all();
-    first.sessions.closed().await;
+    let session = handed_over(&store).await;
 
     let second = reopening_server(&store.other());
     let finding = finding(&second, &session);
