@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use rejoin_core::{
     Instant, Session,
     cluster::{EntryId, LastEntry, LeaseAction, LeaseActions, NodeId, StoreId, WriteOutcome},
 };
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::{sync::mpsc::UnboundedReceiver, task::yield_now};
 use tracing::{info, warn};
 
 use super::{
@@ -55,6 +55,7 @@ pub(super) async fn run(
         cluster,
         shared,
         jobs,
+        events: VecDeque::new(),
         asks,
         extends,
         background_calls,
@@ -73,6 +74,8 @@ struct Node {
     cluster: Arc<Cluster>,
     shared: Weak<Shared<Bytes>>,
     jobs: UnboundedReceiver<Job>,
+    /// What has happened, and is handled next: at most [`EVENTS_MAX`].
+    events: VecDeque<Event>,
     /// Sessions in doubt, which may be all at once.
     asks: VecDeque<Arc<SessionInner<Bytes>>>,
     /// Sessions whose TTL is extended, once none is in doubt.
@@ -94,13 +97,16 @@ struct Node {
 #[derive(Debug, Default)]
 struct Due {
     sessions: Vec<Arc<SessionInner<Bytes>>>,
-    /// Turns that other tasks had since the first one came.
-    turns: usize,
+    /// How often something else was handled since the first one came.
+    delays: usize,
 }
 
-/// Turns of other tasks before records are written, so that a quick response is in one entry with the
-/// opening of its stream.
-const TURNS: usize = 3;
+/// Maximum number of delays. Records are written once other tasks had their turn, so that a quick
+/// response is in one entry with the opening of its stream.
+const DELAYS_MAX: usize = 4;
+
+/// Maximum number of events that are handled at a time.
+const EVENTS_MAX: usize = 64;
 
 /// The connection to the store.
 #[derive(Clone, Copy, Debug)]
@@ -147,25 +153,49 @@ impl Node {
             self.carry_out(&shared, actions);
         }
         drop(shared);
-        let event = tokio::select! {
+        let can_wait = self.due.delays < DELAYS_MAX;
+        tokio::select! {
             biased;
-            event = next(&mut self.calls, &mut self.jobs, &mut self.due) => event,
-            () = clock.sleep_until(deadline) => Event::Deadline,
-        };
+            () = self.next(), if can_wait => self.due.delay(),
+            () = yield_now(), if !self.due.sessions.is_empty() => self.events.push_back(Event::Write),
+            () = clock.sleep_until(deadline) => self.events.push_back(Event::Deadline),
+        }
         let Some(shared) = self.shared.upgrade() else { return false };
-        match event {
-            Event::Job(job) => self.start(job),
-            Event::Answer(answer) => self.on_answer(&shared, answer),
-            Event::Write => {
-                self.due.sessions.drain(..).for_each(|session| session.write_records());
-            }
-            Event::Deadline => {
-                let actions = self.cluster.state.lock().lease.tick(clock.now());
-                self.carry_out(&shared, actions);
+        while let Some(event) = self.events.pop_front() {
+            match event {
+                Event::Job(job) => self.start(job),
+                Event::Answer(answer) => self.on_answer(&shared, answer),
+                Event::Write => self.due.take().iter().for_each(SessionInner::write_records),
+                Event::Deadline => {
+                    let actions = self.cluster.state.lock().lease.tick(clock.now());
+                    self.carry_out(&shared, actions);
+                }
             }
         }
         self.start_background();
         true
+    }
+
+    /// Waits for answers and jobs.
+    async fn next(&mut self) {
+        let Self { calls, jobs, events, .. } = self;
+        poll_fn(|cx| {
+            while events.len() < EVENTS_MAX
+                && !calls.is_empty()
+                && let Poll::Ready(Some(answer)) = calls.poll_next_unpin(cx)
+            {
+                events.push_back(Event::Answer(answer));
+            }
+            let jobs_max = CALLS_MAX.saturating_sub(calls.len());
+            let events_max = EVENTS_MAX.min(events.len().saturating_add(jobs_max));
+            while events.len() < events_max
+                && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
+            {
+                events.push_back(Event::Job(job));
+            }
+            if events.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     /// Starts jobs in the background, as far as the store is not busy with them.
@@ -204,10 +234,9 @@ impl Node {
         if matches!(what, StoreJob::Write) {
             return self.due.sessions.push(session);
         }
-        let key = StoreKey::of(session.id());
-        let ttl = self.cluster.config.ttl;
         match what {
-            StoreJob::Append { id, entry, creates } => {
+            StoreJob::Append { key, id, entry, creates } => {
+                let ttl = self.cluster.config.ttl;
                 let write = if creates {
                     Write::Create { key, id, entry, ttl }
                 } else {
@@ -219,10 +248,12 @@ impl Node {
                     Answer::Appended(session, id, written)
                 });
             }
-            StoreJob::Trim { before } => self.write(Write::Trim { key, before }),
+            StoreJob::Trim { before } => {
+                self.write(Write::Trim { key: StoreKey::of(session.id()), before });
+            }
             StoreJob::Ask => self.asks.push_back(session),
             StoreJob::Extend => self.extends.push(session),
-            StoreJob::Remove => self.write(Write::Remove { key }),
+            StoreJob::Remove => self.write(Write::Remove { key: StoreKey::of(session.id()) }),
             StoreJob::Write | StoreJob::Forget | StoreJob::Track => {}
         }
     }
@@ -317,6 +348,7 @@ impl Node {
     fn on_lost(&mut self, shared: &Arc<Shared<Bytes>>, error: &StoreAway) {
         warn!(%error, "lost the connection to the store");
         self.calls = FuturesUnordered::new();
+        self.events.retain(|event| !matches!(event, Event::Answer(_)));
         self.asks.clear();
         self.extends.clear();
         self.background_calls = 0;
@@ -386,41 +418,14 @@ impl Node {
     }
 }
 
-/// Returns the next answer or job; if there is none, whether records are due.
-async fn next(
-    calls: &mut FuturesUnordered<Call>,
-    jobs: &mut UnboundedReceiver<Job>,
-    due: &mut Due,
-) -> Event {
-    poll_fn(|cx| {
-        if !calls.is_empty()
-            && let Poll::Ready(Some(answer)) = calls.poll_next_unpin(cx)
-        {
-            return Poll::Ready(Event::Answer(answer));
-        }
-        if calls.len() < CALLS_MAX
-            && let Poll::Ready(Some(job)) = jobs.poll_recv(cx)
-        {
-            return Poll::Ready(Event::Job(job));
-        }
-        due.poll(cx).map(|()| Event::Write)
-    })
-    .await
-}
-
 impl Due {
-    /// Ready once other tasks had their turns.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.sessions.is_empty() {
-            return Poll::Pending;
-        }
-        if self.turns == TURNS {
-            self.turns = 0;
-            return Poll::Ready(());
-        }
-        self.turns += 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    fn delay(&mut self) {
+        self.delays += usize::from(!self.sessions.is_empty());
+    }
+
+    fn take(&mut self) -> Vec<Arc<SessionInner<Bytes>>> {
+        self.delays = 0;
+        std::mem::take(&mut self.sessions)
     }
 }
 

@@ -10,7 +10,8 @@ use rejoin_core::{
 
 use super::{inner::SessionInner, state::LockedSession};
 use crate::{
-    Principal, byte_counter::ByteCounter, observer::SessionEvent, payload::Payload, sync::oneshot,
+    Principal, byte_counter::ByteCounter, observer::SessionEvent, payload::Payload,
+    store::StoreKey, sync::oneshot,
 };
 
 /// What writes the sessions of a manager to a store.
@@ -52,7 +53,7 @@ pub(crate) enum StoreJob {
     /// then is in the same entry.
     Write,
     /// Append an entry: [`SessionInner::on_written`].
-    Append { id: EntryId, entry: Bytes, creates: bool },
+    Append { key: StoreKey, id: EntryId, entry: Bytes, creates: bool },
     /// Remove the entries before this one.
     Trim { before: EntryId },
     /// Ask for the last entry: [`SessionInner::on_last_entry`].
@@ -84,6 +85,8 @@ pub(super) struct Commits {
     tenure: Option<Tenure>,
     /// The `initialize` request of the client.
     initialize: Bytes,
+    /// `None` until the first entry.
+    key: Option<StoreKey>,
     /// Records that were not sent to the store: at most as many bytes as [`Tenure`] allows, and those
     /// of one input.
     pending: Vec<u8>,
@@ -456,7 +459,8 @@ impl<P: Payload> LockedSession<'_, P> {
             EntryKind::Released | EntryKind::Closed => store.write_entry(kind, &[]),
         };
         commits.in_flight = Some(InFlight { id, bytes: entry.len(), through: commits.recorded });
-        self.after_unlock.store_jobs.push(StoreJob::Append { id, entry, creates });
+        let key = *commits.key.get_or_insert_with(|| StoreKey::of(self.session.id()));
+        self.after_unlock.store_jobs.push(StoreJob::Append { key, id, entry, creates });
     }
 
     fn on_committed(&mut self) {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    RedisError, Value, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings, pipe,
+    RedisError, RedisWrite as _, Value, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings,
+    pipe,
 };
 use rejoin_core::cluster::{EntryId, NodeId, StoreId};
 use thiserror::Error;
@@ -66,6 +67,10 @@ const STORE_ID: &str = "store";
 
 /// The field of an entry.
 const FIELD: &str = "e";
+
+/// Number of arguments of the command that appends an entry, and their size without key and entry.
+const APPEND_ARGUMENTS: usize = 6;
+const APPEND_BYTES: usize = 64;
 
 /// A store on a server that speaks the protocol of Redis.
 ///
@@ -185,12 +190,15 @@ impl RedisStore {
     }
 
     fn append(&self, key: StoreKey, id: EntryId, entry: &Bytes, creates: bool) -> Cmd {
-        let mut append = cmd("XADD");
-        append.arg(self.session(key));
+        let session = self.session(key);
+        let size = session.len().saturating_add(entry.len()).saturating_add(APPEND_BYTES);
+        let mut append = Cmd::with_capacity(APPEND_ARGUMENTS, size);
+        append.arg("XADD").arg(session);
         if !creates {
             append.arg("NOMKSTREAM");
         }
-        append.arg(id.to_string()).arg(FIELD).arg(&entry[..]);
+        append.write_arg_fmt(id);
+        append.arg(FIELD).arg(&entry[..]);
         append
     }
 
