@@ -5,7 +5,6 @@ use std::{collections::HashMap, fmt, net::SocketAddr, pin::Pin, sync::Arc, time:
 use futures_util::{FutureExt as _, future::Shared};
 use parking_lot::Mutex;
 use rejoin_core::cluster::NodeId;
-use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     entry::{Entry, Kind},
     link::{self, Call, Link, LinkConfig, Operation, Reply, Serve},
     owners::Owners,
+    shutdown::{Shutdown, ShutdownSender},
 };
 use crate::{
     SessionId,
@@ -28,8 +28,8 @@ pub(super) struct Links {
     /// Attempts to connect: at most one for each resolution in progress.
     attempts: Mutex<HashMap<NodeId, Attempt>>,
     owners: Owners,
-    /// Whether this process stops: it ends the streams that it passes on.
-    leaving: watch::Sender<bool>,
+    /// Whether this process stops, for the calls that it passes on.
+    shutdown: ShutdownSender,
 }
 
 type Attempt = Shared<Pin<Box<dyn Future<Output = Option<Link>> + Send>>>;
@@ -62,7 +62,7 @@ impl Links {
             standing: Mutex::default(),
             attempts: Mutex::default(),
             owners: Owners::default(),
-            leaving: watch::Sender::new(false),
+            shutdown: ShutdownSender::new(),
         }
     }
 
@@ -112,9 +112,9 @@ impl Links {
 
     fn attempt(&self, node: NodeId, address: &str) -> Attempt {
         let (config, address) = (self.config.clone(), address.to_owned());
-        let ingress = self.node;
+        let (ingress, shutdown) = (self.node, self.shutdown.subscribe());
         let attempt = async move {
-            let connecting = link::connect(&config, &address, ingress, node);
+            let connecting = link::connect(&config, &address, (ingress, node), shutdown);
             match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
                 Ok(Ok(link)) => return Some(link),
                 Ok(Err(error)) => warn!(owner = %node, address, %error, "no link"),
@@ -140,20 +140,11 @@ impl Cluster {
         }
     }
 
-    /// Ends the streams that this process passes on.
-    pub(crate) fn begin_leaving(&self) {
+    /// Shuts down what this process passes on.
+    pub(crate) fn shut_down(&self, to: Shutdown) {
         if let Some(links) = &self.links {
-            links.leaving.send_replace(true);
+            links.shutdown.send(to);
         }
-    }
-
-    /// Returns a future that is ready once this process stops.
-    pub(crate) fn leaving(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let mut leaving = self.links.as_ref()?.leaving.subscribe();
-        Some(async move {
-            // An error means that the manager was dropped.
-            let _ = leaving.wait_for(|is_leaving| *is_leaving).await;
-        })
     }
 
     /// Waits until others have the replies to the requests that they have passed on, and pass on no more.

@@ -14,6 +14,8 @@ mod node;
 mod owners;
 mod resolve;
 mod restore;
+#[cfg(feature = "cluster")]
+mod shutdown;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -28,6 +30,8 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use self::resolve::Resolutions;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::restore::SessionLog;
+#[cfg(feature = "cluster")]
+pub(crate) use self::shutdown::{Shutdown, ShutdownReceiver};
 pub(crate) use self::{
     resolve::{Claim, Resolution, TakeOver},
     restore::{RestoreFailure, Restored},

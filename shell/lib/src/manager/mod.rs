@@ -27,7 +27,7 @@ pub(crate) use self::{
 #[cfg(feature = "store")]
 use crate::cluster::Cluster;
 #[cfg(feature = "cluster")]
-use crate::cluster::link::Link;
+use crate::cluster::{Shutdown, link::Link};
 use crate::{
     Backend, ClientMessage, Connection, Principal, SessionError, SessionEvent, SessionHandle,
     SessionId,
@@ -359,24 +359,17 @@ impl SessionManager {
     /// Clients that can resume get `retry` as their reconnect delay. For a deadline, drop the
     /// future and call [`close_all`](Self::close_all).
     pub async fn drain(&self, retry: Duration) {
-        self.begin_leaving();
+        #[cfg(feature = "cluster")]
+        self.shut_calls_down(Shutdown::Draining);
         self.inner.sessions.drain(retry).await;
     }
 
     /// Closes all sessions for a shutdown, and refuses new ones. Pending requests fail with an
     /// error.
     pub fn close_all(&self) {
-        self.begin_leaving();
-        self.inner.sessions.close_all();
-    }
-
-    /// Ends the streams of other processes that this one passes on.
-    #[cfg_attr(not(feature = "cluster"), expect(clippy::unused_self, reason = "there are none"))]
-    fn begin_leaving(&self) {
         #[cfg(feature = "cluster")]
-        if let Some(cluster) = &self.inner.cluster {
-            cluster.begin_leaving();
-        }
+        self.shut_calls_down(Shutdown::Closing);
+        self.inner.sessions.close_all();
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<Bytes>> {

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use super::{Found, Inner, ManagerError, SessionManager};
-use crate::{Principal, SessionHandle, SessionId, cluster::link::Serve};
+use crate::{
+    Principal, SessionHandle, SessionId,
+    cluster::{Shutdown, link::Serve},
+};
 
 /// A manager that does not live for this reference.
 #[derive(Debug)]
@@ -40,9 +43,11 @@ impl SessionManager {
         }
     }
 
-    /// Returns a future that is ready once this process stops, and passes no more streams on.
-    pub(crate) fn leaving(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        self.inner.cluster.as_ref()?.leaving()
+    /// Shuts down what this process passes on.
+    pub(super) fn shut_calls_down(&self, to: Shutdown) {
+        if let Some(cluster) = &self.inner.cluster {
+            cluster.shut_down(to);
+        }
     }
 
     /// Returns whether this process has a session, and may serve it. It takes over one that is its own in

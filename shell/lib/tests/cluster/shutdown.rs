@@ -57,15 +57,54 @@ async fn a_stream_without_an_event_id_ends_once_it_has_one() {
     let mut backend = first.http.manager.backend().await;
     let client = second.client(&session);
     let (mut call, _) = tokio::join!(client.call(1, "a", json!({})), backend.receive());
-    second.http.manager.sessions.close_all();
-    let open = timeout(Duration::from_millis(50), call.message()).await;
-    assert!(open.is_err(), "its client has nothing to come back by");
+    let drained = second.http.manager.sessions.drain(RETRY);
+    let open = async {
+        let open = timeout(Duration::from_millis(50), call.message()).await;
+        assert!(open.is_err(), "its client has nothing to come back by");
+    };
+    tokio::join!(drained, open);
     let params = r#"{"progressToken":1,"progress":1}"#;
     backend.send(&format!(r#""method":"notifications/progress","params":{params}"#)).await;
     assert_eq!(call.messages().await.len(), 1);
     backend.send(r#""id":1,"result":{}"#).await;
     let mut resumed = first.client(&session).get(call.last_event_id.as_deref()).await;
     assert_eq!(resumed.response().await["id"], 1);
+}
+
+#[tokio::test]
+async fn a_call_without_an_event_id_fails_when_its_node_closes() {
+    let store = MemoryStore::default();
+    let mut json = HttpConfig::default();
+    json.json_responses = true;
+    let first = Node::start(&store).await;
+    let second = Node::start(&store).await;
+    let third = Node::start_with(&store, SECRET, json).await;
+    let session = first.http.manager.initialized_as("2025-06-18").await;
+    let mut backend = first.http.manager.backend().await;
+
+    let client = second.client(&session);
+    let (mut call, _) = tokio::join!(client.call(1, "a", json!({})), backend.receive());
+    second.http.manager.sessions.close_all();
+    let failed = call.response().await;
+    assert_eq!((&failed["id"], &failed["error"]["code"]), (&json!(1), &json!(-32603)), "{failed}");
+
+    let client = third.client(&session);
+    let close = async {
+        backend.receive().await;
+        third.http.manager.sessions.close_all();
+    };
+    let (mut call, ()) = tokio::join!(client.call(2, "a", json!({})), close);
+    assert_eq!(call.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(call.json().await["id"], 2);
+
+    // The owner goes on.
+    let client = first.client(&session);
+    let respond = async {
+        backend.receive().await;
+        backend.send(r#""id":3,"result":{}"#).await;
+    };
+    let (mut call, ()) = tokio::join!(client.call(3, "a", json!({})), respond);
+    assert_eq!(call.response().await["id"], 3);
 }
 
 #[tokio::test]

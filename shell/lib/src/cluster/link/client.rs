@@ -26,6 +26,7 @@ use super::{
     outbox::{Outbox, QueuedBytes},
     reader::FrameReader,
 };
+use crate::cluster::ShutdownReceiver;
 
 /// A link to an owner of sessions. A clone is the same link.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct Link(Arc<Inner>);
 
 struct Inner {
     ends: Ends,
+    /// Of the ingress.
+    shutdown: ShutdownReceiver,
     /// Maximum size of a call.
     call_bytes_max: usize,
     outbox: Outbox,
@@ -80,8 +83,8 @@ const CONTROL_BYTES_MAX: usize = 1 << 10;
 pub(crate) async fn connect(
     config: &LinkConfig,
     address: &str,
-    ingress: NodeId,
-    owner: NodeId,
+    (ingress, owner): (NodeId, NodeId),
+    shutdown: ShutdownReceiver,
 ) -> Result<Link, HelloError> {
     let ends = Ends { ingress, owner };
     let mut stream = TcpStream::connect(address).await?;
@@ -91,6 +94,7 @@ pub(crate) async fn connect(
     let queued = config.listener.queued_calls().clone();
     let inner = Inner {
         ends,
+        shutdown,
         call_bytes_max: usize::try_from(call_bytes_max).unwrap_or(usize::MAX),
         outbox: Outbox::new(queued.clone()),
         queued,
@@ -239,6 +243,11 @@ impl OpenCall {
         self.replies.poll_recv(cx)
     }
 
+    /// Returns how far the ingress, which is this process, has shut down.
+    pub(crate) fn shutdown(&self) -> &ShutdownReceiver {
+        &self.link.0.shutdown
+    }
+
     pub(crate) fn say(&self, control: Control) {
         self.link.send(self.id, FrameKind::Control, CONTROL_BYTES_MAX, &control);
     }
@@ -246,11 +255,13 @@ impl OpenCall {
 
 #[cfg(test)]
 impl OpenCall {
-    /// Returns a call on a link that nobody reads, and where its replies come from.
+    /// Returns a call on a link that nobody reads, of an ingress that is closed, and where its replies
+    /// come from.
     pub(crate) fn unread() -> (Self, mpsc::Sender<Reply>) {
         let queued = QueuedBytes::default();
         let inner = Inner {
             ends: Ends { ingress: NodeId(1), owner: NodeId(2) },
+            shutdown: ShutdownReceiver::closed(),
             call_bytes_max: 0,
             outbox: Outbox::new(queued.clone()),
             queued,

@@ -14,10 +14,11 @@ use super::{
     CALLS_MAX, Call, CallError, Control, Link, LinkConfig, OpenCall, Operation, PostCall,
     QUEUED_CALL_BYTES_MAX, Replies, Reply, Serve, ServeFuture,
     frame::{self, FrameKind},
+    hello::HelloError,
     message,
     reader::FrameReader,
 };
-use crate::SessionId;
+use crate::{SessionId, cluster::ShutdownReceiver};
 
 const INGRESS: NodeId = NodeId(1);
 const OWNER: NodeId = NodeId(2);
@@ -86,7 +87,11 @@ fn owner(served: Served) -> (LinkConfig, SocketAddr) {
 
 async fn link(address: SocketAddr) -> Link {
     let config = LinkConfig::new("127.0.0.1:0".parse().unwrap(), SECRET).unwrap();
-    super::connect(&config, &address.to_string(), INGRESS, OWNER).await.unwrap()
+    link_to(&config, &address.to_string()).await.unwrap()
+}
+
+async fn link_to(config: &LinkConfig, address: &str) -> Result<Link, HelloError> {
+    super::connect(config, address, (INGRESS, OWNER), ShutdownReceiver::closed()).await
 }
 
 /// Returns the stream of a link whose frames the test writes and reads.
@@ -210,7 +215,7 @@ async fn calls_that_wait_for_a_link_that_was_cut_are_not_counted() {
         stream
     };
     let at = address.to_string();
-    let (link, stream) = tokio::join!(super::connect(&config, &at, INGRESS, OWNER), accepting);
+    let (link, stream) = tokio::join!(link_to(&config, &at), accepting);
     let link = link.unwrap();
     let (head, ()) = http::Request::new(()).into_parts();
     let post = PostCall::new(&head, false, vec![0; QUEUED_CALL_BYTES_MAX].into());

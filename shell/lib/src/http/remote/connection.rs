@@ -9,10 +9,16 @@ use std::{
 
 use rejoin_core::EventId;
 
-use super::{super::refusal::Refusal, owner_gone, unexpected_reply};
+use super::{
+    super::{refusal::Refusal, unanswered::Unanswered},
+    closing, owner_gone, unexpected_reply,
+};
 use crate::{
     SseEvent,
-    cluster::link::{Control, OpenCall, Reply},
+    cluster::{
+        Shutdown, ShutdownReceiver,
+        link::{Control, OpenCall, Reply},
+    },
     session::MessagePart,
 };
 
@@ -32,14 +38,28 @@ pub(in super::super) struct RemoteConnection {
     partial: Option<(Option<EventId>, Vec<u8>)>,
     /// Maximum size of a message.
     message_bytes_max: usize,
-    /// `None` for a response that is no stream, and once this process stops.
-    leaving: Option<Leaving>,
+    /// Whether the client was sent something, after which it can resume or needs nothing more.
+    has_begun: bool,
+    end: EndAtShutdown,
 }
 
-/// Ends a stream when the process stops that passes it on: its client comes back through another one.
-pub(super) struct Leaving {
-    stops: Pin<Box<dyn Future<Output = ()> + Send>>,
+/// Ends a connection when the process shuts down that passes it on.
+pub(super) struct EndAtShutdown {
+    shutdown: ShutdownReceiver,
+    next: Pin<Box<dyn Future<Output = Shutdown> + Send>>,
+    kind: Kind,
     retry: Duration,
+}
+
+/// What a connection is, for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A response that cannot be resumed.
+    Json,
+    /// The stream of a request.
+    Request,
+    /// A stream that the client has asked for by GET.
+    Get,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +80,7 @@ impl RemoteConnection {
         reply: Reply,
         call: OpenCall,
         message_bytes_max: usize,
-        leaving: Option<Leaving>,
+        end: EndAtShutdown,
     ) -> Result<Self, Refusal> {
         let mut connection = Self {
             call,
@@ -71,7 +91,8 @@ impl RemoteConnection {
             is_expired: false,
             partial: None,
             message_bytes_max,
-            leaving,
+            has_begun: false,
+            end,
         };
         if connection.receive(reply) { Ok(connection) } else { Err(unexpected_reply()) }
     }
@@ -86,10 +107,12 @@ impl RemoteConnection {
                     (true, false) => State::Idle,
                 };
                 self.events.extend(events.into_iter().map(SseEvent::from));
+                self.has_begun |= Unanswered::is_settled_by(&self.events);
                 true
             }
             Reply::Part(part) => {
                 self.state = State::Idle;
+                self.has_begun = true;
                 self.part = Some(part);
                 true
             }
@@ -124,8 +147,8 @@ impl RemoteConnection {
                 self.call.say(Control::Pull);
             }
             let Poll::Ready(reply) = self.call.poll_reply(cx) else {
-                self.poll_leaving(cx);
-                return Poll::Pending;
+                ready!(self.poll_shutdown(cx));
+                continue;
             };
             let is_received = reply.is_some_and(|reply| self.receive(reply));
             if !is_received {
@@ -134,14 +157,19 @@ impl RemoteConnection {
         }
     }
 
-    /// Ends the stream as soon as its client can resume, once this process stops.
-    fn poll_leaving(&mut self, cx: &mut Context<'_>) {
-        if let Some(leaving) = &mut self.leaving
-            && leaving.stops.as_mut().poll(cx).is_ready()
-        {
-            let retry = leaving.retry;
-            self.leaving = None;
-            self.expire(retry);
+    /// Ends a stream as soon as its client can resume, once this process drains. Ready when the response
+    /// to a request has failed, because this process closes, and nothing of it was sent.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let shutdown = ready!(self.end.poll_next(cx));
+            if self.end.kind != Kind::Json {
+                self.expire(self.end.retry);
+            }
+            if shutdown == Shutdown::Closing && self.end.kind != Kind::Get && !self.has_begun {
+                self.state = State::Cut;
+                self.refusal = Some(closing());
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -203,14 +231,22 @@ impl RemoteConnection {
     }
 }
 
-impl Leaving {
-    pub(super) fn new(stops: impl Future<Output = ()> + Send + 'static, retry: Duration) -> Self {
-        Self { stops: Box::pin(stops), retry }
+impl EndAtShutdown {
+    pub(super) fn new(shutdown: ShutdownReceiver, kind: Kind, retry: Duration) -> Self {
+        let next = Box::pin(shutdown.clone().after(Shutdown::Running));
+        Self { shutdown, next, kind, retry }
+    }
+
+    /// Waits for the next stage. Pending after the last one.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Shutdown> {
+        let stage = ready!(self.next.as_mut().poll(cx));
+        self.next = Box::pin(self.shutdown.clone().after(stage));
+        Poll::Ready(stage)
     }
 }
 
-impl fmt::Debug for Leaving {
+impl fmt::Debug for EndAtShutdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leaving").field("retry", &self.retry).finish_non_exhaustive()
+        f.debug_struct("EndAtShutdown").field("kind", &self.kind).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use http::{StatusCode, request::Parts};
 use rejoin_core::{AnswerFormat, EventId, Post};
 
-use self::connection::Leaving;
+use self::connection::{EndAtShutdown, Kind};
 pub(super) use self::{connection::RemoteConnection, owner::Owner};
 use super::{
     head,
@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     ClientMessage, ManagerError, SessionHandle, SessionId, SessionManager,
-    cluster::link::{self, Call, CallError, Link, OpenCall, Operation, PostCall, Reply},
+    cluster::{
+        Shutdown,
+        link::{self, Call, CallError, Link, OpenCall, Operation, PostCall, Reply},
+    },
     manager::Found,
 };
 
@@ -63,7 +66,9 @@ impl RemoteSession {
     ) -> Result<AnyConnection, Refusal> {
         let is_json = format == AnswerFormat::Json;
         match self.handle(post_call(&self.head, &post, is_json)).await? {
-            Handled::There(reply, call) => self.connection(reply, call, !is_json),
+            Handled::There(reply, call) => {
+                self.connection(reply, call, if is_json { Kind::Json } else { Kind::Request })
+            }
             Handled::Here(session) => Ok(AnyConnection::Here(session.request(post, format).await?)),
         }
     }
@@ -81,7 +86,7 @@ impl RemoteSession {
     ) -> Result<Option<AnyConnection>, Refusal> {
         match self.handle(Operation::Get { last_event_id }).await? {
             Handled::There(Reply::Cancelled, _) => Ok(None),
-            Handled::There(reply, call) => self.connection(reply, call, true).map(Some),
+            Handled::There(reply, call) => self.connection(reply, call, Kind::Get).map(Some),
             Handled::Here(session) => {
                 Ok(session::connect(&session, last_event_id)?.map(AnyConnection::Here))
             }
@@ -95,17 +100,16 @@ impl RemoteSession {
         }
     }
 
-    /// Returns the connection that begins with a reply. If it is a stream, it ends when this process stops.
+    /// Returns the connection that begins with a reply.
     fn connection(
         &self,
         reply: Reply,
         call: OpenCall,
-        is_stream: bool,
+        kind: Kind,
     ) -> Result<AnyConnection, Refusal> {
-        let leaving = self.sessions.leaving().filter(|_| is_stream);
-        let leaving = leaving.map(|leaving| Leaving::new(leaving, self.retry));
+        let end = EndAtShutdown::new(call.shutdown().clone(), kind, self.retry);
         let message_bytes_max = self.sessions.config().session.message_bytes_max;
-        let connection = RemoteConnection::begin(reply, call, message_bytes_max, leaving)?;
+        let connection = RemoteConnection::begin(reply, call, message_bytes_max, end)?;
         Ok(AnyConnection::There(Box::new(connection)))
     }
 
@@ -118,7 +122,7 @@ impl RemoteSession {
         let mut link = self.link.clone();
         for _ in 0..ATTEMPTS {
             match link.call(&call) {
-                Ok(mut open) => match open.reply().await {
+                Ok(mut open) => match first_reply(&mut open).await? {
                     Some(Reply::Moved) => {}
                     Some(Reply::Foreign) => {
                         return Err(Refusal::from(ManagerError::NotFound).foreign());
@@ -152,6 +156,16 @@ impl RemoteSession {
     }
 }
 
+/// Returns the first reply, or `None` if the link was cut. Fails when this process closes.
+async fn first_reply(open: &mut OpenCall) -> Result<Option<Reply>, Refusal> {
+    let closes = open.shutdown().clone().after(Shutdown::Draining);
+    tokio::select! {
+        biased;
+        reply = open.reply() => Ok(reply),
+        _ = closes => Err(closing()),
+    }
+}
+
 fn post_call(head: &Parts, post: &Post<ClientMessage>, is_json: bool) -> Operation {
     let body = match post {
         Post::Single(message) => message.body.clone().into_bytes(),
@@ -165,6 +179,13 @@ fn post_call(head: &Parts, post: &Post<ClientMessage>, is_json: bool) -> Operati
 
 fn done(reply: &Reply) -> Result<(), Refusal> {
     if *reply == Reply::Done { Ok(()) } else { Err(unexpected_reply()) }
+}
+
+/// This process closes, and the owner of the session may have handled the request.
+fn closing() -> Refusal {
+    let message =
+        "this process stops before the response is there: whether it was carried out is not known";
+    Refusal::new(StatusCode::BAD_GATEWAY, message)
 }
 
 /// The owner of the session is gone, and may have handled the request.

@@ -1,22 +1,29 @@
 //! Connections whose events are passed on, with links that the test reads and writes.
 
-use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rejoin_core::{
-    AnswerFormat,
+    AnswerFormat, EventId, StreamId,
     cluster::{EntryId, NodeId, StoreId},
 };
 use tokio::sync::watch;
 
 use super::{
     super::session::AnyConnection,
-    connection::RemoteConnection,
+    connection::{EndAtShutdown, Kind, RemoteConnection},
     owner::{Origin, send_events},
 };
 use crate::{
     Backend, ClientMessages, ClientSender, ManagerConfig, OpenError, SessionHandle, SessionManager,
+    SseEvent,
     cluster::link::{OpenCall, Replies, Reply, Room},
     parse_message,
     session::MessagePart,
@@ -148,10 +155,38 @@ async fn an_owner_takes_only_events_that_the_link_has_room_for() {
 async fn a_message_without_its_end_is_lost() {
     let (call, replies) = OpenCall::unread();
     let part = MessagePart { id: None, data: "{".into(), is_first: true, is_last: false };
-    let begun = RemoteConnection::begin(Reply::Part(part), call, usize::MAX, None);
-    let mut connection = begun.unwrap();
+    let mut connection = begin(Reply::Part(part), call, Kind::Request);
     replies.send(Reply::end()).await.unwrap();
     let mut events = Vec::new();
     assert!(!poll_fn(|cx| connection.poll_events(cx, &mut events)).await);
     assert!(events.is_empty() && connection.check_end().is_err());
+}
+
+#[tokio::test]
+async fn what_a_closed_process_passes_on_ends() {
+    let message = |id| {
+        let events = vec![SseEvent::Message { id, data: "{}".into() }.into()];
+        Reply::Events { events, has_more: true, is_complete: false }
+    };
+    let id = Some(EventId::new(StreamId::Request(0), 1));
+    for (kind, reply, fails) in [
+        (Kind::Request, Reply::none_yet(), true),
+        (Kind::Json, Reply::none_yet(), true),
+        (Kind::Get, Reply::none_yet(), false),
+        (Kind::Request, message(id), false),
+    ] {
+        let (call, replies) = OpenCall::unread();
+        let mut connection = begin(reply, call, kind);
+        let mut events = Vec::new();
+        while connection.poll_events(&mut Context::from_waker(Waker::noop()), &mut events)
+            == Poll::Ready(true)
+        {}
+        assert_eq!(connection.check_end().is_err(), fails, "{kind:?}");
+        drop(replies);
+    }
+}
+
+fn begin(reply: Reply, call: OpenCall, kind: Kind) -> RemoteConnection {
+    let end = EndAtShutdown::new(call.shutdown().clone(), kind, Duration::ZERO);
+    RemoteConnection::begin(reply, call, usize::MAX, end).unwrap()
 }
