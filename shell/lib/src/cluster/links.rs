@@ -28,7 +28,7 @@ pub(super) struct Links {
     /// Attempts to connect: at most one for each resolution in progress.
     attempts: Mutex<HashMap<NodeId, Attempt>>,
     owners: Owners,
-    /// Whether this process stops, for the calls that it passes on.
+    /// For the requests that this process passes on.
     shutdown: ShutdownSender,
 }
 
@@ -140,10 +140,17 @@ impl Cluster {
         }
     }
 
-    /// Shuts down what this process passes on.
-    pub(crate) fn shut_down(&self, to: Shutdown) {
+    /// Begins a stage of the shutdown, for the requests that this process passes on.
+    pub(crate) fn shut_down(&self, stage: Shutdown) {
         if let Some(links) = &self.links {
-            links.shutdown.send(to);
+            links.shutdown.send(stage);
+        }
+    }
+
+    /// Waits until no request is open that this process passes on.
+    pub(crate) async fn passed_on_requests_ended(&self) {
+        if let Some(links) = &self.links {
+            links.shutdown.requests_ended().await;
         }
     }
 

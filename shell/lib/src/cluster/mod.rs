@@ -31,7 +31,7 @@ use self::resolve::Resolutions;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::restore::SessionLog;
 #[cfg(feature = "cluster")]
-pub(crate) use self::shutdown::{Shutdown, ShutdownReceiver};
+pub(crate) use self::shutdown::{OpenRequest, Shutdown, ShutdownReceiver};
 pub(crate) use self::{
     resolve::{Claim, Resolution, TakeOver},
     restore::{RestoreFailure, Restored},

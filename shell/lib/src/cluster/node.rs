@@ -101,12 +101,12 @@ struct Due {
     delays: usize,
 }
 
-/// Maximum number of delays. Records are written once other tasks had their turn, so that a quick
-/// response is in one entry with the opening of its stream.
+/// Maximum number of delays. Records are written once the scheduler may have run other tasks, so that
+/// a quick response is in one entry with the opening of its stream, but not later than that.
 const DELAYS_MAX: usize = 4;
 
-/// Maximum number of events that are handled at a time.
-const EVENTS_MAX: usize = 64;
+/// Maximum number of events that are handled before the deadline of the lease is checked.
+const EVENTS_MAX: usize = 16;
 
 /// The connection to the store.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +139,8 @@ enum Event {
 }
 
 impl Node {
-    /// Handles the next event. Returns whether there can be more.
+    /// Waits until something happens, and handles all that has happened. Returns whether there can be
+    /// more.
     async fn step(&mut self) -> bool {
         let Some(shared) = self.shared.upgrade() else { return false };
         let clock = shared.clock;
@@ -153,11 +154,14 @@ impl Node {
             self.carry_out(&shared, actions);
         }
         drop(shared);
-        let can_wait = self.due.delays < DELAYS_MAX;
         tokio::select! {
             biased;
-            () = self.next(), if can_wait => self.due.delay(),
-            () = yield_now(), if !self.due.sessions.is_empty() => self.events.push_back(Event::Write),
+            () = self.next() => if self.due.is_delayed_again() {
+                self.events.push_back(Event::Write);
+            },
+            () = yield_now(), if !self.due.sessions.is_empty() => {
+                self.events.push_back(Event::Write);
+            }
             () = clock.sleep_until(deadline) => self.events.push_back(Event::Deadline),
         }
         let Some(shared) = self.shared.upgrade() else { return false };
@@ -419,8 +423,10 @@ impl Node {
 }
 
 impl Due {
-    fn delay(&mut self) {
+    /// Returns whether that was the last time.
+    fn is_delayed_again(&mut self) -> bool {
         self.delays += usize::from(!self.sessions.is_empty());
+        self.delays == DELAYS_MAX
     }
 
     fn take(&mut self) -> Vec<Arc<SessionInner<Bytes>>> {

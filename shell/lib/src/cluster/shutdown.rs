@@ -1,4 +1,6 @@
-//! Shutdown of a process, for the calls that it passes on.
+//! Shutdown of a process, for the requests that it passes on.
+
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -6,50 +8,74 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Shutdown {
     Running,
-    /// Streams that are passed on end as soon as their clients can resume.
+    /// No more requests are passed on. Streams end as soon as their clients can resume.
     Draining,
-    /// Everything that is passed on ends.
+    /// Requests without a response fail.
     Closing,
 }
 
-/// Sets how far a process has shut down.
+/// Sets the stage of the shutdown.
 #[derive(Debug)]
-pub(super) struct ShutdownSender(watch::Sender<Shutdown>);
+pub(super) struct ShutdownSender {
+    stage: watch::Sender<Shutdown>,
+    requests: Arc<watch::Sender<()>>,
+}
 
-/// Knows how far a process has shut down, and does not keep it running.
+/// Receives the stage of the shutdown. Does not keep the manager alive.
 #[derive(Clone, Debug)]
-pub(crate) struct ShutdownReceiver(watch::Receiver<Shutdown>);
+pub(crate) struct ShutdownReceiver {
+    stage: watch::Receiver<Shutdown>,
+    requests: Arc<watch::Sender<()>>,
+}
+
+/// A request that is passed on: the process drains until its response was sent.
+#[derive(Debug)]
+pub(crate) struct OpenRequest(#[expect(dead_code, reason = "it is counted")] watch::Receiver<()>);
 
 impl ShutdownSender {
     pub(super) fn new() -> Self {
-        Self(watch::Sender::new(Shutdown::Running))
+        Self { stage: watch::Sender::new(Shutdown::Running), requests: Arc::default() }
     }
 
-    /// Shuts down, unless that has happened already.
-    pub(super) fn send(&self, to: Shutdown) {
-        self.0.send_modify(|shutdown| *shutdown = to.max(*shutdown));
+    /// Begins a stage, unless a later one has begun.
+    pub(super) fn send(&self, stage: Shutdown) {
+        self.stage.send_modify(|current| *current = stage.max(*current));
     }
 
     pub(super) fn subscribe(&self) -> ShutdownReceiver {
-        ShutdownReceiver(self.0.subscribe())
+        let requests = Arc::clone(&self.requests);
+        ShutdownReceiver { stage: self.stage.subscribe(), requests }
+    }
+
+    /// Waits until no request is open.
+    pub(super) async fn requests_ended(&self) {
+        self.requests.closed().await;
     }
 }
 
 impl ShutdownReceiver {
+    pub(crate) fn stage(&self) -> Shutdown {
+        *self.stage.borrow()
+    }
+
     /// Waits for a stage after `stage`. If there is none, forever.
     pub(crate) async fn after(mut self, stage: Shutdown) -> Shutdown {
         if stage == Shutdown::Closing {
             return std::future::pending().await;
         }
-        let later = self.0.wait_for(|shutdown| *shutdown > stage).await;
+        let later = self.stage.wait_for(|current| *current > stage).await;
         // An error means that the manager was dropped.
         later.map_or(Shutdown::Closing, |later| *later)
+    }
+
+    pub(crate) fn open_request(&self) -> OpenRequest {
+        OpenRequest(self.requests.subscribe())
     }
 }
 
 #[cfg(test)]
 impl ShutdownReceiver {
-    /// Returns that of a process that has ended.
+    /// Returns the receiver of a process that has ended.
     pub(crate) fn closed() -> Self {
         ShutdownSender::new().subscribe()
     }

@@ -164,7 +164,7 @@ impl Inner {
         }
         let (format, sse) = self.format(&head.headers, &post)?;
         let unanswered = self.sessions.has_store().then(|| Unanswered::new(&post));
-        let mut connection = session.request(post, format).await?;
+        let mut connection = session.request(post, format, sse).await?;
         if !sse {
             return json_response(&mut connection).await;
         }

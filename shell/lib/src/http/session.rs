@@ -68,15 +68,17 @@ impl AnySession {
     }
 
     /// Handles a POST with a request.
+    #[cfg_attr(not(feature = "cluster"), expect(unused_variables, reason = "it is here"))]
     pub(super) async fn request(
         &self,
         post: Post<ClientMessage>,
         format: AnswerFormat,
+        accepts_sse: bool,
     ) -> Result<AnyConnection, Refusal> {
         match self {
             Self::Here(session) => Ok(AnyConnection::Here(session.request(post, format).await?)),
             #[cfg(feature = "cluster")]
-            Self::There(session) => session.request(post, format).await,
+            Self::There(session) => session.request(post, format, accepts_sse).await,
         }
     }
 

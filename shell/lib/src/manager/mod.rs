@@ -352,23 +352,26 @@ impl SessionManager {
         self.shared().registry.len()
     }
 
-    /// Closes every session as soon as it has no pending requests, and waits until all are closed.
-    /// New sessions and requests are refused; responses and notifications of clients are accepted,
-    /// so that pending requests can finish.
+    /// Closes every session as soon as it has no pending requests, and waits until all are closed,
+    /// and until the requests have ended that are passed on to other processes. New sessions and
+    /// requests are refused; responses and notifications of clients are accepted, so that pending
+    /// requests can finish.
     ///
     /// Clients that can resume get `retry` as their reconnect delay. For a deadline, drop the
     /// future and call [`close_all`](Self::close_all).
     pub async fn drain(&self, retry: Duration) {
         #[cfg(feature = "cluster")]
-        self.shut_calls_down(Shutdown::Draining);
+        self.shut_down(Shutdown::Draining);
         self.inner.sessions.drain(retry).await;
+        #[cfg(feature = "cluster")]
+        self.passed_on_requests_ended().await;
     }
 
     /// Closes all sessions for a shutdown, and refuses new ones. Pending requests fail with an
-    /// error.
+    /// error, also those that are passed on to other processes.
     pub fn close_all(&self) {
         #[cfg(feature = "cluster")]
-        self.shut_calls_down(Shutdown::Closing);
+        self.shut_down(Shutdown::Closing);
         self.inner.sessions.close_all();
     }
 

@@ -43,10 +43,17 @@ impl SessionManager {
         }
     }
 
-    /// Shuts down what this process passes on.
-    pub(super) fn shut_calls_down(&self, to: Shutdown) {
+    /// Begins a stage of the shutdown, for the requests that this process passes on.
+    pub(super) fn shut_down(&self, stage: Shutdown) {
         if let Some(cluster) = &self.inner.cluster {
-            cluster.shut_down(to);
+            cluster.shut_down(stage);
+        }
+    }
+
+    /// Waits until no request is open that this process passes on.
+    pub(super) async fn passed_on_requests_ended(&self) {
+        if let Some(cluster) = &self.inner.cluster {
+            cluster.passed_on_requests_ended().await;
         }
     }
 

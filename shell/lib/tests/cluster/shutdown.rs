@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use rejoin::{HttpConfig, store::MemoryStore};
 use rejoin_test_support::HttpResponse;
 use serde_json::json;
@@ -57,28 +57,58 @@ async fn a_stream_without_an_event_id_ends_once_it_has_one() {
     let mut backend = first.http.manager.backend().await;
     let client = second.client(&session);
     let (mut call, _) = tokio::join!(client.call(1, "a", json!({})), backend.receive());
-    let drained = second.http.manager.sessions.drain(RETRY);
-    let open = async {
+    let last_event_id = async {
         let open = timeout(Duration::from_millis(50), call.message()).await;
         assert!(open.is_err(), "its client has nothing to come back by");
+        let params = r#"{"progressToken":1,"progress":1}"#;
+        backend.send(&format!(r#""method":"notifications/progress","params":{params}"#)).await;
+        assert_eq!(call.messages().await.len(), 1);
+        let last_event_id = call.last_event_id.clone();
+        drop(call);
+        last_event_id
     };
-    tokio::join!(drained, open);
-    let params = r#"{"progressToken":1,"progress":1}"#;
-    backend.send(&format!(r#""method":"notifications/progress","params":{params}"#)).await;
-    assert_eq!(call.messages().await.len(), 1);
+    let drained = second.http.manager.sessions.drain(RETRY);
+    let ((), last_event_id) = tokio::join!(drained, last_event_id);
     backend.send(r#""id":1,"result":{}"#).await;
-    let mut resumed = first.client(&session).get(call.last_event_id.as_deref()).await;
+    let mut resumed = first.client(&session).get(last_event_id.as_deref()).await;
     assert_eq!(resumed.response().await["id"], 1);
 }
 
 #[tokio::test]
-async fn a_call_without_an_event_id_fails_when_its_node_closes() {
+async fn a_node_drains_until_the_calls_that_it_passes_on_have_responses() {
     let store = MemoryStore::default();
-    let mut json = HttpConfig::default();
-    json.json_responses = true;
+    let first = Node::start(&store).await;
+    let second = Node::start_with(&store, SECRET, json_responses()).await;
+    let session = first.http.manager.initialized().await;
+    let mut backend = first.http.manager.backend().await;
+    let client = second.client(&session);
+    let stop = async {
+        backend.receive().await;
+        let sessions = &second.http.manager.sessions;
+        let later = async {
+            let refused = client.call(2, "a", json!({})).await;
+            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(refused.headers["retry-after"], "1");
+            backend.send(r#""id":1,"result":{}"#).await;
+        };
+        tokio::join!(sessions.drain(RETRY), later);
+        sessions.close_all();
+    };
+    let call = async {
+        let mut call = client.call(1, "a", json!({})).await;
+        assert_eq!(call.status, StatusCode::OK);
+        call.json().await["id"].clone()
+    };
+    let (id, ()) = tokio::join!(call, stop);
+    assert_eq!(id, 1);
+}
+
+#[tokio::test]
+async fn a_call_fails_when_its_node_closes_and_its_client_cannot_come_back() {
+    let store = MemoryStore::default();
     let first = Node::start(&store).await;
     let second = Node::start(&store).await;
-    let third = Node::start_with(&store, SECRET, json).await;
+    let third = Node::start_with(&store, SECRET, json_responses()).await;
     let session = first.http.manager.initialized_as("2025-06-18").await;
     let mut backend = first.http.manager.backend().await;
 
@@ -88,12 +118,18 @@ async fn a_call_without_an_event_id_fails_when_its_node_closes() {
     let failed = call.response().await;
     assert_eq!((&failed["id"], &failed["error"]["code"]), (&json!(1), &json!(-32603)), "{failed}");
 
+    // A client that does not accept SSE gets no messages before the response.
     let client = third.client(&session);
     let close = async {
         backend.receive().await;
+        let params = r#"{"progressToken":2,"progress":1}"#;
+        backend.send(&format!(r#""method":"notifications/progress","params":{params}"#)).await;
         third.http.manager.sessions.close_all();
     };
-    let (mut call, ()) = tokio::join!(client.call(2, "a", json!({})), close);
+    let request = json!({ "jsonrpc": "2.0", "id": 2, "method": "a" }).to_string();
+    let only_json = [("accept", "application/json")];
+    let call = client.send(Method::POST, request, &only_json);
+    let (mut call, ()) = tokio::join!(call, close);
     assert_eq!(call.status, StatusCode::BAD_GATEWAY);
     assert_eq!(call.json().await["id"], 2);
 
@@ -107,13 +143,17 @@ async fn a_call_without_an_event_id_fails_when_its_node_closes() {
     assert_eq!(call.response().await["id"], 3);
 }
 
+fn json_responses() -> HttpConfig {
+    let mut config = HttpConfig::default();
+    config.json_responses = true;
+    config
+}
+
 #[tokio::test]
 async fn a_response_that_is_being_read_outlives_a_handover_and_its_owner() {
     let store = MemoryStore::default();
-    let mut json = HttpConfig::default();
-    json.json_responses = true;
-    let first = Node::start_with(&store, SECRET, json.clone()).await;
-    let second = Node::start_with(&store, SECRET, json).await;
+    let first = Node::start_with(&store, SECRET, json_responses()).await;
+    let second = Node::start_with(&store, SECRET, json_responses()).await;
     let session = first.http.manager.initialized().await;
     let mut backend = first.http.manager.backend().await;
     let client = second.client(&session);

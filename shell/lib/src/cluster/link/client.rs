@@ -34,7 +34,7 @@ pub(crate) struct Link(Arc<Inner>);
 
 struct Inner {
     ends: Ends,
-    /// Of the ingress.
+    /// The shutdown of the ingress.
     shutdown: ShutdownReceiver,
     /// Maximum size of a call.
     call_bytes_max: usize,
@@ -152,6 +152,11 @@ impl Link {
         calls.is_leaving || calls.open.is_none()
     }
 
+    /// Returns the shutdown of the ingress, which is this process.
+    pub(crate) fn shutdown(&self) -> &ShutdownReceiver {
+        &self.0.shutdown
+    }
+
     fn send(&self, call: u64, kind: FrameKind, max: usize, value: &impl Serialize) -> bool {
         self.0.outbox.push(call, kind, max, |out| super::message::write(value, out))
     }
@@ -243,9 +248,9 @@ impl OpenCall {
         self.replies.poll_recv(cx)
     }
 
-    /// Returns how far the ingress, which is this process, has shut down.
+    /// See [`Link::shutdown`].
     pub(crate) fn shutdown(&self) -> &ShutdownReceiver {
-        &self.link.0.shutdown
+        self.link.shutdown()
     }
 
     pub(crate) fn say(&self, control: Control) {
@@ -255,8 +260,8 @@ impl OpenCall {
 
 #[cfg(test)]
 impl OpenCall {
-    /// Returns a call on a link that nobody reads, of an ingress that is closed, and where its replies
-    /// come from.
+    /// Returns a call of an ingress that has ended, on a link that nobody reads. Its replies come from
+    /// the sender.
     pub(crate) fn unread() -> (Self, mpsc::Sender<Reply>) {
         let queued = QueuedBytes::default();
         let inner = Inner {

@@ -57,8 +57,8 @@ pub(crate) enum Control {
     Pull,
     /// Closes the connection so that its client reconnects, if that can resume.
     Disconnect { retry: Duration },
-    /// The credential of the client has expired: closes the connection as soon as its client can
-    /// resume.
+    /// The credential of the client has expired, or the ingress shuts down: closes the connection as
+    /// soon as its client can resume.
     Expire { retry: Duration },
     /// The client is gone.
     Drop,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     SseEvent,
     cluster::{
-        Shutdown, ShutdownReceiver,
+        OpenRequest, Shutdown, ShutdownReceiver,
         link::{Control, OpenCall, Reply},
     },
     session::MessagePart,
@@ -38,15 +38,21 @@ pub(in super::super) struct RemoteConnection {
     partial: Option<(Option<EventId>, Vec<u8>)>,
     /// Maximum size of a message.
     message_bytes_max: usize,
-    /// Whether the client was sent something, after which it can resume or needs nothing more.
+    /// Whether the owner has sent something by which a client that accepts SSE can resume, or the
+    /// response.
     has_begun: bool,
     end: EndAtShutdown,
+    /// The request that has opened it, if it was a POST.
+    _request: Option<OpenRequest>,
 }
 
 /// Ends a connection when the process shuts down that passes it on.
 pub(super) struct EndAtShutdown {
     shutdown: ShutdownReceiver,
-    next: Pin<Box<dyn Future<Output = Shutdown> + Send>>,
+    /// The last stage that was handled.
+    stage: Shutdown,
+    /// The next one, once somebody waits for it.
+    next: Option<Pin<Box<dyn Future<Output = Shutdown> + Send>>>,
     kind: Kind,
     retry: Duration,
 }
@@ -54,9 +60,9 @@ pub(super) struct EndAtShutdown {
 /// What a connection is, for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A response that cannot be resumed.
+    /// The response to a client that does not accept SSE, and so cannot resume.
     Json,
-    /// The stream of a request.
+    /// The response to another client.
     Request,
     /// A stream that the client has asked for by GET.
     Get,
@@ -81,6 +87,7 @@ impl RemoteConnection {
         call: OpenCall,
         message_bytes_max: usize,
         end: EndAtShutdown,
+        request: Option<OpenRequest>,
     ) -> Result<Self, Refusal> {
         let mut connection = Self {
             call,
@@ -93,6 +100,7 @@ impl RemoteConnection {
             message_bytes_max,
             has_begun: false,
             end,
+            _request: request,
         };
         if connection.receive(reply) { Ok(connection) } else { Err(unexpected_reply()) }
     }
@@ -112,7 +120,7 @@ impl RemoteConnection {
             }
             Reply::Part(part) => {
                 self.state = State::Idle;
-                self.has_begun = true;
+                self.has_begun |= part.is_last;
                 self.part = Some(part);
                 true
             }
@@ -157,15 +165,20 @@ impl RemoteConnection {
         }
     }
 
-    /// Ends a stream as soon as its client can resume, once this process drains. Ready when the response
-    /// to a request has failed, because this process closes, and nothing of it was sent.
+    /// Ends a stream as soon as its client can resume, once this process drains. Ready when a response has
+    /// failed, because this process closes, and its client cannot come back for it.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let shutdown = ready!(self.end.poll_next(cx));
             if self.end.kind != Kind::Json {
                 self.expire(self.end.retry);
             }
-            if shutdown == Shutdown::Closing && self.end.kind != Kind::Get && !self.has_begun {
+            let fails = match self.end.kind {
+                Kind::Json => true,
+                Kind::Request => !self.has_begun,
+                Kind::Get => false,
+            };
+            if fails && shutdown == Shutdown::Closing {
                 self.state = State::Cut;
                 self.refusal = Some(closing());
                 return Poll::Ready(());
@@ -233,15 +246,16 @@ impl RemoteConnection {
 
 impl EndAtShutdown {
     pub(super) fn new(shutdown: ShutdownReceiver, kind: Kind, retry: Duration) -> Self {
-        let next = Box::pin(shutdown.clone().after(Shutdown::Running));
-        Self { shutdown, next, kind, retry }
+        Self { shutdown, stage: Shutdown::Running, next: None, kind, retry }
     }
 
     /// Waits for the next stage. Pending after the last one.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Shutdown> {
-        let stage = ready!(self.next.as_mut().poll(cx));
-        self.next = Box::pin(self.shutdown.clone().after(stage));
-        Poll::Ready(stage)
+        let after = || self.shutdown.clone().after(self.stage);
+        let next = self.next.get_or_insert_with(|| Box::pin(after()));
+        self.stage = ready!(next.as_mut().poll(cx));
+        self.next = None;
+        Poll::Ready(self.stage)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     ClientMessage, ManagerError, SessionHandle, SessionId, SessionManager,
     cluster::{
-        Shutdown,
+        OpenRequest, Shutdown,
         link::{self, Call, CallError, Link, OpenCall, Operation, PostCall, Reply},
     },
     manager::Found,
@@ -45,6 +45,17 @@ enum Handled {
     Here(SessionHandle),
 }
 
+/// What is passed on, for the shutdown of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A POST with a request. It fails when this process closes.
+    Request,
+    /// A GET. Its client repeats it when this process closes.
+    Get,
+    /// Anything else. It is waited for.
+    Other,
+}
+
 /// Number of times that a request is passed on, if the process that should have its session does not
 /// have it.
 const ATTEMPTS: usize = 3;
@@ -63,18 +74,21 @@ impl RemoteSession {
         &self,
         post: Post<ClientMessage>,
         format: AnswerFormat,
+        accepts_sse: bool,
     ) -> Result<AnyConnection, Refusal> {
-        let is_json = format == AnswerFormat::Json;
-        match self.handle(post_call(&self.head, &post, is_json)).await? {
+        let request = self.link.shutdown().open_request();
+        let operation = post_call(&self.head, &post, format == AnswerFormat::Json);
+        match self.handle(operation, Purpose::Request).await? {
             Handled::There(reply, call) => {
-                self.connection(reply, call, if is_json { Kind::Json } else { Kind::Request })
+                let kind = if accepts_sse { Kind::Request } else { Kind::Json };
+                self.connection(reply, call, kind, Some(request))
             }
             Handled::Here(session) => Ok(AnyConnection::Here(session.request(post, format).await?)),
         }
     }
 
     pub(super) async fn notify(&self, post: Post<ClientMessage>) -> Result<(), Refusal> {
-        match self.handle(post_call(&self.head, &post, true)).await? {
+        match self.handle(post_call(&self.head, &post, true), Purpose::Other).await? {
             Handled::There(reply, _) => done(&reply),
             Handled::Here(session) => Ok(session.notify(post).await?),
         }
@@ -84,9 +98,9 @@ impl RemoteSession {
         &self,
         last_event_id: Option<EventId>,
     ) -> Result<Option<AnyConnection>, Refusal> {
-        match self.handle(Operation::Get { last_event_id }).await? {
+        match self.handle(Operation::Get { last_event_id }, Purpose::Get).await? {
             Handled::There(Reply::Cancelled, _) => Ok(None),
-            Handled::There(reply, call) => self.connection(reply, call, Kind::Get).map(Some),
+            Handled::There(reply, call) => self.connection(reply, call, Kind::Get, None).map(Some),
             Handled::Here(session) => {
                 Ok(session::connect(&session, last_event_id)?.map(AnyConnection::Here))
             }
@@ -94,7 +108,7 @@ impl RemoteSession {
     }
 
     pub(super) async fn delete(&self) -> Result<(), Refusal> {
-        match self.handle(Operation::Delete).await? {
+        match self.handle(Operation::Delete, Purpose::Other).await? {
             Handled::There(reply, _) => done(&reply),
             Handled::Here(session) => Ok(self.sessions.delete_session(&session).await?),
         }
@@ -106,23 +120,28 @@ impl RemoteSession {
         reply: Reply,
         call: OpenCall,
         kind: Kind,
+        request: Option<OpenRequest>,
     ) -> Result<AnyConnection, Refusal> {
         let end = EndAtShutdown::new(call.shutdown().clone(), kind, self.retry);
         let message_bytes_max = self.sessions.config().session.message_bytes_max;
-        let connection = RemoteConnection::begin(reply, call, message_bytes_max, end)?;
+        let connection = RemoteConnection::begin(reply, call, message_bytes_max, end, request)?;
         Ok(AnyConnection::There(Box::new(connection)))
     }
 
     /// Passes a request on to the owner. A POST that was written to a link is never sent again.
-    async fn handle(&self, operation: Operation) -> Result<Handled, Refusal> {
+    async fn handle(&self, operation: Operation, purpose: Purpose) -> Result<Handled, Refusal> {
+        let shutdown = self.link.shutdown();
         let can_repeat = !matches!(operation, Operation::Post(_));
         let principal = self.head.extensions.get();
         let version = head::protocol_version(&self.head.headers)?;
         let call = Call::new(self.id, principal, version, operation);
         let mut link = self.link.clone();
         for _ in 0..ATTEMPTS {
+            if purpose.is_refused_at(shutdown.stage()) {
+                return Err(ManagerError::StoreAway.into());
+            }
             match link.call(&call) {
-                Ok(mut open) => match first_reply(&mut open).await? {
+                Ok(mut open) => match first_reply(&mut open, purpose).await? {
                     Some(Reply::Moved) => {}
                     Some(Reply::Foreign) => {
                         return Err(Refusal::from(ManagerError::NotFound).foreign());
@@ -144,7 +163,14 @@ impl RemoteSession {
                     return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
                 }
             }
-            match self.sessions.find_again(principal, self.id).await? {
+            let found = tokio::select! {
+                biased;
+                found = self.sessions.find_again(principal, self.id) => found?,
+                _ = shutdown.clone().after(Shutdown::Draining) => {
+                    return Err(ManagerError::StoreAway.into());
+                }
+            };
+            match found {
                 Found::There(found) => link = found,
                 Found::Here(session) => {
                     head::check_protocol_version(&self.head.headers, &session)?;
@@ -156,13 +182,25 @@ impl RemoteSession {
     }
 }
 
-/// Returns the first reply, or `None` if the link was cut. Fails when this process closes.
-async fn first_reply(open: &mut OpenCall) -> Result<Option<Reply>, Refusal> {
+impl Purpose {
+    fn is_refused_at(self, stage: Shutdown) -> bool {
+        match self {
+            Self::Request => stage >= Shutdown::Draining,
+            Self::Get | Self::Other => stage >= Shutdown::Closing,
+        }
+    }
+}
+
+/// Returns the first reply, or `None` if the link was cut.
+async fn first_reply(open: &mut OpenCall, purpose: Purpose) -> Result<Option<Reply>, Refusal> {
     let closes = open.shutdown().clone().after(Shutdown::Draining);
     tokio::select! {
         biased;
         reply = open.reply() => Ok(reply),
-        _ = closes => Err(closing()),
+        _ = closes, if purpose != Purpose::Other => Err(match purpose {
+            Purpose::Request => closing(),
+            Purpose::Get | Purpose::Other => ManagerError::StoreAway.into(),
+        }),
     }
 }
 
@@ -183,8 +221,7 @@ fn done(reply: &Reply) -> Result<(), Refusal> {
 
 /// This process closes, and the owner of the session may have handled the request.
 fn closing() -> Refusal {
-    let message =
-        "this process stops before the response is there: whether it was carried out is not known";
+    let message = "the server is shutting down: whether the request was carried out is not known";
     Refusal::new(StatusCode::BAD_GATEWAY, message)
 }
 

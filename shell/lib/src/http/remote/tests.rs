@@ -163,30 +163,31 @@ async fn a_message_without_its_end_is_lost() {
 }
 
 #[tokio::test]
-async fn what_a_closed_process_passes_on_ends() {
-    let message = |id| {
+async fn responses_fail_when_their_process_closes_unless_clients_come_back() {
+    let id = Some(EventId::new(StreamId::Request(0), 1));
+    let progress = |id| {
         let events = vec![SseEvent::Message { id, data: "{}".into() }.into()];
         Reply::Events { events, has_more: true, is_complete: false }
     };
-    let id = Some(EventId::new(StreamId::Request(0), 1));
     for (kind, reply, fails) in [
         (Kind::Request, Reply::none_yet(), true),
+        (Kind::Request, progress(id), false),
         (Kind::Json, Reply::none_yet(), true),
+        (Kind::Json, progress(id), true),
         (Kind::Get, Reply::none_yet(), false),
-        (Kind::Request, message(id), false),
     ] {
-        let (call, replies) = OpenCall::unread();
+        let (call, _replies) = OpenCall::unread();
         let mut connection = begin(reply, call, kind);
         let mut events = Vec::new();
-        while connection.poll_events(&mut Context::from_waker(Waker::noop()), &mut events)
-            == Poll::Ready(true)
-        {}
+        let mut context = Context::from_waker(Waker::noop());
+        while connection.poll_events(&mut context, &mut events) == Poll::Ready(true) {}
+        let expected = if fails { Poll::Ready(false) } else { Poll::Pending };
+        assert_eq!(connection.poll_events(&mut context, &mut events), expected, "{kind:?}");
         assert_eq!(connection.check_end().is_err(), fails, "{kind:?}");
-        drop(replies);
     }
 }
 
 fn begin(reply: Reply, call: OpenCall, kind: Kind) -> RemoteConnection {
     let end = EndAtShutdown::new(call.shutdown().clone(), kind, Duration::ZERO);
-    RemoteConnection::begin(reply, call, usize::MAX, end).unwrap()
+    RemoteConnection::begin(reply, call, usize::MAX, end, None).unwrap()
 }
