@@ -34,7 +34,7 @@ pub(super) async fn shut_down(
         () = listener.accept(router) => {}
         () = sleep_until(deadline) => {
             let sessions = servers.sessions();
-            tracing::warn!(sessions, "drain timeout: failing the pending requests of the remaining sessions");
+            tracing::warn!(sessions, "drain timeout: failing the pending requests of the remaining sessions, and those that are passed on");
         }
     }
     servers.close_all();

@@ -74,7 +74,7 @@ struct Node {
     cluster: Arc<Cluster>,
     shared: Weak<Shared<Bytes>>,
     jobs: UnboundedReceiver<Job>,
-    /// What has happened, and is handled next: at most [`EVENTS_MAX`].
+    /// What has happened, and is handled next: at most [`EVENTS_MAX`], and one more.
     events: VecDeque<Event>,
     /// Sessions in doubt, which may be all at once.
     asks: VecDeque<Arc<SessionInner<Bytes>>>,
@@ -101,8 +101,8 @@ struct Due {
     delays: usize,
 }
 
-/// Maximum number of delays. Records are written once the scheduler may have run other tasks, so that
-/// a quick response is in one entry with the opening of its stream, but not later than that.
+/// Number of batches of events after which records are written, even if the task has not yielded. It
+/// yields so that a quick response is in one entry with the opening of its stream.
 const DELAYS_MAX: usize = 4;
 
 /// Maximum number of events that are handled before the deadline of the lease is checked.
@@ -156,7 +156,7 @@ impl Node {
         drop(shared);
         tokio::select! {
             biased;
-            () = self.next() => if self.due.is_delayed_again() {
+            () = self.next() => if self.due.count_delay() {
                 self.events.push_back(Event::Write);
             },
             () = yield_now(), if !self.due.sessions.is_empty() => {
@@ -423,8 +423,8 @@ impl Node {
 }
 
 impl Due {
-    /// Returns whether that was the last time.
-    fn is_delayed_again(&mut self) -> bool {
+    /// Counts events that were handled before the records. Returns whether the limit is reached.
+    fn count_delay(&mut self) -> bool {
         self.delays += usize::from(!self.sessions.is_empty());
         self.delays == DELAYS_MAX
     }

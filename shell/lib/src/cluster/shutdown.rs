@@ -28,7 +28,7 @@ pub(crate) struct ShutdownReceiver {
     requests: Arc<watch::Sender<()>>,
 }
 
-/// A request that is passed on: the process drains until its response was sent.
+/// A request that is passed on: the process drains until the HTTP server has its response.
 #[derive(Debug)]
 pub(crate) struct OpenRequest(#[expect(dead_code, reason = "it is counted")] watch::Receiver<()>);
 

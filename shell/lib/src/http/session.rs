@@ -68,7 +68,10 @@ impl AnySession {
     }
 
     /// Handles a POST with a request.
-    #[cfg_attr(not(feature = "cluster"), expect(unused_variables, reason = "it is here"))]
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(unused_variables, reason = "only what is passed on needs `accepts_sse`")
+    )]
     pub(super) async fn request(
         &self,
         post: Post<ClientMessage>,

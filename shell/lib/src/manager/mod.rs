@@ -357,8 +357,9 @@ impl SessionManager {
     /// requests are refused; responses and notifications of clients are accepted, so that pending
     /// requests can finish.
     ///
-    /// Clients that can resume get `retry` as their reconnect delay. For a deadline, drop the
-    /// future and call [`close_all`](Self::close_all).
+    /// Clients that can resume get `retry` as their reconnect delay, or on streams that are passed on,
+    /// that of `HttpConfig`. A client that does not read holds this up: for a deadline, drop the future
+    /// and call [`close_all`](Self::close_all).
     pub async fn drain(&self, retry: Duration) {
         #[cfg(feature = "cluster")]
         self.shut_down(Shutdown::Draining);

@@ -26,7 +26,7 @@ async fn a_node_that_stops_ends_the_streams_that_it_passes_on() {
     let shadow = client.get(None).await;
     let (mut call, _) = tokio::join!(client.call(1, "a", json!({})), backend.receive());
     let begun = Instant::now();
-    let drained = second.http.manager.sessions.drain(RETRY);
+    let drained = drained(&second);
     let ends = async {
         ends_with_retry(&mut standalone).await;
         ends_with_retry(&mut call).await;
@@ -39,6 +39,10 @@ async fn a_node_that_stops_ends_the_streams_that_it_passes_on() {
     backend.send(r#""id":1,"result":{}"#).await;
     let mut resumed = first.client(&session).get(call.last_event_id.as_deref()).await;
     assert_eq!(resumed.response().await["id"], 1);
+}
+
+async fn drained(node: &Node) {
+    timeout(Duration::from_secs(5), node.http.manager.sessions.drain(RETRY)).await.unwrap();
 }
 
 async fn ends_with_retry(response: &mut HttpResponse) {
@@ -67,7 +71,7 @@ async fn a_stream_without_an_event_id_ends_once_it_has_one() {
         drop(call);
         last_event_id
     };
-    let drained = second.http.manager.sessions.drain(RETRY);
+    let drained = drained(&second);
     let ((), last_event_id) = tokio::join!(drained, last_event_id);
     backend.send(r#""id":1,"result":{}"#).await;
     let mut resumed = first.client(&session).get(last_event_id.as_deref()).await;
@@ -84,15 +88,14 @@ async fn a_node_drains_until_the_calls_that_it_passes_on_have_responses() {
     let client = second.client(&session);
     let stop = async {
         backend.receive().await;
-        let sessions = &second.http.manager.sessions;
         let later = async {
             let refused = client.call(2, "a", json!({})).await;
             assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(refused.headers["retry-after"], "1");
             backend.send(r#""id":1,"result":{}"#).await;
         };
-        tokio::join!(sessions.drain(RETRY), later);
-        sessions.close_all();
+        tokio::join!(drained(&second), later);
+        second.http.manager.sessions.close_all();
     };
     let call = async {
         let mut call = client.call(1, "a", json!({})).await;
@@ -101,6 +104,30 @@ async fn a_node_drains_until_the_calls_that_it_passes_on_have_responses() {
     };
     let (id, ()) = tokio::join!(call, stop);
     assert_eq!(id, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_stops_passes_no_more_calls_on() {
+    let [first, second] = nodes().await;
+    let session = first.http.manager.initialized().await;
+    let mut backend = first.http.manager.backend().await;
+    let client = second.client(&session);
+    let notification = json!({ "jsonrpc": "2.0", "method": "notifications/roots/list_changed" });
+    // Its owner is known then.
+    assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
+    backend.receive().await;
+    drained(&second).await;
+    let call = client.call(1, "a", json!({})).await;
+    assert_eq!(call.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(client.post(&notification).await.status, StatusCode::ACCEPTED);
+    assert!(backend.receive().await.ends_with(b"list_changed\"}"));
+    assert_eq!(client.get(None).await.status, StatusCode::OK);
+
+    second.http.manager.sessions.close_all();
+    for refused in [client.post(&notification).await, client.get(None).await] {
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers["retry-after"], "1");
+    }
 }
 
 #[tokio::test]

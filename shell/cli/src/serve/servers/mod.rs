@@ -177,7 +177,8 @@ impl Servers {
         self.0.retirements.close();
     }
 
-    /// Closes every session as soon as it has no pending requests, and waits until all are closed.
+    /// Closes every session as soon as it has no pending requests, and waits until all are closed, and
+    /// until the requests have ended that are passed on.
     pub(super) async fn drain(&self) {
         let mut drains = JoinSet::new();
         for server in self.all() {

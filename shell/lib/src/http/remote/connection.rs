@@ -41,6 +41,8 @@ pub(in super::super) struct RemoteConnection {
     /// Whether the owner has sent something by which a client that accepts SSE can resume, or the
     /// response.
     has_begun: bool,
+    /// Whether a part of a large message was received, and not yet the last one.
+    is_mid_message: bool,
     end: EndAtShutdown,
     /// The request that has opened it, if it was a POST.
     _request: Option<OpenRequest>,
@@ -49,7 +51,7 @@ pub(in super::super) struct RemoteConnection {
 /// Ends a connection when the process shuts down that passes it on.
 pub(super) struct EndAtShutdown {
     shutdown: ShutdownReceiver,
-    /// The last stage that was handled.
+    /// The current stage.
     stage: Shutdown,
     /// The next one, once somebody waits for it.
     next: Option<Pin<Box<dyn Future<Output = Shutdown> + Send>>>,
@@ -99,6 +101,7 @@ impl RemoteConnection {
             partial: None,
             message_bytes_max,
             has_begun: false,
+            is_mid_message: false,
             end,
             _request: request,
         };
@@ -121,6 +124,7 @@ impl RemoteConnection {
             Reply::Part(part) => {
                 self.state = State::Idle;
                 self.has_begun |= part.is_last;
+                self.is_mid_message = !part.is_last;
                 self.part = Some(part);
                 true
             }
@@ -168,22 +172,22 @@ impl RemoteConnection {
     /// Ends a stream as soon as its client can resume, once this process drains. Ready when a response has
     /// failed, because this process closes, and its client cannot come back for it.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let shutdown = ready!(self.end.poll_next(cx));
+        while self.end.poll_next(cx).is_ready() {
             if self.end.kind != Kind::Json {
                 self.expire(self.end.retry);
             }
-            let fails = match self.end.kind {
-                Kind::Json => true,
-                Kind::Request => !self.has_begun,
-                Kind::Get => false,
-            };
-            if fails && shutdown == Shutdown::Closing {
-                self.state = State::Cut;
-                self.refusal = Some(closing());
-                return Poll::Ready(());
-            }
         }
+        let fails = match self.end.kind {
+            Kind::Json => true,
+            Kind::Request => !self.has_begun,
+            Kind::Get => false,
+        };
+        if self.end.stage < Shutdown::Closing || self.is_mid_message || !fails {
+            return Poll::Pending;
+        }
+        self.state = State::Cut;
+        self.refusal = Some(closing());
+        Poll::Ready(())
     }
 
     pub(in super::super) fn take_part(&mut self) -> Option<MessagePart> {
@@ -250,12 +254,12 @@ impl EndAtShutdown {
     }
 
     /// Waits for the next stage. Pending after the last one.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Shutdown> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let after = || self.shutdown.clone().after(self.stage);
         let next = self.next.get_or_insert_with(|| Box::pin(after()));
         self.stage = ready!(next.as_mut().poll(cx));
         self.next = None;
-        Poll::Ready(self.stage)
+        Poll::Ready(())
     }
 }
 

@@ -137,7 +137,7 @@ impl RemoteSession {
         let call = Call::new(self.id, principal, version, operation);
         let mut link = self.link.clone();
         for _ in 0..ATTEMPTS {
-            if purpose.is_refused_at(shutdown.stage()) {
+            if shutdown.stage() > purpose.last_stage() {
                 return Err(ManagerError::StoreAway.into());
             }
             match link.call(&call) {
@@ -166,7 +166,7 @@ impl RemoteSession {
             let found = tokio::select! {
                 biased;
                 found = self.sessions.find_again(principal, self.id) => found?,
-                _ = shutdown.clone().after(Shutdown::Draining) => {
+                _ = shutdown.clone().after(purpose.last_stage()) => {
                     return Err(ManagerError::StoreAway.into());
                 }
             };
@@ -183,23 +183,27 @@ impl RemoteSession {
 }
 
 impl Purpose {
-    fn is_refused_at(self, stage: Shutdown) -> bool {
+    /// Returns the last stage of the shutdown in which it is passed on.
+    fn last_stage(self) -> Shutdown {
         match self {
-            Self::Request => stage >= Shutdown::Draining,
-            Self::Get | Self::Other => stage >= Shutdown::Closing,
+            Self::Request => Shutdown::Running,
+            Self::Get | Self::Other => Shutdown::Draining,
         }
     }
 }
 
 /// Returns the first reply, or `None` if the link was cut.
 async fn first_reply(open: &mut OpenCall, purpose: Purpose) -> Result<Option<Reply>, Refusal> {
+    if purpose == Purpose::Other {
+        return Ok(open.reply().await);
+    }
     let closes = open.shutdown().clone().after(Shutdown::Draining);
     tokio::select! {
         biased;
         reply = open.reply() => Ok(reply),
-        _ = closes, if purpose != Purpose::Other => Err(match purpose {
-            Purpose::Request => closing(),
-            Purpose::Get | Purpose::Other => ManagerError::StoreAway.into(),
+        _ = closes => Err(match purpose {
+            Purpose::Get => ManagerError::StoreAway.into(),
+            Purpose::Request | Purpose::Other => closing(),
         }),
     }
 }

@@ -169,12 +169,16 @@ async fn responses_fail_when_their_process_closes_unless_clients_come_back() {
         let events = vec![SseEvent::Message { id, data: "{}".into() }.into()];
         Reply::Events { events, has_more: true, is_complete: false }
     };
+    let part = |is_last| Reply::Part(MessagePart { id, data: "{".into(), is_first: true, is_last });
     for (kind, reply, fails) in [
         (Kind::Request, Reply::none_yet(), true),
         (Kind::Request, progress(id), false),
         (Kind::Json, Reply::none_yet(), true),
         (Kind::Json, progress(id), true),
         (Kind::Get, Reply::none_yet(), false),
+        (Kind::Request, part(false), false),
+        (Kind::Json, part(false), false),
+        (Kind::Json, part(true), true),
     ] {
         let (call, _replies) = OpenCall::unread();
         let mut connection = begin(reply, call, kind);
