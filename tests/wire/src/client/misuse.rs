@@ -143,6 +143,10 @@ impl Client {
                 self.read_for_a_while(&mut rng, exchange, reader).await;
             }
             StatusCode::NOT_FOUND => self.session.end(),
+            StatusCode::BAD_GATEWAY => {
+                self.session.record.lock().posts_accepted += 1;
+                self.check_lost(&mut exchange).await;
+            }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {}
             StatusCode::PAYLOAD_TOO_LARGE if is_too_large => {}
             status => {

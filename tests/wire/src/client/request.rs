@@ -108,12 +108,17 @@ impl Client {
                 return RequestEnd::Refused;
             }
             StatusCode::PAYLOAD_TOO_LARGE if is_too_large => return RequestEnd::Refused,
+            StatusCode::BAD_GATEWAY if !is_too_large => {}
             status => return self.on_refused(&mut exchange, reader, status).await,
         }
         self.session.update_requests(reader, |request| request.is_accepted = true);
         self.session.record.lock().posts_accepted += 1;
         for _ in ids {
             self.simulation.hit("requests");
+        }
+        if exchange.status() == StatusCode::BAD_GATEWAY {
+            self.check_lost(&mut exchange).await;
+            return RequestEnd::Settled(Outcome::Unreachable);
         }
         loop {
             match self.read(rng, &mut exchange, reader).await {
@@ -216,6 +221,18 @@ impl Client {
             self.report_failure(format!("a request was answered by {status}: {text}"));
         }
         RequestEnd::Refused
+    }
+
+    /// Checks a response with the status 502: the connection was cut before the client was sent anything,
+    /// because it did not read for too long.
+    pub(super) async fn check_lost(&self, exchange: &mut Exchange) {
+        let Some(text) = self.text(exchange).await else { return };
+        let is_cut = self.simulation.parameters.base.config.stall_disconnect_timeout.is_some();
+        if is_cut && text.contains("the response was lost") {
+            self.simulation.hit("responses: lost before the first event");
+        } else {
+            self.report_failure(format!("a request was answered by 502: {text}"));
+        }
     }
 
     pub(super) async fn text(&self, exchange: &mut Exchange) -> Option<String> {

@@ -91,7 +91,10 @@ impl Client {
             Ok(exchange) => {
                 let status = exchange.status();
                 self.session.trace(format!("< {status}"));
-                if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+                // Callers handle these, if they are expected.
+                let may_be_expected =
+                    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY);
+                if status.is_server_error() && !may_be_expected {
                     self.report_failure(format!("server error: {status}"));
                 }
             }
