@@ -178,7 +178,11 @@ impl Parameters {
         for time in timeouts(config) {
             *time = time.map(sped_up);
         }
-        config.stall_timeout_min = sped_up(config.stall_timeout_min);
+        // A reader must not be too slow only because the machine is busy.
+        config.stall_timeout_min = sped_up(config.stall_timeout_min).max(SCHEDULING_MAX);
+        for time in [&mut config.stall_timeout_max, &mut config.stall_disconnect_timeout] {
+            *time = time.map(|time| time.max(config.stall_timeout_min));
+        }
         // Child processes take time to start.
         config.init_timeout = config.init_timeout.map(|time| time.max(Duration::from_secs(5)));
         config.idle_timeout = config.idle_timeout.map(|time| time.min(Duration::from_secs(5)));
@@ -316,6 +320,8 @@ const ENVELOPE_MAX: usize = 1_000;
 const MEMORY_MIN: usize = 32 << 10;
 /// Maximum number of messages in a flood.
 const FLOOD_MESSAGES_MAX: usize = 1_500;
+/// More time than a busy machine takes to run a task.
+const SCHEDULING_MAX: Duration = Duration::from_millis(100);
 /// The speedup of a simulation in real time.
 const SPEEDUP: u32 = 20;
 /// Maximum number of clients in real time.
