@@ -99,7 +99,7 @@ impl Client {
             return RequestEnd::Settled(Outcome::Unreachable);
         };
         match exchange.status() {
-            StatusCode::OK if !is_too_large => {}
+            StatusCode::OK | StatusCode::BAD_GATEWAY if !is_too_large => {}
             StatusCode::NOT_FOUND => {
                 self.session.end();
                 return RequestEnd::Settled(Outcome::Closed);
@@ -108,7 +108,6 @@ impl Client {
                 return RequestEnd::Refused;
             }
             StatusCode::PAYLOAD_TOO_LARGE if is_too_large => return RequestEnd::Refused,
-            StatusCode::BAD_GATEWAY if !is_too_large => {}
             status => return self.on_refused(&mut exchange, reader, status).await,
         }
         self.session.update_requests(reader, |request| request.is_accepted = true);
