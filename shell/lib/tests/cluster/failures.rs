@@ -10,7 +10,7 @@ use rejoin::{
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::node::{Node, SECRET, nodes};
+use crate::node::{Node, SECRET, json_responses, nodes};
 
 #[tokio::test]
 async fn a_client_resumes_after_the_link_was_cut() {
@@ -43,9 +43,7 @@ async fn a_client_resumes_after_the_link_was_cut() {
 async fn a_post_is_not_sent_again_after_the_link_was_cut() {
     let store = MemoryStore::default();
     let first = Node::start(&store).await;
-    let mut json = HttpConfig::default();
-    json.json_responses = true;
-    let second = Node::start_with(&store, SECRET, json).await;
+    let second = Node::start_with(&store, SECRET, json_responses()).await;
     let session = first.http.manager.initialized().await;
     let mut backend = first.http.manager.backend().await;
     let client = second.client(&session);

@@ -8,15 +8,9 @@ use rejoin_test_support::HttpResponse;
 use serde_json::{Value, json};
 
 use crate::{
-    node::{Node, SECRET, nodes},
+    node::{Node, SECRET, json_responses, nodes},
     test_store::TestStore,
 };
-
-fn json_responses() -> HttpConfig {
-    let mut http = HttpConfig::default();
-    http.json_responses = true;
-    http
-}
 
 /// A node that soon cuts connections when it has lost its store.
 async fn impatient(store: &TestStore, http: HttpConfig) -> Node {

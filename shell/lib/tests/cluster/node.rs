@@ -18,6 +18,13 @@ pub(crate) struct Node {
 
 pub(crate) const SECRET: &[u8] = b"the secret of the tests";
 
+/// Returns a configuration of a node that responds in JSON.
+pub(crate) fn json_responses() -> HttpConfig {
+    let mut config = HttpConfig::default();
+    config.json_responses = true;
+    config
+}
+
 impl Node {
     pub(crate) async fn start(store: &MemoryStore) -> Self {
         Self::start_with(store, SECRET, HttpConfig::default()).await

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::counting_store::CountingStore;
 
-use crate::node::{Node, SECRET, nodes};
+use crate::node::{Node, SECRET, json_responses, nodes};
 
 #[tokio::test]
 async fn a_session_is_served_by_every_process() {
@@ -117,9 +117,7 @@ async fn a_process_asks_the_store_once_for_a_session() {
 async fn json_responses_and_batches_are_passed_on() {
     let store = MemoryStore::default();
     let first = Node::start(&store).await;
-    let mut json = HttpConfig::default();
-    json.json_responses = true;
-    let second = Node::start_with(&store, SECRET, json).await;
+    let second = Node::start_with(&store, SECRET, json_responses()).await;
     let session = first.http.manager.initialized_as("2025-03-26").await;
     let mut backend = first.http.manager.backend().await;
     let client = second.client(&session);
@@ -154,9 +152,8 @@ async fn a_call_that_is_pending_elsewhere_needs_no_memory_for_messages() {
     let mut manager = ManagerConfig::default();
     manager.memory_bytes_max = 64 << 20;
     let body = "x".repeat(2 << 20);
-    let mut json = HttpConfig::default();
-    json.json_responses = true;
-    let second = Node::start_as(&store, (manager, StoreConfig::default()), SECRET, json).await;
+    let second =
+        Node::start_as(&store, (manager, StoreConfig::default()), SECRET, json_responses()).await;
     let session = first.http.manager.initialized().await;
     let mut backend = first.http.manager.backend().await;
     let client = second.client(&session);

@@ -8,7 +8,7 @@ use rejoin_test_support::HttpResponse;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::node::{Node, SECRET, nodes};
+use crate::node::{Node, SECRET, json_responses, nodes};
 
 const RETRY: Duration = Duration::from_millis(1_234);
 
@@ -168,12 +168,6 @@ async fn a_call_fails_when_its_node_closes_and_its_client_cannot_come_back() {
     };
     let (mut call, ()) = tokio::join!(client.call(3, "a", json!({})), respond);
     assert_eq!(call.response().await["id"], 3);
-}
-
-fn json_responses() -> HttpConfig {
-    let mut config = HttpConfig::default();
-    config.json_responses = true;
-    config
 }
 
 #[tokio::test]
