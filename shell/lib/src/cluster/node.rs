@@ -135,7 +135,6 @@ enum Event {
     Answer(Answer),
     /// Records are written.
     Write,
-    Deadline,
 }
 
 impl Node {
@@ -162,7 +161,7 @@ impl Node {
             () = yield_now(), if !self.due.sessions.is_empty() => {
                 self.events.push_back(Event::Write);
             }
-            () = clock.sleep_until(deadline) => self.events.push_back(Event::Deadline),
+            () = clock.sleep_until(deadline) => {}
         }
         let Some(shared) = self.shared.upgrade() else { return false };
         while let Some(event) = self.events.pop_front() {
@@ -170,10 +169,6 @@ impl Node {
                 Event::Job(job) => self.start(job),
                 Event::Answer(answer) => self.on_answer(&shared, answer),
                 Event::Write => self.due.take().iter().for_each(SessionInner::write_records),
-                Event::Deadline => {
-                    let actions = self.cluster.state.lock().lease.tick(clock.now());
-                    self.carry_out(&shared, actions);
-                }
             }
         }
         self.start_background();
