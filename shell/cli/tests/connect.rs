@@ -4,9 +4,6 @@
 
 #[path = "connect/application.rs"]
 mod application;
-#[cfg(target_os = "linux")]
-#[path = "tls/certificates.rs"]
-mod certificates;
 #[path = "connect/conversation.rs"]
 mod conversation;
 #[path = "connect/credentials.rs"]

@@ -10,3 +10,5 @@ mod example_file;
 mod journal;
 #[path = "program/signals.rs"]
 mod signals;
+#[path = "program/store_options.rs"]
+mod store_options;

@@ -28,7 +28,8 @@
 //! | a partition between nodes | `partitions::an_owner_that_others_cannot_reach_keeps_its_sessions` |
 //! | a partition while a session is deleted | `partitions::a_session_is_deleted_for_all_nodes_or_not_at_all` |
 //! | the secret of the links is another one, or not proved | `strangers` |
-//! | a restart, with SIGTERM | `restarts` |
+//! | the server is not trusted, or does not trust the client | `encryption` |
+//! | a restart, with SIGTERM | `restarts`, `encryption` |
 //! | a restart of a node that passes streams on, or of an owner with an endless call | `rolling_restarts::a_node_that_stops_ends_the_streams_that_it_passes_on`, `rolling_restarts::a_json_call_that_outlasts_the_drain_of_its_owner_is_refused_with_its_id` |
 //! | a rolling restart under load | `rolling_restarts::a_rolling_restart_loses_nothing` |
 #![cfg(target_os = "linux")]
@@ -43,6 +44,8 @@ mod broken_takeover;
 mod cluster;
 #[path = "stored/counting.rs"]
 mod counting;
+#[path = "stored/encryption.rs"]
+mod encryption;
 #[path = "stored/engine_faults.rs"]
 mod engine_faults;
 #[path = "stored/failover.rs"]

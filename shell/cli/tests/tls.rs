@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-#[path = "tls/certificates.rs"]
-mod certificates;
 #[path = "tls/client_certificates.rs"]
 mod client_certificates;
 #[path = "tls/fixture.rs"]

@@ -83,7 +83,7 @@
 //! - `journal`: records the inputs of each session in a file.
 //! - `store`: [`store`], for sessions that outlive their process.
 //! - `cluster`: [`LinkConfig`], for processes that pass requests on to each other.
-//! - `redis`: a store on Valkey or Redis.
+//! - `redis`: a store on Valkey or Redis; `redis-tls`: also with TLS.
 
 mod backend;
 #[cfg(any(feature = "http", feature = "store"))]

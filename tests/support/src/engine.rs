@@ -27,7 +27,7 @@ pub struct Engine {
     program: PathBuf,
     port: u16,
     directory: TempDir,
-    options: &'static [&'static str],
+    options: Vec<String>,
     process: Child,
 }
 
@@ -47,9 +47,31 @@ impl Engine {
     }
 
     /// Starts a server with more options.
-    pub async fn start_with(program: &Path, options: &'static [&'static str]) -> Self {
-        let (directory, port) = (TempDir::new().unwrap(), free_port());
-        let process = spawn(program, port, directory.path(), options);
+    pub async fn start_with(program: &Path, options: &[&str]) -> Self {
+        let port = free_port();
+        let own = ["--port".to_owned(), port.to_string()];
+        let options = own.into_iter().chain(options.iter().map(|&option| option.to_owned()));
+        Self::start_on(program, port, options.collect()).await
+    }
+
+    /// Starts a server with TLS, which requires certificates of clients. `files` has `ca.pem`, and its
+    /// own `cert.pem` and `key.pem`.
+    pub async fn start_with_tls(program: &Path, files: &Path) -> Self {
+        let port = free_port();
+        let file = |name: &str| files.join(name).to_str().unwrap().to_owned();
+        let options = [
+            ["--port".to_owned(), "0".to_owned()],
+            ["--tls-port".to_owned(), port.to_string()],
+            ["--tls-ca-cert-file".to_owned(), file("ca.pem")],
+            ["--tls-cert-file".to_owned(), file("cert.pem")],
+            ["--tls-key-file".to_owned(), file("key.pem")],
+        ];
+        Self::start_on(program, port, options.concat()).await
+    }
+
+    async fn start_on(program: &Path, port: u16, options: Vec<String>) -> Self {
+        let directory = TempDir::new().unwrap();
+        let process = spawn(program, directory.path(), &options);
         let engine = Self { program: program.to_owned(), port, directory, options, process };
         engine.wait_until_it_listens().await;
         engine
@@ -87,7 +109,7 @@ impl Engine {
 
     /// Starts it again after it was killed.
     pub async fn restart(&mut self) {
-        self.process = spawn(&self.program, self.port, self.directory.path(), self.options);
+        self.process = spawn(&self.program, self.directory.path(), &self.options);
         self.wait_until_it_listens().await;
     }
 
@@ -162,10 +184,9 @@ impl Drop for Engine {
     }
 }
 
-fn spawn(program: &Path, port: u16, directory: &Path, options: &[&str]) -> Child {
+fn spawn(program: &Path, directory: &Path, options: &[String]) -> Child {
     let mut command = Command::new(program);
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
-    command.args(["--save", "", "--dir"]).arg(directory).args(options);
+    command.args(["--bind", "127.0.0.1", "--save", "", "--dir"]).arg(directory).args(options);
     command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
 }
 
@@ -183,6 +204,16 @@ pub fn programs(temporary: &str) -> Vec<PathBuf> {
         eprintln!("NOT TESTED: redis-server is not installed");
     }
     [valkey.clone()].into_iter().chain(redis).collect()
+}
+
+/// Returns whether a server was built with TLS.
+#[must_use]
+pub fn has_tls(program: &Path) -> bool {
+    // Without a certificate it does not start, and says why.
+    let mut command = Command::new(program);
+    let output = command.args(["--port", "0", "--tls-port", "1"]).output().unwrap();
+    let output = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&output).contains("Failed to configure TLS")
 }
 
 /// Downloads Valkey into the build directory, and returns its program.

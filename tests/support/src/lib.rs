@@ -11,6 +11,7 @@ mod balancer;
 mod build;
 #[cfg(target_os = "linux")]
 pub mod callers;
+pub mod certificates;
 mod client;
 #[cfg(target_os = "linux")]
 pub mod engine;

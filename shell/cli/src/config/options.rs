@@ -325,9 +325,17 @@ options! {
     "Store" {
         /// Server of Valkey, or Redis 6.2 or later, with which sessions outlive the process; or `off`
         ///
-        /// `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`. Several processes with the same store can
-        /// continue each other's sessions.
+        /// `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://` for TLS. Several processes
+        /// with the same store can continue each other's sessions.
         store: OptionalUrl => store.url;
+        /// PEM file with the CAs that are trusted for the store, instead of those of the system; or `off`
+        store_ca: OptionalFile => store.tls.ca;
+        /// PEM file with a client certificate for the store, and its intermediates; or `off`
+        ///
+        /// Needs --store-key.
+        store_cert: OptionalFile => store.tls.cert;
+        /// PEM file with the private key of --store-cert; or `off`
+        store_key: OptionalFile => store.tls.key;
         /// Beginning of all keys in the store
         store_prefix: String => store.prefix;
         /// Time after which the store removes a session that no process has

@@ -2,11 +2,15 @@
 
 use std::{fs, net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use rejoin::{
     LinkConfig,
-    store::{RedisStore, RedisStoreConfig, StoreConfig, Takeover},
+    store::{
+        RedisClientCertificate, RedisStore, RedisStoreConfig, RedisStoreError, RedisTlsConfig,
+        StoreConfig, Takeover,
+    },
 };
+use rustls::crypto::ring;
 
 use super::ServerName;
 
@@ -15,6 +19,7 @@ use super::ServerName;
 pub(crate) struct ProgramStore {
     /// The URL of the server, which may have a password. Without one, sessions are only in memory.
     pub(crate) url: Option<String>,
+    pub(crate) tls: StoreTls,
     pub(crate) prefix: String,
     pub(crate) ttl: Duration,
     pub(crate) takeover: Takeover,
@@ -25,6 +30,14 @@ pub(crate) struct ProgramStore {
     pub(crate) cluster_secret_file: Option<String>,
 }
 
+/// Files in PEM for a store with TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoreTls {
+    pub(crate) ca: Option<String>,
+    pub(crate) cert: Option<String>,
+    pub(crate) key: Option<String>,
+}
+
 /// Minimum of `lease`: renewals take a while.
 const LEASE_MIN: Duration = Duration::from_millis(300);
 
@@ -33,6 +46,7 @@ impl Default for ProgramStore {
         let StoreConfig { ttl, takeover, lease, .. } = StoreConfig::default();
         Self {
             url: None,
+            tls: StoreTls::default(),
             prefix: "rejoin:".to_owned(),
             ttl,
             takeover,
@@ -47,9 +61,10 @@ impl Default for ProgramStore {
 /// Without the URL.
 impl std::fmt::Debug for ProgramStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url, prefix, ttl, takeover, lease, cluster_listen, .. } = self;
+        let Self { url, tls, prefix, ttl, takeover, lease, cluster_listen, .. } = self;
         f.debug_struct("ProgramStore")
             .field("has_url", &url.is_some())
+            .field("tls", tls)
             .field("prefix", prefix)
             .field("ttl", ttl)
             .field("takeover", takeover)
@@ -83,6 +98,10 @@ impl ProgramStore {
             !is_unspecified || advertised,
             "--cluster-listen on all addresses needs --cluster-advertise"
         );
+        ensure!(
+            self.url.is_some() || self.tls == StoreTls::default(),
+            "--store-ca, --store-cert and --store-key need --store"
+        );
         self.open(None).map(drop)
     }
 
@@ -110,13 +129,16 @@ impl ProgramStore {
     ///
     /// # Errors
     ///
-    /// The URL is invalid.
+    /// The URL or a certificate is invalid, or a file cannot be read. The error names the option.
     pub(crate) fn open(
         &self,
         server: Option<&ServerName>,
     ) -> anyhow::Result<Option<(RedisStore, StoreConfig)>> {
         let Some(url) = &self.url else { return Ok(None) };
         let mut store = RedisStoreConfig::new(url.as_str());
+        store.tls = self.tls.read()?;
+        // Connections use the default provider, which is installed once.
+        let _installed_before = ring::default_provider().install_default();
         store.prefix.clone_from(&self.prefix);
         if let Some(server) = server {
             // Servers of a file have their own sessions.
@@ -128,7 +150,33 @@ impl ProgramStore {
         config.takeover = self.takeover;
         config.lease.ttl = self.lease;
         config.lease.interval = self.lease / 3;
-        let store = RedisStore::new(store).map_err(|error| anyhow::anyhow!("--store: {error}"))?;
+        let store = RedisStore::new(store).map_err(|error| {
+            let option = if matches!(error, RedisStoreError::Authorities(_)) {
+                "--store-ca"
+            } else if matches!(error, RedisStoreError::ClientCertificate(_)) {
+                "--store-cert, --store-key"
+            } else {
+                "--store"
+            };
+            anyhow!("{option}: {error}")
+        })?;
         Ok(Some((store, config)))
+    }
+}
+
+impl StoreTls {
+    fn read(&self) -> anyhow::Result<RedisTlsConfig> {
+        let read = |option, file: &Option<String>| {
+            let read = |file| fs::read(file).with_context(|| format!("{option}: {file}"));
+            file.as_ref().map(read).transpose()
+        };
+        let mut tls = RedisTlsConfig::default();
+        tls.authorities = read("--store-ca", &self.ca)?;
+        tls.client = match (read("--store-cert", &self.cert)?, read("--store-key", &self.key)?) {
+            (Some(chain), Some(key)) => Some(RedisClientCertificate { chain, key }),
+            (None, None) => None,
+            _ => bail!("--store-cert and --store-key need each other"),
+        };
+        Ok(tls)
     }
 }

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use rejoin_test_support::{LATEST_REVISION, Program, initialize};
+use rejoin_test_support::{LATEST_REVISION, Program, certificates::Ca, initialize};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::{application::Application, certificates::Ca, cutting_proxy::pass_on};
+use crate::{application::Application, cutting_proxy::pass_on};
 
 /// A server whose certificate is valid for `localhost`, and the files of its authority and of
 /// another one.

@@ -5,14 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rejoin_test_support::HttpResponse;
+use rejoin_test_support::{HttpResponse, certificates::Identity};
 use tokio::{io::AsyncReadExt as _, time::timeout};
 use tokio_rustls::rustls::HandshakeKind;
 
-use super::{
-    certificates::Identity,
-    fixture::{Request, Served, count, get, initialization, read_progress},
-};
+use super::fixture::{Request, Served, count, get, initialization, read_progress};
 
 #[tokio::test]
 async fn a_session_belongs_to_the_subject_of_a_certificate() {

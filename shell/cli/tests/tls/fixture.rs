@@ -8,7 +8,9 @@ use std::{
 };
 
 use rejoin_test_support::{
-    Client, HttpResponse, LATEST_REVISION, LogLines, Program, initialize, program_path,
+    Client, HttpResponse, LATEST_REVISION, LogLines, Program,
+    certificates::{Ca, Identity},
+    initialize, program_path,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,8 +24,6 @@ use tokio_rustls::{
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     },
 };
-
-use super::certificates::{Ca, Identity};
 
 pub(crate) type Stream = TlsStream<tokio::net::TcpStream>;
 

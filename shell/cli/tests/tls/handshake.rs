@@ -2,17 +2,14 @@
 
 use std::{process::Command, time::Duration};
 
-use rejoin_test_support::{HttpResponse, program_path};
+use rejoin_test_support::{HttpResponse, certificates::Ca, program_path};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
 
-use super::{
-    certificates::Ca,
-    fixture::{Served, initialization},
-};
+use super::fixture::{Served, initialization};
 
 /// Reads until the server closes the connection.
 async fn closed(stream: &mut TcpStream, within: Duration) {

@@ -5,20 +5,27 @@ use std::{fs, path::Path};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// A CA.
-pub(crate) struct Ca {
-    pub(crate) pem: String,
+#[derive(Debug)]
+pub struct Ca {
+    /// Its certificate, in PEM.
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate and its key, in PEM.
-#[derive(Clone)]
-pub(crate) struct Identity {
-    pub(crate) cert: String,
-    pub(crate) key: String,
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate.
+    pub cert: String,
+    /// The key.
+    pub key: String,
 }
 
 impl Ca {
-    pub(crate) fn new() -> Self {
+    /// Creates a CA with a new key.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "each one is different")]
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "test CA");
@@ -28,12 +35,13 @@ impl Ca {
     }
 
     /// Issues a certificate for `localhost`.
-    pub(crate) fn issue(&self, common_name: &str) -> Identity {
+    #[must_use]
+    pub fn issue(&self, common_name: &str) -> Identity {
         self.issue_with(common_name, |_| {})
     }
 
     /// The same, with changes.
-    pub(crate) fn issue_with(
+    pub fn issue_with(
         &self,
         common_name: &str,
         change: impl FnOnce(&mut CertificateParams),
@@ -48,8 +56,8 @@ impl Ca {
 }
 
 impl Identity {
-    /// Writes both to a directory.
-    pub(crate) fn write(&self, directory: &Path) {
+    /// Writes `cert.pem` and `key.pem` to a directory.
+    pub fn write(&self, directory: &Path) {
         fs::write(directory.join("cert.pem"), &self.cert).unwrap();
         fs::write(directory.join("key.pem"), &self.key).unwrap();
     }

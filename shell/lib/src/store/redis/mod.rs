@@ -1,5 +1,10 @@
 //! A store on Valkey, or Redis 6.2 and later.
 
+mod config;
+mod reply;
+#[cfg(feature = "redis-tls")]
+mod tls;
+
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
@@ -9,49 +14,17 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    RedisError, RedisWrite as _, Value, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings,
-    pipe,
+    AsyncConnectionConfig, Client, Cmd, RedisError, RedisWrite as _, aio::MultiplexedConnection,
+    cmd, pipe,
 };
 use rejoin_core::cluster::{EntryId, NodeId, StoreId};
-use thiserror::Error;
 use tracing::warn;
 
+pub use self::config::{RedisStoreConfig, RedisStoreError};
+use self::reply::{Entries, entries, invalid, outcome_of_append, refusal};
+#[cfg(feature = "redis-tls")]
+pub use self::tls::{RedisClientCertificate, RedisTlsConfig};
 use super::{Entry, LastEntry, Lease, Outcome, Store, StoreAway, StoreFuture, StoreKey, Write};
-
-/// Configuration of a [`RedisStore`].
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct RedisStoreConfig {
-    /// The URL of the server: `redis://[user:password@]host[:port][/database]`.
-    pub url: String,
-    /// The beginning of every key. `rejoin:` by default.
-    pub prefix: String,
-    /// Timeout for a response, and for a connection. 1 s by default.
-    pub timeout: Duration,
-}
-
-impl RedisStoreConfig {
-    /// Returns a configuration with the defaults.
-    pub fn new(url: impl Into<String>) -> Self {
-        let timeout = Duration::from_secs(1);
-        Self { url: url.into(), prefix: "rejoin:".to_owned(), timeout }
-    }
-}
-
-/// Without the URL, which may have a password.
-impl fmt::Debug for RedisStoreConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, prefix, timeout } = self;
-        let mut config = f.debug_struct("RedisStoreConfig");
-        config.field("prefix", prefix).field("timeout", timeout).finish_non_exhaustive()
-    }
-}
-
-/// The configuration of a store is invalid.
-#[derive(Debug, Error)]
-#[error("invalid URL of a store: {0}")]
-pub struct RedisStoreError(String);
 
 /// Maximum number of commands that wait for a response.
 const COMMANDS_MAX: usize = 1_024;
@@ -105,12 +78,9 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// The URL is invalid.
+    /// The configuration is invalid.
     pub fn new(config: RedisStoreConfig) -> Result<Self, RedisStoreError> {
-        let invalid = |error: RedisError| RedisStoreError(error.to_string());
-        let info = config.url.as_str().into_connection_info().map_err(invalid)?;
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let client = Client::open(info).map_err(invalid)?;
+        let client = config.client()?;
         Ok(Self { client, config, connections: Mutex::default(), attempts: AtomicU64::new(0) })
     }
 
@@ -342,36 +312,6 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64)
 }
 
-/// Returns what became of an entry. The server answers with its id, or with nothing if there is no
-/// such log.
-fn outcome_of_append(appended: Result<Value, RedisError>) -> Result<Outcome, RedisError> {
-    match appended {
-        Ok(Value::Nil) => Ok(Outcome::Missing),
-        Ok(_) => Ok(Outcome::Written),
-        Err(error) if is_no_log(&error) => Ok(Outcome::Refused),
-        Err(error) => refusal(&error).ok_or(error),
-    }
-}
-
-/// Returns what an error says of an entry: that its id is not higher than that of the last one, which
-/// has no code of its own, or that there is no memory for it.
-fn refusal(error: &RedisError) -> Option<Outcome> {
-    let errors = error.clone().into_server_errors()?;
-    errors.iter().find_map(|(_, error)| {
-        if error.code() == "OOM" {
-            return Some(Outcome::Full);
-        }
-        let is_not_higher = |text: &str| text.contains("equal or smaller than the target stream");
-        error.details().is_some_and(is_not_higher).then_some(Outcome::Refused)
-    })
-}
-
-/// Returns whether the key of a session has another type than a log: another program has written it.
-fn is_no_log(error: &RedisError) -> bool {
-    let errors = error.clone().into_server_errors();
-    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.code() == "WRONGTYPE"))
-}
-
 /// Warns about a server that may evict sessions to get memory. Some do not let clients know.
 async fn check_eviction(connection: &mut MultiplexedConnection) {
     let mut get = cmd("CONFIG");
@@ -381,45 +321,5 @@ async fn check_eviction(connection: &mut MultiplexedConnection) {
         && policy != "noeviction"
     {
         warn!(policy, "the store may evict sessions: set maxmemory-policy to noeviction");
-    }
-}
-
-fn invalid(what: &'static str) -> RedisError {
-    RedisError::from((
-        ErrorKind::UnexpectedReturnType,
-        "the store returned an invalid value",
-        what.to_owned(),
-    ))
-}
-
-/// Returns the entries of a log. A key of another type is read as a log with one unreadable entry, which
-/// has the highest id, so that it affects one session only.
-fn entries(range: Result<Entries, RedisError>) -> Result<Vec<Entry>, RedisError> {
-    match range {
-        Ok(Entries(entries)) => Ok(entries),
-        Err(error) if is_no_log(&error) => {
-            let id = EntryId { epoch: u64::MAX, number: u64::MAX };
-            Ok(vec![Entry { id, bytes: Bytes::new() }])
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Entries as `XRANGE` returns them. One that this program has not written has no bytes.
-struct Entries(Vec<Entry>);
-
-/// The names and values of an entry.
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-
-impl FromRedisValue for Entries {
-    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
-        let entries: Vec<(String, Fields)> = redis::from_redis_value(value)?;
-        let entries = entries.into_iter().map(|(id, fields)| {
-            let id = id.parse().map_err(|_| "not an id of an entry".to_owned())?;
-            let field = fields.into_iter().find(|(name, _)| name == FIELD.as_bytes());
-            Ok(Entry { id, bytes: field.map_or_else(Bytes::new, |(_, bytes)| bytes.into()) })
-        });
-        let entries: Result<_, String> = entries.collect();
-        entries.map(Self).map_err(Into::into)
     }
 }

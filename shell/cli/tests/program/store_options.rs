@@ -1,0 +1,79 @@
+//! Options of the store that are invalid, or do not fit together.
+
+use std::{fs, process::Command};
+
+use rejoin_test_support::{certificates::Ca, program_path};
+use tempfile::TempDir;
+
+const PLAIN: &str = "--store=redis://localhost";
+const TLS: &str = "--store=rediss://localhost";
+
+/// Returns the error of the program.
+fn error_of(options: &[&str]) -> String {
+    let mut command = Command::new(program_path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]).args(options);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{options:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn invalid_options_are_refused() {
+    for (options, expected) in [
+        (&["--store=http://localhost"][..], "--store: invalid URL of a store"),
+        (&["--store=rediss://localhost/#insecure"], "certificates are always verified"),
+        (&[PLAIN, "--lease=200ms"], "--lease must be at least 300ms"),
+        (&[PLAIN, "--store-ttl=5s"], "--store-ttl must be at least four times --lease"),
+        (&["--cluster-listen=9000"], "--cluster-listen needs --store"),
+        (
+            &[PLAIN, "--cluster-listen=9000"],
+            "--cluster-listen and --cluster-secret-file need each other",
+        ),
+        (
+            &[PLAIN, "--cluster-advertise=localhost:9000"],
+            "--cluster-advertise needs --cluster-listen",
+        ),
+        (
+            &[PLAIN, "--cluster-listen=0.0.0.0:9000", "--cluster-secret-file=/no/such"],
+            "--cluster-listen on all addresses needs --cluster-advertise",
+        ),
+    ] {
+        let error = error_of(options);
+        assert!(error.contains(expected), "{options:?}: {error}");
+    }
+}
+
+#[test]
+fn invalid_certificates_are_refused() {
+    let directory = TempDir::new().unwrap();
+    let ca = Ca::new();
+    ca.issue("client").write(directory.path());
+    let write = |name: &str, pem: &str| {
+        let file = directory.path().join(name);
+        fs::write(&file, pem).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let ca = format!("--store-ca={}", write("ca.pem", &ca.pem));
+    let other_key = write("other.pem", &Ca::new().issue("other").key);
+    let file = |option: &str, name: &str| {
+        format!("--store-{option}={}", directory.path().join(name).display())
+    };
+    let (cert, key) = (file("cert", "cert.pem"), file("key", "key.pem"));
+    for (options, expected) in [
+        (&[&*ca][..], "--store-ca, --store-cert and --store-key need --store"),
+        (&[PLAIN, &ca], "--store: certificates need a URL with `rediss://`"),
+        (&[PLAIN, &cert, &key], "--store: certificates need a URL with `rediss://`"),
+        (&[TLS, &cert], "--store-cert and --store-key need each other"),
+        (&[TLS, "--store-ca=/no/such"], "--store-ca: /no/such: No such file"),
+        (&[TLS, &file("ca", "key.pem")], "--store-ca: invalid certificate of an authority"),
+        (&[TLS, &file("cert", "key.pem"), &key], "no certificate in PEM"),
+        (&[TLS, &cert, &file("key", "cert.pem")], "no private key in PEM"),
+        (
+            &[TLS, &cert, &format!("--store-key={other_key}")],
+            "--store-cert, --store-key: invalid certificate of the client, or its key",
+        ),
+    ] {
+        let error = error_of(options);
+        assert!(error.contains(expected), "{options:?}: {error}");
+    }
+}
