@@ -9,6 +9,7 @@ mod cancellation;
 mod closing;
 mod commits;
 mod connections;
+mod deferred_disconnects;
 mod draining;
 mod eviction;
 mod handshake;

@@ -1,82 +1,27 @@
 //! Commits of a session: what is written to the store, and what follows from the answers.
 
-use std::{fmt, mem, sync::Arc, time::Duration};
+mod end;
+mod handover;
+mod store;
+
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use rejoin_core::{
-    ConnectionId, Input, Instant, Record, Session, SessionCloseReason, StreamId,
+    Input, Record,
     cluster::{EntryId, EntryKind, LastEntry, Tenure, TenureAction, TenureActions, WriteOutcome},
 };
 
+use self::handover::Handover;
+pub(crate) use self::{
+    handover::Standing,
+    store::{SessionStore, StoreJob},
+};
 use super::{inner::SessionInner, state::LockedSession};
 use crate::{
-    Principal, byte_counter::ByteCounter, observer::SessionEvent, payload::Payload,
-    store::StoreKey, sync::oneshot,
+    byte_counter::ByteCounter, observer::SessionEvent, payload::Payload, store::StoreKey,
+    sync::oneshot,
 };
-
-/// What writes the sessions of a manager to a store.
-pub(crate) trait SessionStore<P: Payload>: fmt::Debug + Send + Sync {
-    /// Returns how often the lease of this process has expired.
-    fn leases_lost(&self) -> u64;
-
-    /// Returns whether the lease of this process is valid at `now`.
-    fn holds_lease(&self, now: Instant) -> bool;
-
-    /// Returns the `initialize` request, to be kept with its session.
-    fn initialize(&self, request: &P::Client) -> Bytes;
-
-    /// Appends a record to the payload of an entry.
-    fn write_record(&self, record: &Record<P::Server>, payload: &mut Vec<u8>);
-
-    /// Returns the entry of a whole session.
-    fn write_whole(
-        &self,
-        core: &Session<P::Client, P::Server>,
-        principal: Option<&Principal>,
-        initialize: &Bytes,
-    ) -> Bytes;
-
-    /// Returns another entry.
-    fn write_entry(&self, kind: EntryKind, payload: &[u8]) -> Bytes;
-
-    /// Returns the bytes of records of all sessions that wait for the entries before them.
-    fn pending(&self) -> &ByteCounter;
-
-    /// Does what a session requires, and reports the outcome to it. Called without its lock.
-    fn start(&self, session: &Arc<SessionInner<P>>, job: StoreJob);
-}
-
-/// What a session requires of its store.
-#[derive(Debug)]
-pub(crate) enum StoreJob {
-    /// Let what was recorded be written, soon: [`SessionInner::write_records`]. What is recorded until
-    /// then is in the same entry.
-    Write,
-    /// Append an entry: [`SessionInner::on_written`].
-    Append { key: StoreKey, id: EntryId, entry: Bytes, creates: bool },
-    /// Remove the entries before this one.
-    Trim { before: EntryId },
-    /// Ask for the last entry: [`SessionInner::on_last_entry`].
-    Ask,
-    /// The session is closed, and the store does not know it yet: tell the session when the store can
-    /// be reached again.
-    Track,
-    /// Extend the TTL of the log.
-    Extend,
-    /// Remove the log.
-    Remove,
-    /// Nothing more is written.
-    Forget,
-}
-
-/// Whether a session is this process's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Own,
-    /// It may belong to another process by now, or does soon: it accepts nothing.
-    Doubt,
-    Moved,
-}
 
 /// The commits of a session.
 #[derive(Debug, Default)]
@@ -121,18 +66,6 @@ struct InFlight {
     bytes: usize,
     /// The number of the last record in it.
     through: u64,
-}
-
-/// How far a session is handed over to another process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Handover {
-    #[default]
-    No,
-    /// As soon as it has no pending requests. Clients reconnect after that time.
-    WhenIdle {
-        retry: Duration,
-    },
-    Begun,
 }
 
 impl Commits {
@@ -235,70 +168,10 @@ impl<P: Payload> SessionInner<P> {
         self.with_lock((), |locked| locked.change_tenure(Tenure::retry));
     }
 
-    /// Returns whether the session is this process's own.
-    pub(crate) fn standing(self: &Arc<Self>) -> Standing {
-        self.with_lock(Standing::Own, |locked| {
-            if locked.state.core.close_reason() == Some(SessionCloseReason::Moved) {
-                return Standing::Moved;
-            }
-            let is_in_doubt = locked.state.commits.as_ref().is_some_and(|commits| {
-                commits.handover == Handover::Begun
-                    || commits.tenure.as_ref().is_some_and(Tenure::is_in_doubt)
-            });
-            if is_in_doubt { Standing::Doubt } else { Standing::Own }
-        })
-    }
-
-    /// Hands the session over to another process: now, or once it has no pending requests. Clients
-    /// that can resume reconnect after `retry`.
-    pub(crate) fn hand_over(self: &Arc<Self>, retry: Duration, is_now: bool) {
-        self.with_lock((), |locked| {
-            let commits = locked.state.commits.as_mut();
-            let Some(commits) = commits.filter(|commits| commits.tenure.is_some()) else {
-                let reason = SessionCloseReason::ServerShutdown;
-                return locked.apply(Input::CloseSession { reason });
-            };
-            match commits.handover {
-                Handover::No | Handover::WhenIdle { .. } if is_now => locked.begin_handover(retry),
-                Handover::No => commits.handover = Handover::WhenIdle { retry },
-                Handover::WhenIdle { .. } | Handover::Begun => {}
-            }
-        });
-    }
-
-    /// Cuts all connections, so that their clients try another process.
-    pub(crate) fn cut_connections(self: &Arc<Self>) {
-        self.with_lock((), |locked| {
-            for connection in locked.cut_open_buffers() {
-                locked.apply(Input::ConnectionClosed { connection, through: None });
-            }
-        });
-    }
-
     /// Returns whether the store has the session.
     pub(crate) fn is_stored(self: &Arc<Self>) -> bool {
         self.with_lock(false, |locked| {
             locked.state.commits.as_ref().is_some_and(|commits| commits.is_stored)
-        })
-    }
-
-    /// Returns whether nothing more is written.
-    pub(crate) fn is_over_in_store(self: &Arc<Self>) -> bool {
-        self.with_lock(true, |locked| {
-            let tenure = locked.state.commits.as_ref().and_then(|commits| commits.tenure.as_ref());
-            tenure.is_none_or(Tenure::is_over)
-        })
-    }
-
-    /// Returns a future that is ready once the store knows the end of the session, if it does not
-    /// yet.
-    pub(crate) fn end_in_store(self: &Arc<Self>) -> Option<oneshot::Receiver<()>> {
-        self.with_lock(None, |locked| {
-            let commits = locked.state.commits.as_mut()?;
-            commits.tenure.as_ref().filter(|tenure| !tenure.is_over())?;
-            let (sender, receiver) = oneshot::channel();
-            commits.end_waiters.push(sender);
-            Some(receiver)
         })
     }
 }
@@ -331,11 +204,6 @@ impl<P: Payload> LockedSession<'_, P> {
     pub(super) fn is_withheld(&self) -> bool {
         let commits = self.state.commits.as_ref();
         commits.is_some_and(|commits| commits.tenure.is_some() && !commits.is_stored)
-    }
-
-    /// Returns whether the session accepts no requests, because another process will have it.
-    pub(super) fn is_handed_over(&self) -> bool {
-        self.state.commits.as_ref().is_some_and(|commits| commits.handover != Handover::No)
     }
 
     /// Adds a record to those that are sent to the store.
@@ -393,21 +261,6 @@ impl<P: Payload> LockedSession<'_, P> {
         if let Some(commits) = &mut self.state.commits {
             commits.needs_entry = commits.unreported > 0;
         }
-    }
-
-    /// Ends the session in the store, too.
-    pub(super) fn end_tenure(&mut self) {
-        let (Some(store), Some(commits)) = (&self.session.shared.store, &mut self.state.commits)
-        else {
-            return;
-        };
-        (commits.unreported, commits.needs_entry) = (0, false);
-        commits.pending = Vec::new();
-        commits.count_pending(store.pending());
-        if commits.tenure.as_ref().is_some_and(|tenure| !tenure.is_over()) {
-            self.after_unlock.store_jobs.push(StoreJob::Track);
-        }
-        self.change_tenure(|tenure| tenure.end(true));
     }
 
     /// Changes the tenure, after it was told of the records that were added.
@@ -472,71 +325,6 @@ impl<P: Payload> LockedSession<'_, P> {
             }
         }
         self.apply(Input::Committed { through });
-    }
-
-    fn on_ended(&mut self) {
-        let commits = self.state.commits.as_ref();
-        let is_released = commits.is_some_and(|commits| commits.handover == Handover::Begun);
-        let is_closed = self.state.core.close_reason().is_some();
-        self.forget(is_closed || !is_released);
-        self.cut_open_buffers();
-        self.apply(Input::CloseSession { reason: SessionCloseReason::Moved });
-    }
-
-    /// Notes that nothing more is written.
-    fn forget(&mut self, is_closed: bool) {
-        self.after_unlock.store_jobs.push(StoreJob::Forget);
-        if let Some(commits) = &mut self.state.commits {
-            let waiters = commits.end_waiters.drain(..);
-            if is_closed {
-                self.after_unlock.ended.extend(waiters);
-            } else {
-                // Without an answer: another process may have the session.
-                self.after_unlock.released_senders.extend(waiters);
-            }
-        }
-    }
-
-    fn begin_handover(&mut self, retry: Duration) {
-        let Some(commits) = &mut self.state.commits else { return };
-        commits.handover = Handover::Begun;
-        let core = &self.state.core;
-        let streams = core.connections().filter_map(|connection| core.stream_on(connection));
-        let streams: Vec<StreamId> = streams.collect();
-        for stream in streams {
-            self.apply(Input::Disconnect { stream, retry: Some(retry) });
-        }
-        self.require_entry();
-        self.change_tenure(|tenure| tenure.end(false));
-    }
-
-    /// Ends a session that its client does not know yet.
-    fn leave_unless_stored(&mut self) {
-        if self.is_withheld() {
-            self.leave();
-        }
-    }
-
-    /// Ends the session in this process only: nothing more is sent to its client.
-    fn leave(&mut self) {
-        self.cut_open_buffers();
-        self.apply(Input::CloseSession { reason: SessionCloseReason::Moved });
-    }
-
-    /// Cuts the connections that are not closed: nothing more is sent on them. Those that are closed
-    /// have only what is committed, and their clients read it to the end, unless they must not know the
-    /// session yet. Returns which were cut.
-    fn cut_open_buffers(&mut self) -> Vec<ConnectionId> {
-        let is_withheld = self.is_withheld();
-        let buffers = self.state.buffers.iter();
-        let cut = buffers.filter(|(_, buffer)| is_withheld || !buffer.is_closed());
-        let connections: Vec<_> = cut.map(|(connection, _)| connection).collect();
-        for connection in &connections {
-            if let Some(mut buffer) = self.state.buffers.remove(*connection) {
-                self.after_unlock.wake(buffer.cut());
-            }
-        }
-        connections
     }
 }
 
