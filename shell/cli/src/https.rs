@@ -11,6 +11,8 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
+use crate::certificates;
+
 /// A client of HTTP and HTTPS. It does not follow redirects.
 pub(crate) type HttpsClient<B> = Client<HttpsConnector<HttpConnector>, B>;
 
@@ -22,7 +24,7 @@ pub(crate) type HttpsClient<B> = Client<HttpsConnector<HttpConnector>, B>;
 /// TLS cannot be set up.
 pub(crate) fn client<B: Body<Data: Buf + Send> + Send>() -> anyhow::Result<HttpsClient<B>> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    certificates::add_system(&mut roots);
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)

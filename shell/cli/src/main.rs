@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+mod certificates;
 mod cli;
 mod config;
 mod connect;

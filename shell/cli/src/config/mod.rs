@@ -6,6 +6,7 @@ mod log_level;
 mod options;
 mod servers;
 mod store;
+mod store_tls;
 mod text;
 mod values;
 

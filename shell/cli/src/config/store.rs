@@ -2,17 +2,13 @@
 
 use std::{fs, net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use rejoin::{
     LinkConfig,
-    store::{
-        RedisClientCertificate, RedisStore, RedisStoreConfig, RedisStoreError, RedisTlsConfig,
-        StoreConfig, Takeover,
-    },
+    store::{RedisStore, RedisStoreConfig, StoreConfig, Takeover},
 };
-use rustls::crypto::ring;
 
-use super::ServerName;
+use super::{ServerName, store_tls::StoreTls};
 
 /// Where sessions are stored, and what becomes of those of other processes.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,14 +24,6 @@ pub(crate) struct ProgramStore {
     pub(crate) cluster_listen: Option<SocketAddr>,
     pub(crate) cluster_advertise: Option<String>,
     pub(crate) cluster_secret_file: Option<String>,
-}
-
-/// Files in PEM for a store with TLS.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StoreTls {
-    pub(crate) ca: Option<String>,
-    pub(crate) cert: Option<String>,
-    pub(crate) key: Option<String>,
 }
 
 /// Minimum of `lease`: renewals take a while.
@@ -98,10 +86,7 @@ impl ProgramStore {
             !is_unspecified || advertised,
             "--cluster-listen on all addresses needs --cluster-advertise"
         );
-        ensure!(
-            self.url.is_some() || self.tls == StoreTls::default(),
-            "--store-ca, --store-cert and --store-key need --store"
-        );
+        ensure!(self.url.is_some() || self.tls.is_empty(), StoreTls::NEEDS_URL);
         self.open(None).map(drop)
     }
 
@@ -129,16 +114,14 @@ impl ProgramStore {
     ///
     /// # Errors
     ///
-    /// The URL or a certificate is invalid, or a file cannot be read. The error names the option.
+    /// The user is at fault. The error names the option, and the file.
     pub(crate) fn open(
         &self,
         server: Option<&ServerName>,
     ) -> anyhow::Result<Option<(RedisStore, StoreConfig)>> {
         let Some(url) = &self.url else { return Ok(None) };
         let mut store = RedisStoreConfig::new(url.as_str());
-        store.tls = self.tls.read()?;
-        // Connections use the default provider, which is installed once.
-        let _installed_before = ring::default_provider().install_default();
+        store.tls = self.tls.client_config(store.uses_tls())?;
         store.prefix.clone_from(&self.prefix);
         if let Some(server) = server {
             // Servers of a file have their own sessions.
@@ -150,33 +133,7 @@ impl ProgramStore {
         config.takeover = self.takeover;
         config.lease.ttl = self.lease;
         config.lease.interval = self.lease / 3;
-        let store = RedisStore::new(store).map_err(|error| {
-            let option = if matches!(error, RedisStoreError::Authorities(_)) {
-                "--store-ca"
-            } else if matches!(error, RedisStoreError::ClientCertificate(_)) {
-                "--store-cert, --store-key"
-            } else {
-                "--store"
-            };
-            anyhow!("{option}: {error}")
-        })?;
+        let store = RedisStore::new(store).map_err(|error| anyhow!("--store: {error}"))?;
         Ok(Some((store, config)))
-    }
-}
-
-impl StoreTls {
-    fn read(&self) -> anyhow::Result<RedisTlsConfig> {
-        let read = |option, file: &Option<String>| {
-            let read = |file| fs::read(file).with_context(|| format!("{option}: {file}"));
-            file.as_ref().map(read).transpose()
-        };
-        let mut tls = RedisTlsConfig::default();
-        tls.authorities = read("--store-ca", &self.ca)?;
-        tls.client = match (read("--store-cert", &self.cert)?, read("--store-key", &self.key)?) {
-            (Some(chain), Some(key)) => Some(RedisClientCertificate { chain, key }),
-            (None, None) => None,
-            _ => bail!("--store-cert and --store-key need each other"),
-        };
-        Ok(tls)
     }
 }

@@ -18,12 +18,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tower_service::Service;
+
+use crate::certificates;
 
 /// An HTTP client with a pool of connections.
 pub(super) type HttpClient = Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>;
@@ -65,10 +63,11 @@ pub(super) fn create(url: &Uri, ca: Option<&Path>) -> anyhow::Result<HttpClient>
     http.set_tcp_user_timeout(Some(4 * KEEP_ALIVE));
     let mut roots = RootCertStore::empty();
     if url.scheme_str() == Some("https") {
-        add_system_roots(&mut roots);
+        certificates::add_system(&mut roots);
     }
     if let Some(file) = ca {
-        add_file(&mut roots, file)?;
+        certificates::add_file(&mut roots, file)
+            .with_context(|| format!("--ca: {}", file.display()))?;
     }
     let is_secure = url.scheme_str() == Some("https");
     anyhow::ensure!(
@@ -115,28 +114,6 @@ where
         let connecting = self.0.call(url);
         Box::pin(async move { tokio::time::timeout(READY_TIMEOUT, connecting).await? })
     }
-}
-
-fn add_system_roots(roots: &mut RootCertStore) {
-    let system = rustls_native_certs::load_native_certs();
-    for error in system.errors {
-        tracing::warn!("certificates of the system: {error}");
-    }
-    let (_, ignored) = roots.add_parsable_certificates(system.certs);
-    if ignored > 0 {
-        tracing::debug!(ignored, "some certificates of the system are invalid");
-    }
-}
-
-fn add_file(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {
-    let context = || format!("--ca: {}", file.display());
-    let mut count = 0;
-    for certificate in CertificateDer::pem_file_iter(file).with_context(context)? {
-        roots.add(certificate.with_context(context)?).with_context(context)?;
-        count += 1;
-    }
-    anyhow::ensure!(count > 0, "--ca: {}: no certificate in PEM", file.display());
-    Ok(())
 }
 
 #[cfg(test)]

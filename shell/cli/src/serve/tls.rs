@@ -1,8 +1,8 @@
 //! TLS: the certificate and its key, which can be read again, and handshakes.
 
-use std::{fs::File, io, io::Read as _, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
 use tokio_rustls::{
@@ -10,13 +10,13 @@ use tokio_rustls::{
     rustls::{
         RootCertStore, ServerConfig,
         crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        pki_types::CertificateDer,
         server::{NoServerSessionStorage, WebPkiClientVerifier},
     },
     server::TlsStream,
 };
 
-use crate::config::TlsFiles;
+use crate::{certificates, config::TlsFiles};
 
 /// The protocols that a client can choose: RFC 7301.
 const HTTP2: &[u8] = b"h2";
@@ -25,9 +25,6 @@ const HTTP1: &[u8] = b"http/1.1";
 /// Maximum number of bytes that wait in a connection to be encrypted or written: about one record.
 /// Low, since an event counts as acknowledged when it is there.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
-
-/// Maximum size of a file, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The TLS configuration of the listener. A clone is the same.
 #[derive(Clone)]
@@ -103,7 +100,9 @@ fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
         Some(file) => {
-            let roots = read_roots(file).with_context(|| format!("--tls-client-ca {file}"))?;
+            let mut roots = RootCertStore::empty();
+            certificates::add_file(&mut roots, Path::new(file))
+                .with_context(|| format!("--tls-client-ca {file}"))?;
             builder.with_client_cert_verifier(
                 WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
                     .build()
@@ -112,8 +111,10 @@ fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
         }
     };
     let (cert, key) = (&files.cert, &files.key);
-    let chain = read_certificates(cert).with_context(|| format!("--tls-cert {cert}"))?;
-    let private_key = read_key(key).with_context(|| format!("--tls-key {key}"))?;
+    let chain =
+        certificates::read(Path::new(cert)).with_context(|| format!("--tls-cert {cert}"))?;
+    let private_key =
+        certificates::read_key(Path::new(key)).with_context(|| format!("--tls-key {key}"))?;
     let mut config = builder
         .with_single_cert(chain, private_key)
         .with_context(|| format!("--tls-cert {cert}, --tls-key {key}"))?;
@@ -125,31 +126,4 @@ fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
     }
     config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(Arc::new(config))
-}
-
-fn read_certificates(file: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let pem = read_file(file)?;
-    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
-    ensure!(!certificates.is_empty(), "has no certificate in PEM format");
-    Ok(certificates)
-}
-
-fn read_key(file: &str) -> anyhow::Result<PrivateKeyDer<'static>> {
-    let pem = read_file(file)?;
-    PrivateKeyDer::from_pem_slice(&pem).context("has no private key in PEM format")
-}
-
-fn read_roots(file: &str) -> anyhow::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(file)? {
-        roots.add(certificate)?;
-    }
-    Ok(roots)
-}
-
-fn read_file(file: &str) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "is larger than {FILE_BYTES_MAX} bytes");
-    Ok(bytes)
 }

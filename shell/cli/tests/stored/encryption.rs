@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::Stdio,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
 };
 
 use http::StatusCode;
@@ -11,21 +12,41 @@ use rejoin_test_support::{
     Client, LATEST_REVISION, LogLines, Program,
     certificates::Ca,
     engine::{Engine, has_tls},
-    initialize,
+    initialize, program_path,
 };
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        server::WebPkiClientVerifier,
+    },
+};
 
-use crate::{at, check_retry, engines, read_until, resume};
+use crate::{at, check_retry, counting::RETRY, on_each_engine, read_until, resume};
 
-/// A server with TLS, and the certificates for its clients.
+/// A server with TLS, which requires certificates of clients.
 struct EncryptedStore {
-    files: TempDir,
     engine: Engine,
+    port: String,
+    /// `ca.pem` and `other.pem`, certificates of CAs; `cert.pem` and `key.pem` of the server, which are
+    /// valid for `localhost`; and those in `client`.
+    files: TempDir,
+    /// In front of a server that was built without TLS.
+    _terminator: JoinSet<()>,
 }
 
 impl EncryptedStore {
-    async fn start(engine: &Path) -> Self {
+    async fn start(program: &Path) -> Self {
         let (ca, files) = (Ca::new(), TempDir::new().unwrap());
         fs::write(files.path().join("ca.pem"), &ca.pem).unwrap();
         fs::write(files.path().join("other.pem"), Ca::new().pem).unwrap();
@@ -33,77 +54,146 @@ impl EncryptedStore {
         let client = files.path().join("client");
         fs::create_dir(&client).unwrap();
         ca.issue("client").write(&client);
-        let engine = Engine::start_with_tls(engine, files.path()).await;
-        Self { files, engine }
-    }
-
-    /// Returns options that trust a CA.
-    fn options(&self, ca: &str) -> [String; 2] {
-        let url = self.engine.url().replace("redis://127.0.0.1", "rediss://localhost");
-        let ca = self.files.path().join(ca);
-        [format!("--store={url}"), format!("--store-ca={}", ca.display())]
-    }
-
-    /// Returns options with the certificate that the server requires.
-    fn client_options(&self) -> [String; 2] {
-        let file = |option: &str| {
-            let file = self.files.path().join(format!("client/{option}.pem"));
-            format!("--store-{option}={}", file.display())
+        let mut terminator = JoinSet::new();
+        let (engine, address) = if has_tls(program) {
+            let engine = Engine::start_with_tls(program, files.path()).await;
+            let address = engine.address();
+            (engine, address)
+        } else {
+            let engine = Engine::start(program).await;
+            let address = terminate_tls(files.path(), engine.address(), &mut terminator).await;
+            (engine, address)
         };
-        [file("cert"), file("key")]
+        let (_, port) = address.rsplit_once(':').unwrap();
+        Self { engine, port: port.to_owned(), files, _terminator: terminator }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.files.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Returns a program that connects to `host`, with the certificate of the client.
+    fn program(&self, host: &str) -> Command {
+        let mut program = Command::new(program_path());
+        program.arg("serve").arg(format!("--store=rediss://{host}:{}", self.port));
+        program.arg(format!("--store-cert={}", self.file("client/cert.pem")));
+        program.arg(format!("--store-key={}", self.file("client/key.pem")));
+        program
     }
 }
 
-/// Returns the servers that were built with TLS.
-#[expect(clippy::print_stderr, reason = "a test that is not complete says so")]
-fn engines_with_tls() -> Vec<PathBuf> {
-    let (with, without): (Vec<_>, Vec<_>) =
-        engines().into_iter().partition(|engine| has_tls(engine));
-    for engine in without {
-        eprintln!("NOT TESTED: {} was built without TLS", engine.display());
-    }
-    with
+/// Accepts connections with TLS, and passes them on to `address`. Returns where it listens.
+async fn terminate_tls(files: &Path, address: String, tasks: &mut JoinSet<()>) -> String {
+    let file = |name| files.join(name);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("ca.pem")).unwrap()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.unwrap())
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(file("cert.pem")).unwrap()],
+            PrivateKeyDer::from_pem_file(file("key.pem")).unwrap(),
+        );
+    let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().to_string();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (acceptor, address) = (acceptor.clone(), address.clone());
+            connections.spawn(async move {
+                // Either side may break the connection.
+                let Ok(mut client) = acceptor.accept(stream).await else { return };
+                let Ok(mut server) = TcpStream::connect(address).await else { return };
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    own
 }
 
 #[tokio::test]
 #[ignore = "downloads a server"]
 async fn sessions_outlive_their_process_in_a_store_with_tls() {
-    for engine in engines_with_tls() {
-        let store = EncryptedStore::start(&engine).await;
-        let options = [store.options("ca.pem"), store.client_options()].concat();
-        let options: Vec<_> = options.iter().map(String::as_str).collect();
-        let program = Program::serve(&options);
+    on_each_engine(async |engine| {
+        let mut store = EncryptedStore::start(engine).await;
+        // The certificates of the system are not needed, and not read.
+        let start = || {
+            let mut program = store.program("localhost");
+            program.arg(format!("--store-ca={}", store.file("ca.pem")));
+            Program::start(program.env("SSL_CERT_FILE", "/no/such"))
+        };
+        let program = start();
         let client = Client::initialize(&program.address).await;
         let mut response = client.call(1, "count", json!({ "total": 3, "interval_ms": 1 })).await;
         let last = read_until(&mut response, 1).await;
         drop(response);
         assert!(program.stop_with("TERM").success());
 
-        let program = Program::serve(&options);
+        let program = start();
         let (mut resumed, _) = resume(&at(&client, &program), &last).await;
         assert_eq!(resumed.status, StatusCode::OK);
         assert!(resumed.messages().await.last().unwrap().json().get("result").is_some());
-    }
+        // The program connects again to one that was restarted.
+        let client = Client::initialize(&program.address).await;
+        store.engine.kill();
+        store.engine.restart().await;
+        let mut response = client.call(1, "echo", json!({ "message": "a" })).await;
+        while response.status == StatusCode::SERVICE_UNAVAILABLE {
+            check_retry(&response);
+            sleep(RETRY).await;
+            response = client.call(1, "echo", json!({ "message": "a" })).await;
+        }
+        assert!(response.response().await.get("result").is_some());
+    })
+    .await;
 }
 
 #[tokio::test]
 #[ignore = "downloads a server"]
-async fn a_store_that_is_not_trusted_or_does_not_trust_us_is_not_used() {
-    for engine in engines_with_tls() {
-        let store = EncryptedStore::start(&engine).await;
-        let of_client = store.client_options();
-        for (ca, of_client, reason) in [
-            ("other.pem", &of_client[..], "invalid peer certificate"),
-            ("ca.pem", &[], "CertificateRequired"),
+async fn the_cas_of_the_system_are_trusted_by_default() {
+    on_each_engine(async |engine| {
+        let store = EncryptedStore::start(engine).await;
+        let mut program = store.program("localhost");
+        program.env("SSL_CERT_FILE", store.file("ca.pem")).env_remove("SSL_CERT_DIR");
+        let program = Program::start(&mut program);
+        Client::initialize(&program.address).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "downloads a server"]
+async fn a_store_that_cannot_be_trusted_is_not_used() {
+    on_each_engine(async |engine| {
+        let store = EncryptedStore::start(engine).await;
+        for (host, ca, reason) in [
+            ("localhost", "other.pem", "invalid peer certificate: UnknownIssuer"),
+            ("127.0.0.1", "ca.pem", "certificate not valid for name"),
         ] {
-            let options = [&store.options(ca)[..], of_client].concat();
-            let options: Vec<_> = options.iter().map(String::as_str).collect();
-            let mut program = Program::logging_to(Stdio::piped(), &options);
-            // At the next attempt, if the server has reset the connection before its alert was read.
-            let line = LogLines::of(&mut program).next_with(reason);
-            assert!(line.contains("cannot connect to the store"), "{line}");
-            let request = initialize(LATEST_REVISION, &json!({}));
-            check_retry(&Client::new(&program.address).post(&request).await);
+            let mut program = store.program(host);
+            program.arg(format!("--store-ca={}", store.file(ca)));
+            check_refused(program, reason).await;
         }
-    }
+        let mut without = Command::new(program_path());
+        without.arg("serve").arg(format!("--store=rediss://localhost:{}", store.port));
+        without.arg(format!("--store-ca={}", store.file("ca.pem")));
+        check_refused(without, "CertificateRequired").await;
+    })
+    .await;
+}
+
+/// Checks that a program cannot connect to its store, says why, and refuses sessions.
+async fn check_refused(mut program: Command, reason: &str) {
+    let mut program = Program::start(program.stderr(Stdio::piped()));
+    // At the next attempt, if the server has reset the connection before its alert was read.
+    let line = LogLines::of(&mut program).next_with(reason);
+    assert!(line.contains("cannot connect to the store"), "{line}");
+    let request = initialize(LATEST_REVISION, &json!({}));
+    check_retry(&Client::new(&program.address).post(&request).await);
 }

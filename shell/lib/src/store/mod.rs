@@ -17,8 +17,6 @@ use bytes::Bytes;
 use rejoin_core::cluster::{EntryId, NodeId, StoreId};
 use thiserror::Error;
 
-#[cfg(feature = "redis-tls")]
-pub use self::redis::{RedisClientCertificate, RedisTlsConfig};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreConfig, RedisStoreError};
 pub use self::{

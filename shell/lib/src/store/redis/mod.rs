@@ -1,33 +1,33 @@
 //! A store on Valkey, or Redis 6.2 and later.
 
 mod config;
+mod connector;
 mod reply;
 #[cfg(feature = "redis-tls")]
 mod tls;
 
 use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    fmt, mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, RedisError, RedisWrite as _, aio::MultiplexedConnection,
-    cmd, pipe,
-};
+use redis::{Cmd, RedisError, RedisWrite as _, aio::MultiplexedConnection, cmd, pipe};
 use rejoin_core::cluster::{EntryId, NodeId, StoreId};
+use tokio::task::JoinSet;
 use tracing::warn;
 
 pub use self::config::{RedisStoreConfig, RedisStoreError};
-use self::reply::{Entries, entries, invalid, outcome_of_append, refusal};
-#[cfg(feature = "redis-tls")]
-pub use self::tls::{RedisClientCertificate, RedisTlsConfig};
+use self::{
+    connector::Connector,
+    reply::{Entries, entries, invalid, outcome_of_append, refusal},
+};
 use super::{Entry, LastEntry, Lease, Outcome, Store, StoreAway, StoreFuture, StoreKey, Write};
-
-/// Maximum number of commands that wait for a response.
-const COMMANDS_MAX: usize = 1_024;
 
 /// How many times as long a part of a log may take as another response: it has up to some MiB.
 const LOG_TIMEOUTS: u32 = 10;
@@ -50,8 +50,9 @@ const APPEND_BYTES: usize = 64;
 /// It uses `XADD`, `XTRIM`, `XRANGE`, `XREVRANGE`, `PEXPIRE`, `UNLINK`, `MULTI`, `EXEC`, `SET`, `GET`,
 /// `GETEX`, `PTTL` and `DEL`, if it may `CONFIG GET`, and one key for each session.
 pub struct RedisStore {
-    client: Client,
-    config: RedisStoreConfig,
+    connector: Connector,
+    prefix: String,
+    timeout: Duration,
     connections: Mutex<Option<Connections>>,
     /// The number of attempts to connect.
     attempts: AtomicU64,
@@ -59,7 +60,7 @@ pub struct RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("RedisStore").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 
@@ -71,6 +72,8 @@ struct Connections {
     writes: MultiplexedConnection,
     reads: MultiplexedConnection,
     logs: MultiplexedConnection,
+    /// Aborted when they are dropped.
+    _tasks: Arc<JoinSet<()>>,
 }
 
 impl RedisStore {
@@ -80,27 +83,28 @@ impl RedisStore {
     ///
     /// The configuration is invalid.
     pub fn new(config: RedisStoreConfig) -> Result<Self, RedisStoreError> {
-        let client = config.client()?;
-        Ok(Self { client, config, connections: Mutex::default(), attempts: AtomicU64::new(0) })
+        Ok(Self {
+            connector: Connector::new(&config)?,
+            prefix: config.prefix,
+            timeout: config.timeout,
+            connections: Mutex::default(),
+            attempts: AtomicU64::new(0),
+        })
     }
 
     async fn open(&self) -> Result<StoreId, RedisError> {
         *self.connections.lock() = None;
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let timeout = self.config.timeout;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeout))
-            .set_response_timeout(Some(timeout))
-            .set_pipeline_buffer_size(COMMANDS_MAX)
-            .set_concurrency_limit(COMMANDS_MAX);
-        let log_timeout = timeout.saturating_mul(LOG_TIMEOUTS);
-        let log_config = config.clone().set_response_timeout(Some(log_timeout));
-        let connect = |config| self.client.get_multiplexed_async_connection_with_config(config);
-        let (mut writes, mut reads) = (connect(&config).await?, connect(&config).await?);
-        let logs = connect(&log_config).await?;
+        let (connector, tasks) = (&self.connector, &mut JoinSet::new());
+        let mut writes = connector.connect(self.timeout, tasks).await?;
+        let mut reads = connector.connect(self.timeout, tasks).await?;
+        let log_timeout = self.timeout.saturating_mul(LOG_TIMEOUTS);
+        let logs = connector.connect(log_timeout, tasks).await?;
         let id = self.store_id(&mut writes).await?;
         check_eviction(&mut reads).await;
-        *self.connections.lock() = Some(Connections { attempt, writes, reads, logs });
+        let connections =
+            Connections { attempt, writes, reads, logs, _tasks: Arc::new(mem::take(tasks)) };
+        *self.connections.lock() = Some(connections);
         Ok(id)
     }
 
@@ -124,7 +128,7 @@ impl RedisStore {
     }
 
     fn key(&self, name: impl fmt::Display) -> String {
-        format!("{}{name}", self.config.prefix)
+        format!("{}{name}", self.prefix)
     }
 
     fn session(&self, key: StoreKey) -> String {

@@ -1,91 +1,66 @@
-//! TLS to the server of a store.
+//! Connections with TLS.
 
-use std::fmt;
+use std::{io, sync::Arc, time::Duration};
 
-use redis::{ClientTlsConfig, ConnectionAddr, TlsCertificates};
-use rustls::{
-    RootCertStore,
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    sign::CertifiedKey,
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, RedisConnectionInfo, RedisError,
+    aio::MultiplexedConnection,
 };
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio_rustls::rustls::{ClientConfig, pki_types::ServerName};
 
-use super::RedisStoreError;
+use super::RedisStoreConfig;
 
-/// Certificates for TLS, in PEM.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RedisTlsConfig {
-    /// Certificates of authorities that are trusted, instead of those of the system.
-    pub authorities: Option<Vec<u8>>,
-    /// The certificate of this client, for servers that require one.
-    pub client: Option<RedisClientCertificate>,
+/// What opens connections with TLS to a server.
+pub(super) struct TlsConnector {
+    host: String,
+    port: u16,
+    /// What the certificate of the server must be valid for.
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
 }
 
-/// A certificate of a client.
-#[derive(Clone)]
-pub struct RedisClientCertificate {
-    /// The certificate and its intermediates, in PEM.
-    pub chain: Vec<u8>,
-    /// Its private key, in PEM.
-    pub key: Vec<u8>,
-}
-
-/// Without the key.
-impl fmt::Debug for RedisClientCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisClientCertificate").finish_non_exhaustive()
-    }
-}
-
-impl RedisTlsConfig {
-    /// Returns the certificates for an address, after they were checked. `None` without TLS.
-    pub(super) fn certificates(
-        &self,
+impl TlsConnector {
+    /// Returns the connector of a configuration, whose URL has the address. `None` without TLS. The
+    /// error says what is wrong with the URL.
+    pub(super) fn new(
+        config: &RedisStoreConfig,
         address: &ConnectionAddr,
-    ) -> Result<Option<TlsCertificates>, RedisStoreError> {
-        let &ConnectionAddr::TcpTls { insecure, .. } = address else {
-            let has_none = self.authorities.is_none() && self.client.is_none();
-            return if has_none { Ok(None) } else { Err(RedisStoreError::NoTls) };
+    ) -> Result<Option<Self>, String> {
+        let (tls, ConnectionAddr::Tcp(host, port)) = (&config.tls, address) else {
+            return Ok(None);
         };
-        if insecure {
-            return Err(RedisStoreError::Url("certificates are always verified".to_owned()));
+        match tls {
+            None if config.uses_tls() => Err("TLS requires a configuration of TLS".to_owned()),
+            None => Ok(None),
+            Some(_) if !config.uses_tls() => Err("it is not one for TLS".to_owned()),
+            Some(_) if config.url.contains('#') => {
+                Err("`#insecure` is not supported: certificates are always verified".to_owned())
+            }
+            Some(config) => {
+                let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
+                Ok(Some(Self { host: host.clone(), port: *port, name, config: Arc::clone(config) }))
+            }
         }
-        // Connections would panic without one.
-        let provider = CryptoProvider::get_default().ok_or(RedisStoreError::NoCryptoProvider)?;
-        if let Some(authorities) = &self.authorities {
-            check_authorities(authorities).map_err(RedisStoreError::Authorities)?;
-        }
-        if let Some(client) = &self.client {
-            client.check(provider).map_err(RedisStoreError::ClientCertificate)?;
-        }
-        let client_tls = self.client.clone().map(|RedisClientCertificate { chain, key }| {
-            ClientTlsConfig { client_cert: chain, client_key: key }
-        });
-        Ok(Some(TlsCertificates { client_tls, root_cert: self.authorities.clone() }))
     }
-}
 
-impl RedisClientCertificate {
-    fn check(&self, provider: &CryptoProvider) -> Result<(), String> {
-        let chain = read_certificates(&self.chain)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key);
-        let key = key.map_err(|error| format!("no private key in PEM: {error}"))?;
-        let checked = CertifiedKey::from_der(chain, key, provider);
-        checked.map(drop).map_err(|error| error.to_string())
+    /// Opens a connection, whose task is added to `tasks`.
+    pub(super) async fn connect(
+        &self,
+        info: &RedisConnectionInfo,
+        config: AsyncConnectionConfig,
+        longest: Duration,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let connecting = async {
+            let stream = TcpStream::connect((&*self.host, self.port)).await?;
+            stream.set_nodelay(true)?;
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
+            let stream = connector.connect(self.name.clone(), stream).await?;
+            MultiplexedConnection::new_with_config(info, stream, config).await
+        };
+        let (connection, task) = timeout(longest, connecting).await.map_err(io::Error::from)??;
+        tasks.spawn(task);
+        Ok(connection)
     }
-}
-
-fn check_authorities(pem: &[u8]) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(pem)? {
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
-fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| error.to_string())?;
-    if certificates.is_empty() { Err("no certificate in PEM".to_owned()) } else { Ok(certificates) }
 }
