@@ -7,13 +7,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::Program;
 
 /// The lines that a program logs, from its start on.
 #[derive(Debug)]
 pub struct LogLines(Receiver<String>);
 
-/// Maximum time until a line is logged.
+/// Maximum time until the line is logged that a test waits for.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl LogLines {
@@ -31,8 +33,9 @@ impl LogLines {
     /// Waits for the next line that contains a text.
     #[must_use]
     pub fn next_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let line = self.0.recv_timeout(TIMEOUT);
+            let line = self.0.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|error| panic!("no line with `{text}`: {error}"));
             if line.contains(text) {
                 return line;

@@ -72,14 +72,31 @@ impl EncryptedStore {
         self.files.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Returns a program that connects to `host`, with the certificate of the client.
-    fn program(&self, host: &str) -> Command {
-        let mut program = Command::new(program_path());
-        program.arg("serve").arg(format!("--store=rediss://{host}:{}", self.port));
-        program.arg(format!("--store-cert={}", self.file("client/cert.pem")));
-        program.arg(format!("--store-key={}", self.file("client/key.pem")));
-        program
+    fn url(&self, host: &str) -> String {
+        format!("--store=rediss://{host}:{}", self.port)
     }
+
+    /// Returns an option that trusts a CA.
+    fn ca(&self, name: &str) -> String {
+        format!("--store-ca={}", self.file(name))
+    }
+
+    /// Returns options with the certificate of the client.
+    fn client(&self) -> [String; 2] {
+        let file = |name| self.file(&format!("client/{name}.pem"));
+        [format!("--store-cert={}", file("cert")), format!("--store-key={}", file("key"))]
+    }
+}
+
+/// Starts a program. `cas` has the CAs that the system trusts.
+fn serve(cas: &str, options: &[String]) -> Program {
+    let mut command = Command::new(program_path());
+    command.env("SSL_CERT_FILE", cas).env_remove("SSL_CERT_DIR");
+    Program::serve_with(command, &as_options(options))
+}
+
+fn as_options(options: &[String]) -> Vec<&str> {
+    options.iter().map(String::as_str).collect()
 }
 
 /// Accepts connections with TLS, and passes them on to `address`. Returns where it listens.
@@ -117,17 +134,15 @@ async fn terminate_tls(files: &Path, address: String, tasks: &mut JoinSet<()>) -
     own
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "downloads a server"]
 async fn sessions_outlive_their_process_in_a_store_with_tls() {
     on_each_engine(async |engine| {
         let mut store = EncryptedStore::start(engine).await;
-        // The certificates of the system are not needed, and not read.
-        let start = || {
-            let mut program = store.program("localhost");
-            program.arg(format!("--store-ca={}", store.file("ca.pem")));
-            Program::start(program.env("SSL_CERT_FILE", "/no/such"))
-        };
+        let [cert, key] = store.client();
+        let options = [store.url("localhost"), store.ca("ca.pem"), cert, key];
+        // The certificates of the system are not needed.
+        let start = || serve("/no/such", &options);
         let program = start();
         let client = Client::initialize(&program.address).await;
         let mut response = client.call(1, "count", json!({ "total": 3, "interval_ms": 1 })).await;
@@ -154,14 +169,13 @@ async fn sessions_outlive_their_process_in_a_store_with_tls() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "downloads a server"]
 async fn the_cas_of_the_system_are_trusted_by_default() {
     on_each_engine(async |engine| {
         let store = EncryptedStore::start(engine).await;
-        let mut program = store.program("localhost");
-        program.env("SSL_CERT_FILE", store.file("ca.pem")).env_remove("SSL_CERT_DIR");
-        let program = Program::start(&mut program);
+        let [cert, key] = store.client();
+        let program = serve(&store.file("ca.pem"), &[store.url("localhost"), cert, key]);
         Client::initialize(&program.address).await;
     })
     .await;
@@ -172,28 +186,25 @@ async fn the_cas_of_the_system_are_trusted_by_default() {
 async fn a_store_that_cannot_be_trusted_is_not_used() {
     on_each_engine(async |engine| {
         let store = EncryptedStore::start(engine).await;
-        for (host, ca, reason) in [
-            ("localhost", "other.pem", "invalid peer certificate: UnknownIssuer"),
-            ("127.0.0.1", "ca.pem", "certificate not valid for name"),
+        let [cert, key] = store.client();
+        for (options, reason) in [
+            (
+                vec![store.url("localhost"), store.ca("other.pem"), cert.clone(), key.clone()],
+                "invalid peer certificate: ",
+            ),
+            (
+                vec![store.url("127.0.0.1"), store.ca("ca.pem"), cert, key],
+                "certificate not valid for name",
+            ),
+            (vec![store.url("localhost"), store.ca("ca.pem")], "CertificateRequired"),
         ] {
-            let mut program = store.program(host);
-            program.arg(format!("--store-ca={}", store.file(ca)));
-            check_refused(program, reason).await;
+            let mut program = Program::logging_to(Stdio::piped(), &as_options(&options));
+            // At the next attempt, if the server has reset the connection before its alert was read.
+            let line = LogLines::of(&mut program).next_with(reason);
+            assert!(line.contains("cannot connect to the store"), "{line}");
+            let request = initialize(LATEST_REVISION, &json!({}));
+            check_retry(&Client::new(&program.address).post(&request).await);
         }
-        let mut without = Command::new(program_path());
-        without.arg("serve").arg(format!("--store=rediss://localhost:{}", store.port));
-        without.arg(format!("--store-ca={}", store.file("ca.pem")));
-        check_refused(without, "CertificateRequired").await;
     })
     .await;
-}
-
-/// Checks that a program cannot connect to its store, says why, and refuses sessions.
-async fn check_refused(mut program: Command, reason: &str) {
-    let mut program = Program::start(program.stderr(Stdio::piped()));
-    // At the next attempt, if the server has reset the connection before its alert was read.
-    let line = LogLines::of(&mut program).next_with(reason);
-    assert!(line.contains("cannot connect to the store"), "{line}");
-    let request = initialize(LATEST_REVISION, &json!({}));
-    check_retry(&Client::new(&program.address).post(&request).await);
 }
