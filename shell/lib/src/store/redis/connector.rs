@@ -62,3 +62,21 @@ impl Connector {
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invalid_urls_are_refused() {
+        for (url, expected) in [
+            ("http://localhost", "invalid URL of a store: Redis URL did not parse"),
+            ("redis://", "invalid URL of a store: "),
+            ("rediss://localhost", "invalid URL of a store: TLS requires "),
+            ("valkeys://localhost", "invalid URL of a store: TLS requires "),
+        ] {
+            let error = Connector::new(&RedisStoreConfig::new(url)).err().map(|it| it.to_string());
+            assert!(error.as_ref().is_some_and(|it| it.starts_with(expected)), "{url}: {error:?}");
+        }
+    }
+}

@@ -27,21 +27,24 @@ impl TlsConnector {
         config: &RedisStoreConfig,
         address: &ConnectionAddr,
     ) -> Result<Option<Self>, String> {
-        let (tls, ConnectionAddr::Tcp(host, port)) = (&config.tls, address) else {
-            return Ok(None);
+        let tls = match (config.uses_tls(), &config.tls) {
+            (true, Some(tls)) => Arc::clone(tls),
+            (true, None) => return Err("TLS requires `RedisStoreConfig::tls`".to_owned()),
+            (false, Some(_)) => {
+                let error = "`RedisStoreConfig::tls` requires a URL that begins with `rediss://`";
+                return Err(error.to_owned());
+            }
+            (false, None) => return Ok(None),
         };
-        match tls {
-            None if config.uses_tls() => Err("TLS requires a configuration of TLS".to_owned()),
-            None => Ok(None),
-            Some(_) if !config.uses_tls() => Err("it is not one for TLS".to_owned()),
-            Some(_) if config.url.contains('#') => {
-                Err("`#insecure` is not supported: certificates are always verified".to_owned())
-            }
-            Some(config) => {
-                let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
-                Ok(Some(Self { host: host.clone(), port: *port, name, config: Arc::clone(config) }))
-            }
+        if config.url.contains('#') {
+            let error = "`#insecure` is not supported: certificates are always verified";
+            return Err(error.to_owned());
         }
+        let ConnectionAddr::Tcp(host, port) = address else {
+            return Err("TLS requires a host".to_owned());
+        };
+        let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
+        Ok(Some(Self { host: host.clone(), port: *port, name, config: tls }))
     }
 
     /// Opens a connection, whose task is added to `tasks`.
