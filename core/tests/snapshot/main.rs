@@ -7,6 +7,8 @@ mod contradictions;
 mod draining;
 mod in_flight;
 mod limit;
+mod record_faults;
+mod record_format;
 mod records;
 mod seeds;
 

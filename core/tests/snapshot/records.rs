@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use rejoin_core::{
-    Action, Actions, Change, ClientFault, Config, ConnectionId, Entry, Event, EventId, Failure,
-    FailureReason, Input, MessageKind, Overflow, Record, Rejection, RestoreError, Session,
-    SessionCloseReason, StreamId, UnansweredReason, ValidConfig,
-};
-use serde_json::Value;
-
-use crate::{
-    at, backend, busy, cancel, closed, collect_pointers, config, damages, finish, get, log_message,
-    progress, request, response, server_request,
+    Action, Actions, Change, ClientFault, Config, ConnectionId, Entry, Event, EventId, Input,
+    MessageKind, Overflow, Record, Rejection, RestoreError, Session, SessionCloseReason, StreamId,
+    UnansweredReason, ValidConfig,
 };
 
-const SKIP: u64 = 1 << 32;
+use crate::{at, closed, config, get, log_message, progress, request, response, server_request};
+
+pub(crate) const SKIP: u64 = 1 << 32;
 
 fn committing() -> ValidConfig {
     limited(|_| ())
@@ -28,15 +24,15 @@ fn limited(limit: impl FnOnce(&mut Config)) -> ValidConfig {
 }
 
 /// A session that handled inputs, with its snapshot after some of them, and the records since.
-struct Recorded {
+pub(crate) struct Recorded {
     config: ValidConfig,
-    session: Session<u64>,
-    snapshot: rejoin_core::Snapshot<u64>,
-    records: Vec<Record<u64>>,
+    pub(crate) session: Session<u64>,
+    pub(crate) snapshot: rejoin_core::Snapshot<u64>,
+    pub(crate) records: Vec<Record<u64>>,
 }
 
 impl Recorded {
-    fn new(inputs: &[Input<u64>], snapshot_after: usize) -> Self {
+    pub(crate) fn new(inputs: &[Input<u64>], snapshot_after: usize) -> Self {
         Self::with(&committing(), inputs, snapshot_after)
     }
 
@@ -61,7 +57,11 @@ impl Recorded {
         Self { config: config.clone(), session, snapshot, records }
     }
 
-    fn restore(&self, records: &[Record<u64>], skip: u64) -> Result<Session<u64>, RestoreError> {
+    pub(crate) fn restore(
+        &self,
+        records: &[Record<u64>],
+        skip: u64,
+    ) -> Result<Session<u64>, RestoreError> {
         self.restore_by(records.iter().cloned(), skip, &mut Actions::new())
     }
 
@@ -87,12 +87,12 @@ fn record(action: Action<u64>) -> Option<Record<u64>> {
     if let Action::Commit(record) = action { Some(*record) } else { None }
 }
 
-fn live() -> Vec<Input<u64>> {
+pub(crate) fn live() -> Vec<Input<u64>> {
     vec![request(1, 0, None), response(0), closed(1, Some(1))]
 }
 
 /// Two requests, the first of which is answered, and an event that the client has.
-fn inputs() -> Vec<Input<u64>> {
+pub(crate) fn inputs() -> Vec<Input<u64>> {
     let mut inputs = live();
     inputs.extend([
         request(2, 1, Some(1)),
@@ -295,7 +295,9 @@ fn what_the_other_process_has_done_is_not_done_again() {
 }
 
 /// Returns the records of the first changes of a session.
-fn numbered(changes: impl IntoIterator<Item = Change<u64>>) -> impl Iterator<Item = Record<u64>> {
+pub(crate) fn numbered(
+    changes: impl IntoIterator<Item = Change<u64>>,
+) -> impl Iterator<Item = Record<u64>> {
     let mut sequence = 0;
     changes.into_iter().map(move |change| {
         sequence += u64::from(change.takes_number());
@@ -462,160 +464,11 @@ fn end_of_a_stream_without_a_record_is_made_up_for() {
 }
 
 #[test]
-fn missing_record_is_found() {
-    let recorded = Recorded::new(&inputs(), 3);
-    for missing in 0..recorded.records.len() - 1 {
-        let mut records = recorded.records.clone();
-        let record = records.remove(missing);
-        let restored = recorded.restore(&records, SKIP);
-        assert_eq!(restored.is_err(), record.change.takes_number(), "{record:?}: {restored:?}");
-    }
-    // What the snapshot has is not repeated.
-    let later = Recorded::new(&inputs(), 8);
-    let twice = later.restore(&recorded.records, SKIP).unwrap();
-    let once = later.restore(&later.records, SKIP).unwrap();
-    assert!(twice.streams().eq(once.streams()));
-}
-
-#[test]
-fn contradiction_is_found() {
-    let recorded = Recorded::new(&live(), 3);
-    let restore = |changes: Vec<Change<u64>>| {
-        let records: Vec<_> = numbered(changes).collect();
-        recorded.restore(&records, SKIP).err().map(|error| error.to_string())
-    };
-    let opened = |number, requests: &[i64]| Change::Opened {
-        number,
-        requests: requests.iter().map(|id| ((*id).into(), Some((*id).into()))).collect(),
-    };
-    let logged = |stream, index, kind| {
-        let entry = Entry::Message { body: 1, bytes: 10, kind };
-        Change::Logged { stream, index, entry }
-    };
-    let stream = StreamId::Request(0);
-    let answer = |index| logged(stream, index, MessageKind::Response(1.into()));
-    let missed = |number, index| Change::Missed { stream: StreamId::Request(number), index };
-    assert_eq!(restore(vec![opened(0, &[1]), answer(1)]), None);
-    for (changes, error) in [
-        (vec![opened(1, &[1])], "a stream is missing"),
-        (vec![opened(0, &[])], "stream without a request"),
-        (vec![missed(0, 1)], "record of a stream that is not open"),
-        (vec![opened(0, &[1, 2]), answer(2), missed(0, 2)], "index was used before"),
-        (vec![opened(0, &[1, 1])], "duplicate pending request id"),
-        (vec![answer(1)], "record of a stream that is not open"),
-        (
-            vec![opened(0, &[1, 2]), answer(1), answer(2)],
-            "response to a request that is not pending",
-        ),
-        (
-            vec![opened(0, &[1, 2]), answer(2), logged(stream, 2, MessageKind::Notification)],
-            "index was used before",
-        ),
-        (vec![opened(0, &[1]), Change::Completed { number: 0 }], "stream is not complete"),
-        (vec![Change::Cancelled { number: 0 }], "stream number was never allocated"),
-        (
-            vec![
-                logged(StreamId::Standalone, 1, MessageKind::Request(1.into())),
-                logged(StreamId::Standalone, 2, MessageKind::Request(1.into())),
-            ],
-            "duplicate server request id",
-        ),
-    ] {
-        assert_eq!(restore(changes), Some(format!("inconsistent snapshot: {error}")));
-    }
-}
-
-#[test]
 fn exhausted_counter_closes_the_restored_session() {
     let recorded = Recorded::new(&inputs(), 3);
     for skip in [u64::MAX - 10, u64::MAX] {
         let session = recorded.restore(&recorded.records, skip).unwrap();
         let expected = (skip == u64::MAX).then_some(SessionCloseReason::Exhausted);
         assert_eq!(session.close_reason(), expected);
-    }
-}
-
-/// Inputs that make a record of each kind.
-fn all_kinds() -> Vec<Input<u64>> {
-    let mut inputs = inputs();
-    inputs.extend([
-        server_request("a"),
-        Input::Acknowledged { connection: ConnectionId(4), through: 2 },
-        cancel(2),
-        request(20, 20, Some(20)),
-        backend(rejoin_core::Head::Response {
-            id: 20.into(),
-            initialized: rejoin_core::Initialized::default(),
-            creates_task: true,
-        }),
-        Input::BackendLost,
-    ]);
-    inputs
-}
-
-#[test]
-fn damaged_records_are_rejected_or_harmless() {
-    let mut inputs = busy();
-    inputs.retain(|input| !matches!(input, Input::Get { last_event_id: Some(_), .. }));
-    let recorded = Recorded::new(&inputs, 3);
-    let whole = serde_json::to_value(&recorded.records).unwrap();
-    let mut pointers = Vec::new();
-    collect_pointers(&whole, &mut String::new(), &mut pointers);
-    let (mut rejected, mut accepted) = (0, 0);
-    for pointer in &pointers {
-        for damaged in damages(whole.pointer(pointer).unwrap()) {
-            let mut json: Value = whole.clone();
-            *json.pointer_mut(pointer).unwrap() = damaged;
-            let records = serde_json::from_value::<Vec<Record<u64>>>(json);
-            match records.map(|records| recorded.restore(&records, SKIP)) {
-                Ok(Ok(mut session)) => {
-                    accepted += 1;
-                    finish(&mut session, 5_000);
-                }
-                Ok(Err(_)) | Err(_) => rejected += 1,
-            }
-        }
-    }
-    assert!(rejected > 100 && accepted > 100, "{rejected} rejected, {accepted} accepted");
-}
-
-/// The serialized form of a record of each kind. A change of it needs another format number.
-const GOLDEN: &str = r#"[
-{"sequence":1,"change":{"Opened":{"number":0,"requests":[[7,"t"],["a",null]]}}},
-{"sequence":2,"change":{"Logged":{"stream":{"Request":0},"index":1,"entry":{"Message":{"body":5,"bytes":10,"kind":{"Response":7}}}}}},
-{"sequence":3,"change":{"Logged":{"stream":"Standalone","index":1,"entry":{"Message":{"body":6,"bytes":0,"kind":"Notification"}}}}},
-{"sequence":4,"change":{"Logged":{"stream":{"Request":0},"index":2,"entry":{"Failure":{"id":"a","reason":"BackendGone"}}}}},
-{"sequence":4,"change":{"Logged":{"stream":"Standalone","index":2,"entry":{"Message":{"body":7,"bytes":9,"kind":{"Request":"b"}}}}}},
-{"sequence":4,"change":{"Missed":{"stream":"Standalone","index":3}}},
-{"sequence":5,"change":{"Completed":{"number":0}}},
-{"sequence":6,"change":{"Cancelled":{"number":1}}},
-{"sequence":6,"change":{"RequestCancelled":{"id":7}}},
-{"sequence":6,"change":{"ServerRequestEnded":{"id":7,"is_retracted":true}}},
-{"sequence":6,"change":{"TaskCreated":{"token":"t"}}},
-{"sequence":6,"change":{"Acknowledged":{"stream":"Standalone","through":3}}}
-]"#;
-
-#[test]
-fn serialized_form_of_records_is_stable() {
-    let records: Vec<Record<u64>> = serde_json::from_str(GOLDEN).unwrap();
-    let again: Value = serde_json::to_value(&records).unwrap();
-    assert_eq!(again, serde_json::from_str::<Value>(GOLDEN).unwrap());
-    let failure = Failure { id: "a".try_into().unwrap(), reason: FailureReason::BackendGone };
-    let change =
-        Change::Logged { stream: StreamId::Request(0), index: 2, entry: Entry::Failure(failure) };
-    assert_eq!(records[3], Record { sequence: 4, change });
-}
-
-/// Writes the seeds of the fuzz target that have records.
-#[test]
-#[ignore = "writes files; run it after changing the format of snapshots or records"]
-fn write_seeds() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/snapshot");
-    let inputs = all_kinds();
-    for snapshot_after in [3, 6, 12] {
-        let Recorded { snapshot, records, session, .. } = Recorded::new(&inputs, snapshot_after);
-        assert!(session.close_reason().is_none());
-        let json = serde_json::to_string(&(snapshot, records)).unwrap();
-        std::fs::write(folder.join(format!("records-{snapshot_after:02}")), json).unwrap();
     }
 }

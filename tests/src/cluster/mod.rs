@@ -35,6 +35,7 @@ mod names;
 mod node;
 mod owned;
 mod parameters;
+mod reader;
 mod run;
 mod state;
 mod store;

@@ -7,7 +7,7 @@ use rejoin_core::{Head, Instant, Message, RequestId, ValidConfig};
 
 use super::agenda::{Agenda, Event};
 use super::backend::Backend;
-use super::client::{Client, Reader, Request};
+use super::client::{Client, Request};
 use super::exchange::Exchange;
 use super::faults::{Bug, ClusterFault};
 use super::laws::Laws;
@@ -15,6 +15,7 @@ use super::names::{BackendNo, ClientNo, ExchangeNo, NodeNo, ReaderNo, Serial, Se
 use super::node::Node;
 use super::owned::Owned;
 use super::parameters::ClusterParameters;
+use super::reader::Reader;
 use super::store::Store;
 use crate::kit::{Coverage, Rng};
 
