@@ -86,6 +86,7 @@ use std::{
 
 use http::StatusCode;
 use rejoin_test_support::{Client, HttpResponse, Program, engine::Engine, sse::Item};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use self::counting::RETRY;
@@ -126,6 +127,23 @@ async fn resume(client: &Client, last_event_id: &str) -> (HttpResponse, Duration
             return (response, begun.elapsed());
         }
         assert!(response.headers.contains_key("retry-after"), "{:?}", response.headers);
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is never served");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Calls once a call is served.
+async fn call_until_served(client: &Client, id: i64) -> HttpResponse {
+    let begun = Instant::now();
+    loop {
+        let response = client.call(id, "echo", json!({ "message": "a" })).await;
+        match response.status {
+            StatusCode::OK => return response,
+            StatusCode::SERVICE_UNAVAILABLE => {
+                assert!(response.headers.contains_key("retry-after"));
+            }
+            status => panic!("{status}"),
+        }
         assert!(begun.elapsed() < Duration::from_secs(30), "it is never served");
         sleep(Duration::from_millis(100)).await;
     }

@@ -1,12 +1,13 @@
 //! The store of sessions, as it is configured.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, ensure};
 use rejoin::{
     LinkConfig,
     store::{RedisStore, RedisStoreConfig, StoreConfig, Takeover},
 };
+use rustls::ClientConfig;
 
 use super::{ServerName, store_tls::StoreTls};
 
@@ -86,8 +87,13 @@ impl ProgramStore {
             !is_unspecified || advertised,
             "--cluster-listen on all addresses needs --cluster-advertise"
         );
-        ensure!(self.url.is_some() || self.tls.is_empty(), StoreTls::NEEDS_URL);
-        self.open(None).map(drop)
+        self.tls.check(self.uses_tls()?)
+    }
+
+    fn uses_tls(&self) -> anyhow::Result<bool> {
+        let uses_tls = self.url.as_ref().map(|url| RedisStoreConfig::new(url).uses_tls());
+        let uses_tls = uses_tls.transpose().map_err(|error| anyhow!("--store: {error}"))?;
+        Ok(uses_tls == Some(true))
     }
 
     /// Listens for other processes, if that is configured. `body_bytes_max` is the maximum size of a
@@ -110,18 +116,29 @@ impl ProgramStore {
         Ok(Some(link))
     }
 
-    /// Returns the store of a server, which is not connected, and its configuration.
+    /// Returns the configuration of TLS, if the store uses it.
     ///
     /// # Errors
     ///
-    /// The user is at fault. The error names the option, and the file.
+    /// A file cannot be read, or is invalid. The error names the option and the file.
+    pub(crate) fn tls(&self) -> anyhow::Result<Option<Arc<ClientConfig>>> {
+        self.uses_tls()?.then(|| self.tls.read()).transpose()
+    }
+
+    /// Returns the store of a server, which is not connected, and its configuration. `tls` is
+    /// [`Self::tls`].
+    ///
+    /// # Errors
+    ///
+    /// The user is at fault. The error names the option.
     pub(crate) fn open(
         &self,
         server: Option<&ServerName>,
+        tls: Option<Arc<ClientConfig>>,
     ) -> anyhow::Result<Option<(RedisStore, StoreConfig)>> {
         let Some(url) = &self.url else { return Ok(None) };
         let mut store = RedisStoreConfig::new(url.as_str());
-        store.tls = self.tls.client_config(store.uses_tls())?;
+        store.tls = tls;
         store.prefix.clone_from(&self.prefix);
         if let Some(server) = server {
             // Servers of a file have their own sessions.
@@ -133,7 +150,7 @@ impl ProgramStore {
         config.takeover = self.takeover;
         config.lease.ttl = self.lease;
         config.lease.interval = self.lease / 3;
-        let store = RedisStore::new(store).map_err(|error| anyhow!("--store: {error}"))?;
+        let store = RedisStore::new(store).context("--store")?;
         Ok(Some((store, config)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use crate::certificates;
@@ -18,24 +18,29 @@ pub(crate) struct StoreTls {
 }
 
 impl StoreTls {
-    /// The error if there are files, but no URL for TLS.
-    pub(super) const NEEDS_URL: &str =
-        "--store-ca, --store-cert and --store-key need --store with a `rediss://` URL";
-
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// Checks the options against each other.
+    ///
+    /// # Errors
+    ///
+    /// The user is at fault. The error names the options.
+    pub(super) fn check(&self, is_used: bool) -> anyhow::Result<()> {
+        ensure!(
+            is_used || *self == Self::default(),
+            "--store-ca, --store-cert and --store-key need --store with a `rediss://` URL"
+        );
+        ensure!(
+            self.cert.is_some() == self.key.is_some(),
+            "--store-cert and --store-key need each other"
+        );
+        Ok(())
     }
 
-    /// Reads the files, if TLS is used.
+    /// Reads the files.
     ///
     /// # Errors
     ///
     /// The user is at fault. The error names the option and the file.
-    pub(super) fn client_config(&self, is_used: bool) -> anyhow::Result<Option<Arc<ClientConfig>>> {
-        if !is_used {
-            ensure!(self.is_empty(), Self::NEEDS_URL);
-            return Ok(None);
-        }
+    pub(super) fn read(&self) -> anyhow::Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
         match &self.ca {
             Some(file) => certificates::add_file(&mut roots, Path::new(file))
@@ -46,19 +51,14 @@ impl StoreTls {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);
-        let config = match (&self.cert, &self.key) {
-            (None, None) => config.with_no_client_auth(),
-            (Some(cert), Some(key)) => {
-                let chain = certificates::read(Path::new(cert));
-                let chain = chain.with_context(|| format!("--store-cert {cert}"))?;
-                let private_key = certificates::read_key(Path::new(key));
-                let private_key = private_key.with_context(|| format!("--store-key {key}"))?;
-                config
-                    .with_client_auth_cert(chain, private_key)
-                    .with_context(|| format!("--store-cert {cert}, --store-key {key}"))?
-            }
-            _ => bail!("--store-cert and --store-key need each other"),
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
+            return Ok(Arc::new(config.with_no_client_auth()));
         };
-        Ok(Some(Arc::new(config)))
+        let chain = certificates::read(Path::new(cert));
+        let chain = chain.with_context(|| format!("--store-cert {cert}"))?;
+        let private_key = certificates::read_key(Path::new(key));
+        let private_key = private_key.with_context(|| format!("--store-key {key}"))?;
+        let config = config.with_client_auth_cert(chain, private_key);
+        Ok(Arc::new(config.with_context(|| format!("--store-cert {cert}, --store-key {key}"))?))
     }
 }

@@ -1,26 +1,31 @@
 //! Options of the store that are invalid, or do not fit together.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
-use rejoin_test_support::{certificates::Ca, program_path};
+use rejoin_test_support::{Program, certificates::Ca, program_path};
 use tempfile::TempDir;
 
 const PLAIN: &str = "--store=redis://localhost";
 const TLS: &str = "--store=rediss://localhost";
 
-/// Returns the error of the program.
+/// Returns the error of the program, which trusts no CA but those of options.
 fn error_of(options: &[&str]) -> String {
     let mut command = Command::new(program_path());
-    command.args(["serve", "--listen", "127.0.0.1:0"]).args(options);
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{options:?}: {output:?}");
-    String::from_utf8(output.stderr).unwrap()
+    command.env("SSL_CERT_FILE", "/no/such").env_remove("SSL_CERT_DIR");
+    command.arg("serve").args(options).stderr(Stdio::piped());
+    Program::try_start(&mut command).unwrap_err()
 }
 
 #[test]
 fn invalid_options_are_refused() {
     for (options, expected) in [
-        (&["--store=http://localhost"][..], "--store: invalid URL of a store"),
+        (
+            &["--store=http://localhost"][..],
+            "--store: invalid configuration of a store: not a URL of Redis",
+        ),
         (&["--store=rediss://localhost/#insecure"], "`#insecure` is not supported"),
         (&[PLAIN, "--lease=200ms"], "--lease must be at least 300ms"),
         (&[PLAIN, "--store-ttl=5s"], "--store-ttl must be at least four times --lease"),
@@ -64,12 +69,16 @@ fn invalid_certificates_are_refused() {
         (&[&*ca][..], needs_url),
         (&[PLAIN, &ca], needs_url),
         (&[PLAIN, &cert, &key], needs_url),
+        (&[TLS], "the system has no trusted certificates; use --store-ca"),
         (&[TLS, &cert], "--store-cert and --store-key need each other"),
         (&[TLS, "--store-ca=/no/such"], "--store-ca /no/such: No such file"),
         (&[TLS, &file("ca", "key.pem")], "key.pem: has no certificate in PEM format"),
-        (&[TLS, &file("cert", "key.pem"), &key], "key.pem: has no certificate in PEM format"),
-        (&[TLS, &cert, &file("key", "cert.pem")], "cert.pem: has no private key in PEM format"),
-        (&[TLS, &cert, &format!("--store-key={other_key}")], &other_key),
+        (&[TLS, &ca, &file("cert", "key.pem"), &key], "key.pem: has no certificate in PEM format"),
+        (
+            &[TLS, &ca, &cert, &file("key", "cert.pem")],
+            "cert.pem: has no private key in PEM format",
+        ),
+        (&[TLS, &ca, &cert, &format!("--store-key={other_key}")], &other_key),
     ] {
         let error = error_of(options);
         assert!(error.contains(expected), "{options:?}: {error}");

@@ -20,7 +20,6 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::sleep,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -32,7 +31,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::{at, check_retry, counting::RETRY, on_each_engine, read_until, resume};
+use crate::{at, call_until_served, check_retry, on_each_engine, read_until, resume};
 
 /// A server with TLS, which requires certificates of clients.
 struct EncryptedStore {
@@ -90,13 +89,14 @@ impl EncryptedStore {
 
 /// Starts a program. `cas` has the CAs that the system trusts.
 fn serve(cas: &str, options: &[String]) -> Program {
-    let mut command = Command::new(program_path());
-    command.env("SSL_CERT_FILE", cas).env_remove("SSL_CERT_DIR");
-    Program::serve_with(command, &as_options(options))
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    Program::serve_with(command(cas), &options)
 }
 
-fn as_options(options: &[String]) -> Vec<&str> {
-    options.iter().map(String::as_str).collect()
+fn command(cas: &str) -> Command {
+    let mut command = Command::new(program_path());
+    command.env("SSL_CERT_FILE", cas).env_remove("SSL_CERT_DIR");
+    command
 }
 
 /// Accepts connections with TLS, and passes them on to `address`. Returns where it listens.
@@ -158,12 +158,7 @@ async fn sessions_outlive_their_process_in_a_store_with_tls() {
         let client = Client::initialize(&program.address).await;
         store.engine.kill();
         store.engine.restart().await;
-        let mut response = client.call(1, "echo", json!({ "message": "a" })).await;
-        while response.status == StatusCode::SERVICE_UNAVAILABLE {
-            check_retry(&response);
-            sleep(RETRY).await;
-            response = client.call(1, "echo", json!({ "message": "a" })).await;
-        }
+        let mut response = call_until_served(&client, 1).await;
         assert!(response.response().await.get("result").is_some());
     })
     .await;
@@ -198,7 +193,10 @@ async fn a_store_that_cannot_be_trusted_is_not_used() {
             ),
             (vec![store.url("localhost"), store.ca("ca.pem")], "CertificateRequired"),
         ] {
-            let mut program = Program::logging_to(Stdio::piped(), &as_options(&options));
+            // The system trusts the CA, which is not enough if another one is named.
+            let mut program = command(&store.file("ca.pem"));
+            let program = program.arg("serve").args(&options).stderr(Stdio::piped());
+            let mut program = Program::start(program);
             // At the next attempt, if the server has reset the connection before its alert was read.
             let line = LogLines::of(&mut program).next_with(reason);
             assert!(line.contains("cannot connect to the store"), "{line}");

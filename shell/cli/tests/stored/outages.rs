@@ -3,28 +3,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use rejoin_test_support::{Client, HttpResponse, Program, engine::Engine};
+use rejoin_test_support::{Client, Program, engine::Engine};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::{engines, read_until, serve};
-
-/// Calls once a call is served.
-async fn call_until_served(client: &Client, id: i64) -> HttpResponse {
-    let begun = Instant::now();
-    loop {
-        let response = client.call(id, "echo", json!({ "message": "a" })).await;
-        match response.status {
-            StatusCode::OK => return response,
-            StatusCode::SERVICE_UNAVAILABLE => {
-                assert!(response.headers.contains_key("retry-after"));
-            }
-            status => panic!("{status}"),
-        }
-        assert!(begun.elapsed() < Duration::from_secs(30), "it is never served");
-        sleep(Duration::from_millis(100)).await;
-    }
-}
+use crate::{call_until_served, engines, read_until, serve};
 
 /// Begins a call that outlasts what `disturb` does, and checks that nothing of it is lost.
 async fn check(program: &Program, total: u64, disturb: impl AsyncFnOnce()) {

@@ -14,6 +14,7 @@ use rejoin::{
     Backend, ChildSupervisor, SessionManager, StdioBackend, StreamableHttp, journal::Journal,
     watchdog::WatchdogCommand,
 };
+use rustls::ClientConfig;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -56,10 +57,12 @@ pub(super) struct Common {
     pub(super) metrics: Option<Metrics>,
     /// `None` without a collector.
     pub(super) telemetry: Option<Telemetry>,
+    /// `None` unless the store uses TLS.
+    store_tls: Option<Arc<ClientConfig>>,
 }
 
 impl Common {
-    /// Sets up authentication, and starts the watchdog, the writer of journals and telemetry, if
+    /// Sets up authentication, reads the certificates for the store, and starts the watchdog, the writer of journals and telemetry, if
     /// they are needed.
     pub(super) fn start(config: &ProgramConfig) -> anyhow::Result<Self> {
         let has_processes = !config.command.is_empty() || config.servers.is_some();
@@ -80,6 +83,7 @@ impl Common {
             journal: journal.transpose()?,
             metrics,
             telemetry: Telemetry::start(config)?,
+            store_tls: config.store.tls()?,
         })
     }
 
@@ -103,7 +107,7 @@ impl Common {
             manager = manager.journal(journal.clone());
         }
         let link = config.store.link(config.http.body_bytes_max)?;
-        if let Some((store, config)) = config.store.open(name)? {
+        if let Some((store, config)) = config.store.open(name, self.store_tls.clone())? {
             manager = match link {
                 Some(link) => manager.cluster(store, config, link),
                 None => manager.store(store, config),

@@ -8,19 +8,21 @@ use thiserror::Error;
 #[cfg(feature = "redis-tls")]
 use tokio_rustls::rustls::ClientConfig;
 
+use super::connector;
+
 /// Configuration of a [`RedisStore`](super::RedisStore).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RedisStoreConfig {
     /// The URL of the server: `redis://[user:password@]host[:port][/database]`; with the feature
-    /// `redis-tls` also `rediss://`, which requires `tls`.
+    /// `redis-tls` also `rediss://`, which requires `tls`. `valkey://` and `valkeys://` are the same.
     pub url: String,
     /// The beginning of every key. `rejoin:` by default.
     pub prefix: String,
     /// Timeout for a response, and for a connection. 1 s by default.
     pub timeout: Duration,
-    /// What a `rediss://` connection trusts, and the certificate of this client if the server
-    /// requires one. `None` by default.
+    /// The configuration of rustls 0.23 for a `rediss://` URL: what is trusted, the certificate of this
+    /// client if the server requires one, and the crypto provider. `None` by default.
     #[cfg(feature = "redis-tls")]
     pub tls: Option<Arc<ClientConfig>>,
 }
@@ -38,9 +40,12 @@ impl RedisStoreConfig {
     }
 
     /// Returns whether the URL is one for TLS, and requires `tls`.
-    #[must_use]
-    pub fn uses_tls(&self) -> bool {
-        self.url.starts_with("rediss://") || self.url.starts_with("valkeys://")
+    ///
+    /// # Errors
+    ///
+    /// The URL is invalid.
+    pub fn uses_tls(&self) -> Result<bool, RedisStoreError> {
+        connector::parse(&self.url).map(|(_, uses_tls)| uses_tls)
     }
 }
 
@@ -49,11 +54,11 @@ impl fmt::Debug for RedisStoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut config = f.debug_struct("RedisStoreConfig");
         config.field("prefix", &self.prefix).field("timeout", &self.timeout);
-        config.field("uses_tls", &self.uses_tls()).finish_non_exhaustive()
+        config.finish_non_exhaustive()
     }
 }
 
 /// The configuration of a store is invalid.
 #[derive(Debug, Error)]
-#[error("invalid URL of a store: {0}")]
+#[error("invalid configuration of a store: {0}")]
 pub struct RedisStoreError(pub(super) String);

@@ -1,10 +1,10 @@
 //! New connections to the server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo as _, RedisError, aio::MultiplexedConnection,
-    io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _, RedisError,
+    aio::MultiplexedConnection, io::tcp::TcpSettings, parse_redis_url,
 };
 use tokio::task::JoinSet;
 
@@ -23,32 +23,34 @@ pub(super) struct Connector {
     tls: Option<TlsConnector>,
 }
 
+/// A connection. A clone is the same.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) redis: MultiplexedConnection,
+    /// The task of one with TLS, which is aborted with the last clone.
+    _task: Option<Arc<JoinSet<()>>>,
+}
+
 impl Connector {
     pub(super) fn new(config: &RedisStoreConfig) -> Result<Self, RedisStoreError> {
-        // The client of the crate knows nothing of TLS.
-        let url = config.url.replacen("s://", "://", usize::from(config.uses_tls()));
-        let invalid = |error: RedisError| RedisStoreError(error.to_string());
-        let info = url.into_connection_info().map_err(invalid)?;
-        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let (info, uses_tls) = parse(&config.url)?;
         #[cfg(not(feature = "redis-tls"))]
-        if config.uses_tls() {
+        if uses_tls {
             return Err(RedisStoreError("TLS requires the feature `redis-tls`".to_owned()));
         }
         Ok(Self {
             #[cfg(feature = "redis-tls")]
-            tls: TlsConnector::new(config, info.addr()).map_err(RedisStoreError)?,
-            client: Client::open(info).map_err(invalid)?,
+            tls: TlsConnector::new(info.addr(), uses_tls, config.tls.as_ref())
+                .map_err(RedisStoreError)?,
+            client: Client::open(info).map_err(|error| invalid(&error))?,
             timeout: config.timeout,
         })
     }
 
-    /// Opens a connection. The task of one with TLS is added to `tasks`.
-    #[cfg_attr(not(feature = "redis-tls"), expect(unused_variables, reason = "only for TLS"))]
     pub(super) async fn connect(
         &self,
         response_timeout: Duration,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<MultiplexedConnection, RedisError> {
+    ) -> Result<Connection, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(response_timeout))
@@ -57,10 +59,32 @@ impl Connector {
         #[cfg(feature = "redis-tls")]
         if let Some(tls) = &self.tls {
             let info = self.client.get_connection_info().redis_settings();
-            return tls.connect(info, config, self.timeout, tasks).await;
+            let (redis, task) = tls.connect(info, config, self.timeout).await?;
+            return Ok(Connection { redis, _task: Some(Arc::new(task)) });
         }
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        let redis = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Connection { redis, _task: None })
     }
+}
+
+/// Returns what a URL says, and whether that is a connection with TLS.
+pub(super) fn parse(url: &str) -> Result<(ConnectionInfo, bool), RedisStoreError> {
+    let error = |error: &str| RedisStoreError(error.to_owned());
+    let mut url = parse_redis_url(url).ok_or_else(|| error("not a URL of Redis"))?;
+    let uses_tls = matches!(url.scheme(), "rediss" | "valkeys");
+    if uses_tls {
+        if url.fragment().is_some() {
+            return Err(error("a fragment such as `#insecure` is not supported"));
+        }
+        // The client of the crate has no TLS.
+        url.set_scheme("redis").map_err(|()| error("not a URL of Redis"))?;
+    }
+    let info = url.into_connection_info().map_err(|error| invalid(&error))?;
+    Ok((info.set_tcp_settings(TcpSettings::default().set_nodelay(true)), uses_tls))
+}
+
+fn invalid(error: &RedisError) -> RedisStoreError {
+    RedisStoreError(error.to_string())
 }
 
 #[cfg(test)]
@@ -70,13 +94,19 @@ mod tests {
     #[test]
     fn invalid_urls_are_refused() {
         for (url, expected) in [
-            ("http://localhost", "invalid URL of a store: Redis URL did not parse"),
-            ("redis://", "invalid URL of a store: "),
-            ("rediss://localhost", "invalid URL of a store: TLS requires "),
-            ("valkeys://localhost", "invalid URL of a store: TLS requires "),
+            ("", "not a URL of Redis"),
+            ("http://localhost", "not a URL of Redis"),
+            ("redis://", "Missing hostname"),
+            ("redis://localhost/a", "Invalid database number"),
+            ("rediss://localhost/#insecure", "a fragment such as `#insecure` is not supported"),
+            ("rediss://localhost", "TLS requires `RedisStoreConfig::tls`"),
+            (" REDISS://localhost", "TLS requires `RedisStoreConfig::tls`"),
+            ("valkeys://localhost", "TLS requires `RedisStoreConfig::tls`"),
         ] {
             let error = Connector::new(&RedisStoreConfig::new(url)).err().map(|it| it.to_string());
-            assert!(error.as_ref().is_some_and(|it| it.starts_with(expected)), "{url}: {error:?}");
+            let error = error.unwrap_or_default();
+            assert!(error.starts_with("invalid configuration of a store: "), "{url}: {error}");
+            assert!(error.contains(expected), "{url}: {error}");
         }
     }
 }

@@ -7,11 +7,8 @@ mod reply;
 mod tls;
 
 use std::{
-    fmt, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -19,12 +16,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{Cmd, RedisError, RedisWrite as _, aio::MultiplexedConnection, cmd, pipe};
 use rejoin_core::cluster::{EntryId, NodeId, StoreId};
-use tokio::task::JoinSet;
 use tracing::warn;
 
 pub use self::config::{RedisStoreConfig, RedisStoreError};
 use self::{
-    connector::Connector,
+    connector::{Connection, Connector},
     reply::{Entries, entries, invalid, outcome_of_append, refusal},
 };
 use super::{Entry, LastEntry, Lease, Outcome, Store, StoreAway, StoreFuture, StoreKey, Write};
@@ -69,11 +65,9 @@ impl fmt::Debug for RedisStore {
 struct Connections {
     /// The number of the attempt that has opened them.
     attempt: u64,
-    writes: MultiplexedConnection,
-    reads: MultiplexedConnection,
-    logs: MultiplexedConnection,
-    /// Aborted when they are dropped.
-    _tasks: Arc<JoinSet<()>>,
+    writes: Connection,
+    reads: Connection,
+    logs: Connection,
 }
 
 impl RedisStore {
@@ -95,16 +89,13 @@ impl RedisStore {
     async fn open(&self) -> Result<StoreId, RedisError> {
         *self.connections.lock() = None;
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let (connector, tasks) = (&self.connector, &mut JoinSet::new());
-        let mut writes = connector.connect(self.timeout, tasks).await?;
-        let mut reads = connector.connect(self.timeout, tasks).await?;
+        let mut writes = self.connector.connect(self.timeout).await?;
+        let mut reads = self.connector.connect(self.timeout).await?;
         let log_timeout = self.timeout.saturating_mul(LOG_TIMEOUTS);
-        let logs = connector.connect(log_timeout, tasks).await?;
-        let id = self.store_id(&mut writes).await?;
-        check_eviction(&mut reads).await;
-        let connections =
-            Connections { attempt, writes, reads, logs, _tasks: Arc::new(mem::take(tasks)) };
-        *self.connections.lock() = Some(connections);
+        let logs = self.connector.connect(log_timeout).await?;
+        let id = self.store_id(&mut writes.redis).await?;
+        check_eviction(&mut reads.redis).await;
+        *self.connections.lock() = Some(Connections { attempt, writes, reads, logs });
         Ok(id)
     }
 
@@ -144,7 +135,7 @@ impl RedisStore {
     }
 
     /// Returns the connection for a write, and the attempt that has opened it.
-    fn writes(&self, write: &Write) -> Result<(MultiplexedConnection, u64), StoreAway> {
+    fn writes(&self, write: &Write) -> Result<(Connection, u64), StoreAway> {
         let is_long = matches!(
             write,
             Write::Create { entry, .. } | Write::Append { entry, .. } if entry.len() > LONG_ENTRY_BYTES
@@ -244,7 +235,7 @@ impl Store for RedisStore {
     fn write(&self, write: Write) -> StoreFuture<'_, Outcome> {
         Box::pin(async {
             let (mut connection, attempt) = self.writes(&write)?;
-            let written = self.write_with(&mut connection, write).await;
+            let written = self.write_with(&mut connection.redis, write).await;
             written.or_else(|error| refusal(&error).ok_or_else(|| self.away(attempt, &error)))
         })
     }
@@ -260,7 +251,7 @@ impl Store for RedisStore {
             let mut both = pipe();
             both.ignore_errors().add_command(last).add_command(store);
             let (last, store): (Result<Entries, _>, Result<Option<String>, _>) =
-                both.query_async(&mut reads).await.map_err(away)?;
+                both.query_async(&mut reads.redis).await.map_err(away)?;
             let entry = entries(last).map_err(away)?.pop();
             let store = store.map_err(away)?.map(|id| id.parse()).transpose();
             let store = store.map_err(|_| away(invalid("the id of the store")))?;
@@ -279,7 +270,7 @@ impl Store for RedisStore {
             let mut range = cmd("XRANGE");
             range.arg(self.session(key)).arg(start).arg("+").arg("COUNT").arg(entries_max);
             let Connections { attempt, mut logs, .. } = self.connections()?;
-            let range = range.query_async(&mut logs).await;
+            let range = range.query_async(&mut logs.redis).await;
             entries(range).map_err(|error| self.away(attempt, &error))
         })
     }
@@ -293,7 +284,7 @@ impl Store for RedisStore {
             let Connections { attempt, mut reads, .. } = self.connections()?;
             let mut lease = pipe();
             lease.add_command(address).add_command(expires_in);
-            let lease = lease.query_async(&mut reads).await;
+            let lease = lease.query_async(&mut reads.redis).await;
             let (address, expires_in): (Option<String>, i64) =
                 lease.map_err(|error| self.away(attempt, &error))?;
             // It may have expired in between.
