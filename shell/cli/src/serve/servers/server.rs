@@ -62,8 +62,8 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Sets up authentication, reads the certificates for the store, and starts the watchdog, the writer of journals and telemetry, if
-    /// they are needed.
+    /// Sets up authentication, reads the certificates for the store, and starts the watchdog, the
+    /// writer of journals and telemetry, if they are needed.
     pub(super) fn start(config: &ProgramConfig) -> anyhow::Result<Self> {
         let has_processes = !config.command.is_empty() || config.servers.is_some();
         let supervisor = has_processes.then(|| {
