@@ -1,10 +1,12 @@
 //! Certificates and keys in PEM files, and the CAs that the system trusts.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{fs::File, io::Read as _, path::Path, sync::Arc};
 
 use anyhow::{Context as _, ensure};
 use rustls::{
-    RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore,
+    client::WantsClientCert,
+    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
@@ -55,6 +57,18 @@ pub(crate) fn add_system(roots: &mut RootCertStore) {
     if ignored > 0 {
         tracing::debug!(ignored, "some certificates of the system are invalid");
     }
+}
+
+/// Begins the configuration of a client that trusts `roots`.
+///
+/// # Errors
+///
+/// TLS cannot be set up.
+pub(crate) fn client_config(
+    roots: RootCertStore,
+) -> anyhow::Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    Ok(config.with_safe_default_protocol_versions()?.with_root_certificates(roots))
 }
 
 fn read_file(file: &Path) -> anyhow::Result<Vec<u8>> {

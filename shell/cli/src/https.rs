@@ -1,7 +1,5 @@
 //! An HTTPS client that trusts the certificates of the system.
 
-use std::sync::Arc;
-
 use bytes::Buf;
 use http_body::Body;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -9,7 +7,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::RootCertStore;
 
 use crate::certificates;
 
@@ -25,10 +23,7 @@ pub(crate) type HttpsClient<B> = Client<HttpsConnector<HttpConnector>, B>;
 pub(crate) fn client<B: Body<Data: Buf + Send> + Send>() -> anyhow::Result<HttpsClient<B>> {
     let mut roots = RootCertStore::empty();
     certificates::add_system(&mut roots);
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = certificates::client_config(roots)?.with_no_client_auth();
     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     let mut client = Client::builder(TokioExecutor::new());
     client.pool_max_idle_per_host(0);

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, ensure};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::certificates;
 
@@ -48,9 +48,7 @@ impl StoreTls {
             None => certificates::add_system(&mut roots),
         }
         ensure!(!roots.is_empty(), "the system has no trusted certificates; use --store-ca");
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
+        let config = certificates::client_config(roots)?;
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
             return Ok(Arc::new(config.with_no_client_auth()));
         };

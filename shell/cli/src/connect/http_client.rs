@@ -4,7 +4,6 @@ use std::{
     error::Error,
     path::Path,
     pin::Pin,
-    sync::Arc,
     task::{self, Poll},
     time::Duration,
 };
@@ -18,7 +17,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::RootCertStore;
 use tower_service::Service;
 
 use crate::certificates;
@@ -74,10 +73,7 @@ pub(super) fn create(url: &Uri, ca: Option<&Path>) -> anyhow::Result<HttpClient>
         !is_secure || !roots.is_empty(),
         "the system has no trusted certificates; name a file with --ca"
     );
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = certificates::client_config(roots)?.with_no_client_auth();
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()

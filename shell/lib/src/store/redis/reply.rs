@@ -22,8 +22,8 @@ pub(super) fn outcome_of_append(
     }
 }
 
-/// Returns what an error says of an entry: that its id is not higher than that of the last one, which
-/// has no code of its own, or that there is no memory for it.
+/// Returns why the server has refused an entry: its id is not higher than that of the last one (an
+/// error without a code of its own, which only the text tells), or the server is out of memory.
 pub(super) fn refusal(error: &RedisError) -> Option<Outcome> {
     let errors = error.clone().into_server_errors()?;
     errors.iter().find_map(|(_, error)| {
